@@ -1,0 +1,159 @@
+//! What a plugin may be granted: one trait each, with the embedded default.
+//!
+//! State lives here, outside any generation, so it survives a swap. Each trait can
+//! be put on a shared store; those whose store may be far answer with an [`Answer`].
+//! Whether a policy was granted a capability is the sandbox's business; knows
+//! nothing of wasm, routes or exchanges.
+
+mod answer;
+pub mod clock;
+pub mod http;
+pub mod kv;
+pub mod limits;
+pub mod log;
+pub mod metrics;
+pub mod random;
+pub mod secrets;
+mod spaces;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use tollgate_config::SecretSource;
+
+pub use answer::Answer;
+pub use clock::{Clock, ManualClock, OsClock};
+pub use http::{
+    EmbeddedHttp, HttpCaller, HttpError, HttpRequest, HttpResponse, RefusedHttp,
+};
+pub use kv::{EmbeddedKv, KvError, KvOptions, KvStore};
+pub use limits::{
+    Algorithm, EmbeddedLimits, Exceeded, Limit, LimitError, LimitOptions, LimitStore, Reservation,
+    Settle,
+};
+pub use log::{Level, LogLine, LogOptions, LogSink, NoLog, TracingLog};
+pub use metrics::{MetricOptions, MetricSink, NoMetrics, PluginMetrics};
+pub use random::{FixedRandom, OsRandom, Random, RandomError};
+pub use secrets::{EmbeddedSecrets, Secret, SecretError, SecretStore};
+
+/// Whose state it is: every policy of one plugin shares one namespace.
+///
+/// A store keeps it as a key part of its own, never joined with the key by a
+/// separator, so that no choice of names reaches another plugin's entries.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// The namespace of the plugin of this name.
+    #[must_use]
+    pub fn of_plugin(plugin: &str) -> Self {
+        Self(plugin.into())
+    }
+
+    /// The plugin's name.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Namespace({})", self.0)
+    }
+}
+
+/// One implementation of every capability. Cloning shares the state.
+#[derive(Clone)]
+pub struct Capabilities {
+    /// Lines for the gateway's log.
+    pub log: Arc<dyn LogSink>,
+    /// The plugins' own metrics.
+    pub metrics: Arc<dyn MetricSink>,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub random: Arc<dyn Random>,
+    /// Secrets by name.
+    pub secrets: Arc<dyn SecretStore>,
+    /// Keys and values, per plugin.
+    pub kv: Arc<dyn KvStore>,
+    /// Budgets, per plugin.
+    pub limits: Arc<dyn LimitStore>,
+    /// Calls to listed hosts.
+    pub http: Arc<dyn HttpCaller>,
+}
+
+/// What [`Capabilities::embedded`] is made of. The default reads the operating
+/// system's clock and random source, knows no secrets and has the documented bounds.
+#[derive(Clone)]
+pub struct EmbeddedOptions {
+    /// The time that everything goes by.
+    pub clock: Arc<dyn Clock>,
+    /// The source of randomness.
+    pub random: Arc<dyn Random>,
+    /// Secrets by name; usually replaced per generation: [`Capabilities::with_secrets`].
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Bounds of the key-value store.
+    pub kv: KvOptions,
+    /// Bounds of the limits.
+    pub limits: LimitOptions,
+    /// Bounds of the log.
+    pub log: LogOptions,
+    /// Bounds of the metrics.
+    pub metrics: MetricOptions,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(OsClock::new()),
+            random: Arc::new(OsRandom),
+            secrets: BTreeMap::new(),
+            kv: KvOptions::default(),
+            limits: LimitOptions::default(),
+            log: LogOptions::default(),
+            metrics: MetricOptions::default(),
+        }
+    }
+}
+
+impl Capabilities {
+    /// Everything within this process.
+    #[must_use]
+    pub fn embedded(options: EmbeddedOptions) -> Self {
+        let clock = options.clock;
+        Self {
+            log: Arc::new(TracingLog::new(clock.clone(), options.log)),
+            metrics: Arc::new(PluginMetrics::new(options.metrics)),
+            random: options.random,
+            secrets: Arc::new(EmbeddedSecrets::new(options.secrets)),
+            kv: Arc::new(EmbeddedKv::new(clock.clone(), options.kv)),
+            limits: Arc::new(EmbeddedLimits::new(clock.clone(), options.limits)),
+            http: Arc::new(EmbeddedHttp::new()),
+            clock,
+        }
+    }
+
+    /// Throwaway state to prove a candidate with: its own empty kv and limits, a
+    /// log and metrics that go nowhere, and an `http-call` that refuses. Clock,
+    /// random and secrets are these.
+    #[must_use]
+    pub fn scratch(&self) -> Self {
+        Self {
+            log: Arc::new(NoLog),
+            metrics: Arc::new(NoMetrics),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            secrets: self.secrets.clone(),
+            kv: Arc::new(EmbeddedKv::new(self.clock.clone(), KvOptions::default())),
+            limits: Arc::new(EmbeddedLimits::new(self.clock.clone(), LimitOptions::default())),
+            http: Arc::new(RefusedHttp { reason: "not while proving" }),
+        }
+    }
+
+    /// The same state with other secrets: those of a new generation.
+    #[must_use]
+    pub fn with_secrets(&self, secrets: Arc<dyn SecretStore>) -> Self {
+        Self { secrets, ..self.clone() }
+    }
+}

@@ -1,0 +1,31 @@
+//! The plugins' own metrics.
+//!
+//! Bounded in names and label sets per policy; beyond the bound they are counted
+//! together, so no plugin can make the exposition grow.
+
+mod registry;
+
+pub use registry::{MetricOptions, PluginMetrics};
+
+/// Takes the numbers.
+pub trait MetricSink: Send + Sync {
+    /// Adds to a counter.
+    fn count(&self, policy: &str, name: &str, labels: &[(String, String)], by: u64);
+
+    /// Sets a gauge.
+    fn gauge(&self, policy: &str, name: &str, labels: &[(String, String)], value: f64);
+
+    /// Appends everything in the Prometheus text format; nothing by default.
+    fn render(&self, out: &mut String) {
+        let _ = out;
+    }
+}
+
+/// Takes the numbers nowhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMetrics;
+
+impl MetricSink for NoMetrics {
+    fn count(&self, _policy: &str, _name: &str, _labels: &[(String, String)], _by: u64) {}
+    fn gauge(&self, _policy: &str, _name: &str, _labels: &[(String, String)], _value: f64) {}
+}

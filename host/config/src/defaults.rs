@@ -1,0 +1,100 @@
+//! What holds where the file says nothing. This table is the one place for it.
+//!
+//! | key | default | | key | default |
+//! |---|---|---|---|---|
+//! | `listen` | 127.0.0.1:8080 | | `limits.connections` | 10000 |
+//! | `admin` | 127.0.0.1:9901 | | `limits.request_header` | 32KiB |
+//! | `plugins` | `plugins/` | | `limits.request_body` | 10MiB |
+//! | `cache` | `.tollgate/cache` | | `limits.response_buffer` | 4MiB |
+//! | `policies.*.on_error` | none: it must be written | | `limits.event` | 1MiB |
+//! | `policies.*.isolation` | exchange | | `limits.json_depth` | 64 |
+//! | `policies.*.settings` | `{}` | | `timeouts.header` | 10s |
+//! | `….http-call.timeout` | 500ms | | `timeouts.idle` | 60s |
+//! | `….http-call.max_response` | 64KiB | | `timeouts.request_body` | 30s |
+//! | `….http-call.max_calls` | 4 | | `timeouts.connect` | 5s |
+//! | `sandbox.hook_time` | 10ms | | `timeouts.first_byte` | 60s |
+//! | `sandbox.exchange_time` | 100ms | | `timeouts.between_bytes` | 60s |
+//! | `sandbox.memory` | 16MiB | | `timeouts.total` | 10m |
+//! | `sandbox.table_elements` | 10000 | | `timeouts.shutdown` | 30s |
+//! | `sandbox.host_calls` | 1000 | | `compile.cpu_time` | 30s |
+//! | `sandbox.edits` | 64 | | `compile.memory` | 1GiB |
+//! | `sandbox.log_lines` | 20 | | `compile.input` | 16MiB |
+//! | `upstreams.*.dialect` | openai | | `upstreams.*.balance` | round-robin |
+//! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use crate::model::{CompileLimits, Dialect, Limits, SandboxLimits, StreamEnd, Timeouts};
+
+pub(crate) const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+pub(crate) const ADMIN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+pub(crate) const PLUGINS: &str = "plugins";
+pub(crate) const CACHE: &str = ".tollgate/cache";
+pub(crate) const WEIGHT: u32 = 1;
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const CALL_RESPONSE_BYTES: usize = 64 << 10;
+pub(crate) const CALLS: u32 = 4;
+
+pub(crate) fn stream_end(dialect: Dialect) -> StreamEnd {
+    match dialect {
+        Dialect::OpenAi => StreamEnd::DoneEvent,
+        Dialect::Opaque => StreamEnd::Transport,
+    }
+}
+
+impl Default for SandboxLimits {
+    fn default() -> Self {
+        Self {
+            hook_time: Duration::from_millis(10),
+            exchange_time: Duration::from_millis(100),
+            memory_bytes: 16 << 20,
+            table_elements: 10_000,
+            host_calls: 1_000,
+            edits: 64,
+            log_lines: 20,
+        }
+    }
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            cpu_time: Duration::from_secs(30),
+            memory_bytes: 1 << 30,
+            input_bytes: 16 << 20,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            request_header_bytes: 32 << 10,
+            request_body_bytes: 10 << 20,
+            response_buffer_bytes: 4 << 20,
+            event_bytes: 1 << 20,
+            json_depth: 64,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            request_body: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(60),
+            between_bytes: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}

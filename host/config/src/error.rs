@@ -1,0 +1,160 @@
+//! What can be wrong with a configuration, and how it is shown.
+//!
+//! A [`Problem`] is one mistake at one place; its text is the place, what is wrong,
+//! the line itself with a caret, and what was expected. Only that one line is shown,
+//! since its neighbours may hold what has no place in a log.
+
+use std::{fmt, io, path::PathBuf};
+
+use crate::model::Location;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file system refused.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// A folder, a device or a pipe stands where a file was expected.
+    #[error("{}: is {found}, where a configuration file was expected", path.display())]
+    NotAFile { path: PathBuf, found: &'static str },
+    /// A folder without a single `*.yaml` or `*.yml`.
+    #[error("{}: holds no configuration: expected files named *.yaml or *.yml", path.display())]
+    EmptyFolder { path: PathBuf },
+    /// A folder of more files than a configuration can have.
+    #[error("{}: holds more than {limit} configuration files", path.display())]
+    TooManyFiles { path: PathBuf, limit: usize },
+    /// More bytes, all files together, than a configuration can have.
+    #[error("{}: larger than a configuration may be: {} MiB, all files together", path.display(), limit_bytes >> 20)]
+    TooLarge { path: PathBuf, limit_bytes: u64 },
+    /// The bytes are not UTF-8 from this place on.
+    #[error("{}: not UTF-8: a configuration is UTF-8 text", at(location))]
+    NotUtf8 { location: Location },
+    /// The text is wrong: every mistake that was found.
+    #[error("{0}")]
+    Invalid(Problems),
+}
+
+/// At least one mistake, in the order of files and lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems {
+    kept: Vec<Problem>,
+    more: usize,
+}
+
+impl Problems {
+    /// As many are kept; the others are only counted.
+    const KEPT: usize = 100;
+
+    pub(crate) fn add(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.kept.len() < Self::KEPT {
+            self.kept.push(problem());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// `value`, if nothing was wrong with it.
+    pub(crate) fn none_or<T>(mut self, value: T) -> Result<T, ConfigError> {
+        if self.kept.is_empty() {
+            return Ok(value);
+        }
+        self.kept.sort_by(|a, b| {
+            let place = |p: &Problem| (p.location.line, p.location.column);
+            a.location
+                .file
+                .cmp(&b.location.file)
+                .then_with(|| place(a).cmp(&place(b)))
+        });
+        Err(ConfigError::Invalid(self))
+    }
+
+    /// The mistakes, each with its place; the first hundred if there are more.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.kept.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.kept.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub location: Location,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What would have been right, if that can be said.
+    pub expected: Option<String>,
+    pub(crate) line: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", at(&self.location), self.message)?;
+        if let Some(line) = &self.line {
+            let (shown, caret) = excerpt(line, self.location.column);
+            let number = self.location.line.to_string();
+            let gutter = " ".repeat(number.len());
+            let indent = " ".repeat(caret);
+            write!(f, "\n{gutter} |\n{number} | {shown}\n{gutter} | {indent}^")?;
+        }
+        if let Some(expected) = &self.expected {
+            write!(f, "\n  expected {expected}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `file:line:column`.
+fn at(location: &Location) -> String {
+    format!(
+        "{}:{}:{}",
+        location.file.display(),
+        location.line,
+        location.column
+    )
+}
+
+/// At most this many characters of a line are shown.
+const SHOWN: usize = 120;
+
+/// What of `line` is shown, and how many characters stand before the caret.
+///
+/// Control characters, which could steer a terminal, become spaces.
+fn excerpt(line: &str, column: usize) -> (String, usize) {
+    let before = column.saturating_sub(1);
+    let skipped = if before > SHOWN - 20 {
+        before - SHOWN / 2
+    } else {
+        0
+    };
+    let mut shown: String = if skipped > 0 {
+        "…".into()
+    } else {
+        String::new()
+    };
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    shown.extend(line.chars().skip(skipped).take(SHOWN).map(printable));
+    if line.chars().nth(skipped + SHOWN).is_some() {
+        shown.push('…');
+    }
+    (shown, before - skipped + usize::from(skipped > 0))
+}

@@ -1,0 +1,386 @@
+//! What the file says: the keys that an operator may write, and nothing else.
+//!
+//! These types give the JSON schema too, so their docs are the operator's. Texts
+//! with a spelling of their own (times, sizes, URLs, names) stay texts here;
+//! `resolve` reads them, so that all mistakes come out together.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    model,
+    place::{At, Named},
+};
+
+/// The configuration of a Tollgate gateway.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Tollgate configuration")]
+pub(crate) struct File {
+    /// Where clients connect: an IP address and a port. Default: 127.0.0.1:8080.
+    pub(crate) listen: Option<At<String>>,
+    /// Makes the listener speak TLS.
+    pub(crate) tls: Option<At<Tls>>,
+    /// Where the admin port listens. Default: 127.0.0.1:9901.
+    pub(crate) admin: Option<At<String>>,
+    /// The folder whose `*.wasm` files are the plugins. Default: `plugins/`.
+    pub(crate) plugins: Option<At<String>>,
+    /// Where compiled plugins are kept, or `off`. Default: `.tollgate/cache`.
+    pub(crate) cache: Option<At<String>>,
+    /// Where secrets are read from, by name.
+    #[serde(default)]
+    pub(crate) secrets: Named<At<Secret>>,
+    /// Uses of plugins, by name.
+    #[serde(default)]
+    pub(crate) policies: Named<Policy>,
+    /// Groups of endpoints that answer alike, by name.
+    #[serde(default)]
+    pub(crate) upstreams: Named<Upstream>,
+    /// The models that clients may ask for, by the name they use.
+    #[serde(default)]
+    pub(crate) models: Named<Model>,
+    /// The first that matches serves.
+    #[serde(default)]
+    pub(crate) routes: Vec<At<Route>>,
+    /// Bounds of the data path.
+    pub(crate) limits: Option<At<Limits>>,
+    /// How long the data path waits, and for what.
+    pub(crate) timeouts: Option<At<Timeouts>>,
+    /// Bounds of a plugin instance, where its policy sets none of its own.
+    pub(crate) sandbox: Option<At<Sandbox>>,
+    /// Bounds of the process that compiles plugins.
+    pub(crate) compile: Option<At<Compile>>,
+}
+
+/// PEM files; read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: At<String>,
+    pub(crate) key: At<String>,
+}
+
+/// Where a secret is read from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub(crate) enum Secret {
+    /// An environment variable.
+    Env(String),
+    /// A file; one newline at its end is not part of the secret.
+    File(String),
+}
+
+/// One use of a plugin.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    /// The plugin's name: its file in the plugins folder without `.wasm`.
+    pub(crate) plugin: At<String>,
+    /// What an exchange gets when the policy fails. There is no default.
+    #[schemars(required)]
+    pub(crate) on_error: Option<OnError>,
+    /// Whether an instance serves one exchange or one after another. Default: exchange.
+    pub(crate) isolation: Option<Isolation>,
+    /// The capabilities that it may use.
+    #[serde(default)]
+    pub(crate) grants: Grants,
+    /// What the plugin itself is set to; the plugin says what may stand here.
+    pub(crate) settings: Option<At<Value>>,
+    /// Bounds of its instances, where they differ from `sandbox`.
+    pub(crate) limits: Option<Sandbox>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnError {
+    /// The exchange is refused.
+    Refuse,
+    /// The exchange goes on without the policy.
+    Bypass,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Isolation {
+    /// An instance serves one exchange and is thrown away.
+    Exchange,
+    /// An instance serves one exchange after another.
+    Shared,
+}
+
+/// Capabilities beyond `log`, `metrics`, `clock` and `random`, which are always there.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Grants {
+    /// A store of keys and values, its own.
+    pub(crate) kv: bool,
+    /// Budgets and rate limits.
+    pub(crate) limits: bool,
+    /// Names of `secrets` that it may read.
+    pub(crate) secrets: Vec<At<String>>,
+    /// Calls over HTTP.
+    #[serde(rename = "http-call")]
+    pub(crate) http_call: Option<HttpCall>,
+}
+
+/// Calls over HTTP, to these hosts alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpCall {
+    /// `scheme://host` or `scheme://host:port`.
+    #[schemars(length(min = 1))]
+    pub(crate) hosts: At<Vec<At<String>>>,
+    /// Of one call. Default: 500ms.
+    pub(crate) timeout: Option<At<Period>>,
+    /// Of one answer. Default: 64KiB.
+    pub(crate) max_response: Option<At<Size>>,
+    /// In one exchange. Default: 4.
+    pub(crate) max_calls: Option<At<u64>>,
+}
+
+/// Bounds of one plugin instance.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sandbox {
+    /// Of one hook. Default: 10ms.
+    pub(crate) hook_time: Option<At<Period>>,
+    /// Of all hooks of an exchange together. Default: 100ms.
+    pub(crate) exchange_time: Option<At<Period>>,
+    /// Default: 16MiB.
+    pub(crate) memory: Option<At<Size>>,
+    /// Default: 10000.
+    pub(crate) table_elements: Option<At<u64>>,
+    /// In one exchange. Default: 1000.
+    pub(crate) host_calls: Option<At<u64>>,
+    /// Of one decision. Default: 64.
+    pub(crate) edits: Option<At<u64>>,
+    /// In one exchange. Default: 20.
+    pub(crate) log_lines: Option<At<u64>>,
+}
+
+/// A group of endpoints that answer alike.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    /// What its bodies mean. Default: openai.
+    pub(crate) dialect: Option<Dialect>,
+    /// How an endpoint is picked. Default: round-robin.
+    pub(crate) balance: Option<Balance>,
+    /// URLs: `http` or `https`, host, optional port, optional base path.
+    #[schemars(length(min = 1))]
+    pub(crate) endpoints: At<Vec<At<String>>>,
+    /// Headers of every request to it; `${secret:NAME}` stands for a secret.
+    #[serde(default)]
+    pub(crate) headers: Named<At<String>>,
+    /// A PEM file of roots to trust besides the usual ones.
+    pub(crate) ca: Option<At<String>>,
+    /// What ends a stream. Default: done-event for openai, transport for opaque.
+    pub(crate) stream_end: Option<StreamEnd>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Dialect {
+    OpenAi,
+    /// Nothing is known of the bodies.
+    Opaque,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Balance {
+    /// One after the other.
+    RoundRobin,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StreamEnd {
+    /// The `[DONE]` event.
+    DoneEvent,
+    /// The clean end of the transport.
+    Transport,
+}
+
+/// A model that clients may ask for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Model {
+    /// Who serves it, by weight.
+    #[schemars(length(min = 1))]
+    pub(crate) targets: At<Vec<Target>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// A name of `upstreams`.
+    pub(crate) upstream: At<String>,
+    /// The upstream's name for the model. Default: the client's.
+    pub(crate) model: Option<At<String>>,
+    /// Its share among the targets. Default: 1.
+    pub(crate) weight: Option<At<u64>>,
+    /// Policies that run for each try at this target.
+    #[serde(default)]
+    pub(crate) policies: Vec<At<String>>,
+}
+
+/// Which requests, through which policies, to where.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Route {
+    /// For logs and metrics; unique. Default: made of the path.
+    pub(crate) name: Option<At<String>>,
+    /// Which requests; all that is given must hold. Default: every request.
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Match,
+    /// Names of `policies`, in the order in which they see the request.
+    #[serde(default)]
+    pub(crate) policies: Vec<At<String>>,
+    /// A name of `upstreams`. Default: the upstream that serves the request's model.
+    pub(crate) upstream: Option<At<String>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Match {
+    /// A host name, or `*.example.com`; without a port.
+    pub(crate) host: Option<At<String>>,
+    /// The exact path, or whole segments in front: `/v1/*`.
+    pub(crate) path: Option<At<String>>,
+    /// The same as `methods` with one entry.
+    pub(crate) method: Option<At<String>>,
+    /// Any of these.
+    pub(crate) methods: Option<At<Vec<At<String>>>>,
+    /// Header names and exact values; no value: the header is there.
+    pub(crate) headers: Named<Option<At<String>>>,
+    /// The same as `models` with one entry.
+    pub(crate) model: Option<At<String>>,
+    /// Any of these; `*` stands for any text.
+    pub(crate) models: Option<At<Vec<At<String>>>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Open connections of clients. Default: 10000.
+    pub(crate) connections: Option<At<u64>>,
+    /// Request line and headers. Default: 32KiB.
+    pub(crate) request_header: Option<At<Size>>,
+    /// Default: 10MiB.
+    pub(crate) request_body: Option<At<Size>>,
+    /// A response body that a policy needs at hand. Default: 4MiB.
+    pub(crate) response_buffer: Option<At<Size>>,
+    /// One event of a stream. Default: 1MiB.
+    pub(crate) event: Option<At<Size>>,
+    /// Default: 64.
+    pub(crate) json_depth: Option<At<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timeouts {
+    /// To the end of a request's headers. Default: 10s.
+    pub(crate) header: Option<At<Period>>,
+    /// Between requests of a connection. Default: 60s.
+    pub(crate) idle: Option<At<Period>>,
+    /// Between two pieces of a request body. Default: 30s.
+    pub(crate) request_body: Option<At<Period>>,
+    /// Connecting to an endpoint. Default: 5s.
+    pub(crate) connect: Option<At<Period>>,
+    /// To the response's headers. Default: 60s.
+    pub(crate) first_byte: Option<At<Period>>,
+    /// Between two pieces of a response body. Default: 60s.
+    pub(crate) between_bytes: Option<At<Period>>,
+    /// Of the whole exchange. Default: 10m.
+    pub(crate) total: Option<At<Period>>,
+    /// How long a shutdown waits for exchanges in flight. Default: 30s.
+    pub(crate) shutdown: Option<At<Period>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Compile {
+    /// CPU time, in whole seconds. Default: 30s.
+    pub(crate) cpu_time: Option<At<Period>>,
+    /// Default: 1GiB.
+    pub(crate) memory: Option<At<Size>>,
+    /// Of the `.wasm` file. Default: 16MiB.
+    pub(crate) input: Option<At<Size>>,
+}
+
+/// A time such as `10ms`, `30s`, `5m` or `1h`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Period(pub(crate) String);
+
+/// A size such as `64KiB`, `16MiB`, `1GiB`, or a number of bytes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Size(pub(crate) String);
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time such as `10ms`, `30s`, `5m` or `1h`.",
+            "type": "string",
+            "pattern": "^[0-9]+(ms|s|m|h)$",
+        })
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A size such as `64KiB`, `16MiB`, `1GiB`, or a number of bytes.",
+            "type": ["string", "integer"],
+            "pattern": "^[0-9]+(KiB|MiB|GiB)?$",
+            "minimum": 0,
+        })
+    }
+}
+
+impl From<OnError> for model::OnError {
+    fn from(written: OnError) -> Self {
+        match written {
+            OnError::Refuse => Self::Refuse,
+            OnError::Bypass => Self::Bypass,
+        }
+    }
+}
+
+impl From<Isolation> for model::Isolation {
+    fn from(written: Isolation) -> Self {
+        match written {
+            Isolation::Exchange => Self::Exchange,
+            Isolation::Shared => Self::Shared,
+        }
+    }
+}
+
+impl From<Dialect> for model::Dialect {
+    fn from(written: Dialect) -> Self {
+        match written {
+            Dialect::OpenAi => Self::OpenAi,
+            Dialect::Opaque => Self::Opaque,
+        }
+    }
+}
+
+impl From<StreamEnd> for model::StreamEnd {
+    fn from(written: StreamEnd) -> Self {
+        match written {
+            StreamEnd::DoneEvent => Self::DoneEvent,
+            StreamEnd::Transport => Self::Transport,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the operator wrote, proven right.
+//!
+//! [`load`] reads a file or a folder into what the file says (private, serde) and
+//! resolves that into [`Config`]: every name exists, every limit is in range. All
+//! mistakes of a kind are listed at once, each with file, line and caret.
+//! Knows nothing of tokio, of wasm, or of what the secrets hold.
+
+mod defaults;
+mod error;
+mod file;
+mod locate;
+mod merge;
+mod model;
+mod place;
+mod resolve;
+mod schema;
+mod source;
+mod spelling;
+mod warnings;
+mod yaml;
+
+use std::path::Path;
+
+pub use error::{ConfigError, Problem, Problems};
+pub use locate::{locate, locate_in, render};
+pub use model::*;
+pub use schema::json_schema;
+use source::Source;
+
+/// Reads a configuration: one file, or a folder whose `*.yaml` and `*.yml` files
+/// are merged in the order of their names.
+///
+/// Relative paths in it are taken from the file's folder, or the folder itself.
+///
+/// # Errors
+/// [`ConfigError`] says what cannot be read or what is wrong, and where.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let found = source::read(path)?;
+    from_sources(&found.sources, &found.base)
+}
+
+/// Reads a configuration from `text`, shown as `file_name` in messages; relative
+/// paths are taken from `base_dir`.
+///
+/// # Errors
+/// As [`load`], save for what concerns the file system.
+pub fn parse_str(text: &str, file_name: &str, base_dir: &Path) -> Result<Config, ConfigError> {
+    let source = Source::new(file_name.into(), text.to_owned());
+    from_sources(&[source], base_dir)
+}
+
+fn from_sources(sources: &[Source], base: &Path) -> Result<Config, ConfigError> {
+    let files = sources.iter().map(yaml::parse).collect::<Vec<_>>();
+    let merged = merge::merge(files, sources)?;
+    resolve::resolve(merged, sources, base)
+}

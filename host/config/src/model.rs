@@ -1,0 +1,265 @@
+//! What the gateway uses: names resolved, limits typed.
+//!
+//! Only [`load`](crate::load) makes a [`Config`], so one in hand is right: every
+//! name in it exists, every limit is in range. Knows nothing of YAML.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub tls: Option<Tls>,
+    pub admin: SocketAddr,
+    /// The folder whose `*.wasm` files are the plugins, absolute.
+    pub plugins: PathBuf,
+    /// Where compiled plugins are kept, absolute; `None`: nothing is kept.
+    pub cache: Option<PathBuf>,
+    pub secrets: BTreeMap<String, SecretSource>,
+    pub policies: BTreeMap<String, Policy>,
+    pub upstreams: BTreeMap<String, Upstream>,
+    pub models: BTreeMap<String, Model>,
+    /// In the order of the file; the first that matches serves.
+    pub routes: Vec<Route>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Defaults for every plugin; already merged into each [`Policy::sandbox`].
+    pub compile: CompileLimits,
+}
+
+/// PEM files, read again when they change. Relative paths are resolved against the config's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Where a secret is read from: an environment variable or a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    Env(String),
+    File(PathBuf),
+}
+
+/// One use of a plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The plugin's name: its file is `<plugins>/<name with - or _>.wasm`.
+    pub plugin: String,
+    pub on_error: OnError,
+    pub isolation: Isolation,
+    pub grants: Grants,
+    pub settings: serde_json::Value,
+    /// Where `settings` stand, for messages: file, line, column.
+    pub settings_at: Location,
+    pub sandbox: SandboxLimits,
+}
+
+/// A place in a configuration file. Lines and columns count from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Location {
+    pub file: PathBuf,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// What an exchange gets when a policy fails (trap, out of time, out of memory, bad decision).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    Refuse,
+    Bypass,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// An instance serves one exchange.
+    #[default]
+    Exchange,
+    /// An instance serves one exchange after another.
+    Shared,
+}
+
+/// The capabilities that need a grant. `log`, `metrics`, `clock` and `random` are always there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Grants {
+    pub kv: bool,
+    pub limits: bool,
+    /// Names of [`Config::secrets`].
+    pub secrets: Vec<String>,
+    pub http_call: Option<HttpCallGrant>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpCallGrant {
+    /// `scheme://host:port`, nothing else; the port is always there.
+    pub hosts: Vec<String>,
+    pub timeout: Duration,
+    pub max_response_bytes: usize,
+    pub max_calls: u32,
+}
+
+/// Bounds of one plugin instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxLimits {
+    /// CPU and waiting of one hook.
+    pub hook_time: Duration,
+    /// Of all hooks of an exchange together.
+    pub exchange_time: Duration,
+    pub memory_bytes: usize,
+    pub table_elements: usize,
+    pub host_calls: u32,
+    pub edits: usize,
+    pub log_lines: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileLimits {
+    pub cpu_time: Duration,
+    pub memory_bytes: u64,
+    /// Of the `.wasm` file.
+    pub input_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    pub dialect: Dialect,
+    /// At least one; `http://` or `https://`, host, port, and a base path without a slash at its end.
+    pub endpoints: Vec<Endpoint>,
+    /// Added to every request, such as a provider's key; overwrites the client's.
+    pub headers: Vec<UpstreamHeader>,
+    /// A PEM file of additional roots for `https`.
+    pub ca: Option<PathBuf>,
+    /// What ends a stream: see [`StreamEnd`].
+    pub stream_end: StreamEnd,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub https: bool,
+    /// `host:port`, as it goes into the `host` header (default ports left out) and the connection.
+    pub authority: String,
+    /// `` or `/v1`-like.
+    pub base_path: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamHeader {
+    pub name: String,
+    /// Text before and after an optional secret: `Bearer ${secret:openai}`.
+    pub value: HeaderValue,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderValue {
+    Plain(String),
+    Secret {
+        prefix: String,
+        name: String,
+        suffix: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    #[default]
+    OpenAi,
+    /// Nothing is known of the bodies.
+    Opaque,
+}
+
+/// When a stream of events counts as complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// When the `[DONE]` event came: the default of the OpenAI dialect.
+    DoneEvent,
+    /// When the transport ended cleanly.
+    Transport,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// At least one, and at least one of a weight above 0.
+    pub targets: Vec<Target>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// A name of [`Config::upstreams`].
+    pub upstream: String,
+    /// The name that the upstream knows the model by; `None`: the client's.
+    pub model: Option<String>,
+    pub weight: u32,
+    /// Policies whose `on-attempt` runs for this target.
+    pub policies: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Given, or made of the path: unique.
+    pub name: String,
+    pub matches: Match,
+    /// In order.
+    pub policies: Vec<String>,
+    pub to: Destination,
+}
+
+/// All that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Match {
+    /// Lower case, without port; `*.example.com` matches any label in front.
+    pub host: Option<String>,
+    pub path: Option<PathMatch>,
+    /// Empty: any.
+    pub methods: Vec<String>,
+    /// Name in lower case, and the exact value, or `None`: it is there.
+    pub headers: Vec<(String, Option<String>)>,
+    /// Exact names, or globs with `*`; empty: any.
+    pub models: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathMatch {
+    Exact(String),
+    /// Whole segments: `/v1` matches `/v1` and `/v1/x`, not `/v1x`. Written `/v1/*`.
+    Prefix(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Destination {
+    /// By the request's model, among [`Config::models`].
+    Model,
+    /// Always this upstream; the body is not read for it.
+    Upstream(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    pub connections: usize,
+    pub request_header_bytes: usize,
+    /// Of a body that is buffered because something needs it, and of any request body.
+    pub request_body_bytes: u64,
+    /// Of a response body that a policy needs at hand.
+    pub response_buffer_bytes: usize,
+    /// Of one event of a stream.
+    pub event_bytes: usize,
+    pub json_depth: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a connection or request to the end of its headers.
+    pub header: Duration,
+    /// Between requests of a connection.
+    pub idle: Duration,
+    /// Between two pieces of a request body.
+    pub request_body: Duration,
+    pub connect: Duration,
+    /// From the request sent to the response's headers.
+    pub first_byte: Duration,
+    /// Between two pieces of a response body.
+    pub between_bytes: Duration,
+    /// Of the whole exchange.
+    pub total: Duration,
+    /// How long a shutdown waits for exchanges in flight.
+    pub shutdown: Duration,
+}

@@ -1,0 +1,229 @@
+//! What the file says into what the gateway uses.
+//!
+//! Every mistake is reported and the work goes on, so that all come out together.
+//! What stands in for a mistaken value never leaves this module: one problem, and
+//! there is no [`Config`].
+
+mod policies;
+mod routes;
+mod scope;
+mod tuning;
+mod upstreams;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use scope::Scope;
+
+use crate::{
+    defaults,
+    error::{ConfigError, Problems},
+    file,
+    merge::{Entry, In, Merged},
+    model::{Config, SandboxLimits, SecretSource, Tls},
+    place::{At, Place},
+    source::Source,
+    spelling,
+};
+
+/// The names that others may be resolved to.
+#[derive(Debug)]
+struct Names {
+    secrets: BTreeSet<String>,
+    policies: BTreeSet<String>,
+    upstreams: BTreeSet<String>,
+}
+
+impl Names {
+    fn of(merged: &Merged) -> Self {
+        fn keys<T>(entries: &[Entry<T>]) -> BTreeSet<String> {
+            entries
+                .iter()
+                .map(|entry| entry.value.0.value.clone())
+                .collect()
+        }
+        Self {
+            secrets: keys(&merged.secrets),
+            policies: keys(&merged.policies),
+            upstreams: keys(&merged.upstreams),
+        }
+    }
+}
+
+/// All sources, the problems so far, and what is known of the whole.
+struct Resolver<'a> {
+    sources: &'a [Source],
+    base: &'a Path,
+    names: Names,
+    problems: RefCell<Problems>,
+}
+
+pub(crate) fn resolve(
+    merged: Merged,
+    sources: &[Source],
+    base: &Path,
+) -> Result<Config, ConfigError> {
+    let resolver = Resolver {
+        sources,
+        base,
+        names: Names::of(&merged),
+        problems: RefCell::default(),
+    };
+    let config = resolver.config(merged);
+    resolver.problems.into_inner().none_or(config)
+}
+
+impl Resolver<'_> {
+    fn scope(&self, source: usize) -> Scope<'_> {
+        Scope {
+            source: &self.sources[source],
+            base: self.base,
+            names: &self.names,
+            problems: &self.problems,
+        }
+    }
+
+    fn config(&self, merged: Merged) -> Config {
+        let sandbox = self.section(merged.sandbox, |scope, section| {
+            tuning::sandbox(scope, Some(&section), &SandboxLimits::default())
+        });
+        if merged.routes.is_empty() {
+            let expected = "`routes:` with at least one route";
+            self.scope(0).refuse(
+                Place::START,
+                "there are no routes, so nothing would be served",
+                expected,
+            );
+        }
+        self.two_addresses(merged.listen.as_ref(), merged.admin.as_ref());
+        Config {
+            listen: self.address(merged.listen.as_ref(), defaults::LISTEN),
+            admin: self.address(merged.admin.as_ref(), defaults::ADMIN),
+            tls: merged.tls.map(|tls| self.tls(&tls)),
+            plugins: self.path(merged.plugins.as_ref(), defaults::PLUGINS),
+            cache: match &merged.cache {
+                Some(written) if written.value.value == "off" => None,
+                written => Some(self.path(written.as_ref(), defaults::CACHE)),
+            },
+            secrets: self.named(merged.secrets, |scope, _, secret| {
+                Some(secret_source(scope, &secret))
+            }),
+            policies: self.named(merged.policies, |scope, name, policy| {
+                policies::policy(scope, name, policy, &sandbox)
+            }),
+            upstreams: self.named(merged.upstreams, |scope, _, upstream| {
+                Some(upstreams::upstream(scope, upstream))
+            }),
+            models: self.named(merged.models, |scope, _, model| {
+                Some(upstreams::model(scope, model))
+            }),
+            routes: routes::routes(self, merged.routes),
+            limits: self.section(merged.limits, |scope, section| {
+                tuning::limits(scope, &section)
+            }),
+            timeouts: self.section(merged.timeouts, |scope, section| {
+                tuning::timeouts(scope, &section)
+            }),
+            compile: self.section(merged.compile, |scope, section| {
+                tuning::compile(scope, &section)
+            }),
+        }
+    }
+
+    fn section<F, T: Default>(
+        &self,
+        section: Option<In<At<F>>>,
+        read: impl FnOnce(&Scope<'_>, F) -> T,
+    ) -> T {
+        section.map_or_else(T::default, |section| {
+            read(&self.scope(section.source), section.value.value)
+        })
+    }
+
+    fn named<F, T>(
+        &self,
+        entries: Vec<Entry<F>>,
+        read: impl Fn(&Scope<'_>, &At<String>, F) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        let resolved = entries.into_iter().filter_map(
+            |In {
+                 source,
+                 value: (name, value),
+             }| {
+                let scope = self.scope(source);
+                let value = read(&scope, &name, value);
+                Some((scope.read(&name, spelling::name)?, value?))
+            },
+        );
+        resolved.collect()
+    }
+
+    fn address(&self, written: Option<&In<At<String>>>, default: SocketAddr) -> SocketAddr {
+        written
+            .and_then(|text| self.scope(text.source).read(&text.value, spelling::address))
+            .unwrap_or(default)
+    }
+
+    /// The listener and the admin port must differ, or the second to start would fail.
+    fn two_addresses(&self, listen: Option<&In<At<String>>>, admin: Option<&In<At<String>>>) {
+        let parse = |text: Option<&In<At<String>>>, default| {
+            text.map_or(Some(default), |text| {
+                spelling::address(&text.value.value).ok()
+            })
+        };
+        let (one, other) = (
+            parse(listen, defaults::LISTEN),
+            parse(admin, defaults::ADMIN),
+        );
+        let Some(same) = one.filter(|address| other == Some(*address) && address.port() != 0)
+        else {
+            return;
+        };
+        if let Some(text) = admin.or(listen) {
+            let message = format!("`listen` and `admin` are both {same}");
+            self.scope(text.source)
+                .refuse(text.value.place, message, "two addresses");
+        }
+    }
+
+    fn path(&self, written: Option<&In<At<String>>>, default: &str) -> PathBuf {
+        match written {
+            Some(text) => self.scope(text.source).path(&text.value),
+            None => self.base.join(default),
+        }
+    }
+
+    fn tls(&self, tls: &In<At<file::Tls>>) -> Tls {
+        let scope = self.scope(tls.source);
+        Tls {
+            certificate: scope.path(&tls.value.value.certificate),
+            key: scope.path(&tls.value.value.key),
+        }
+    }
+}
+
+fn secret_source(scope: &Scope<'_>, secret: &At<file::Secret>) -> SecretSource {
+    match &secret.value {
+        file::Secret::Env(name) => {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                scope.refuse(
+                    secret.place,
+                    "this is no environment variable",
+                    "a name such as `OPENAI_API_KEY`",
+                );
+            }
+            SecretSource::Env(name.clone())
+        }
+        file::Secret::File(path) => {
+            let text = At {
+                value: path.clone(),
+                place: secret.place,
+            };
+            SecretSource::File(scope.path(&text))
+        }
+    }
+}

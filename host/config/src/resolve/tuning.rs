@@ -1,0 +1,108 @@
+//! Limits and times, each with its range.
+
+use super::scope::Scope;
+use crate::{
+    file,
+    model::{CompileLimits, Limits, SandboxLimits, Timeouts},
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// What `section` sets, and `base` for the rest.
+pub(super) fn sandbox(
+    scope: &Scope<'_>,
+    section: Option<&file::Sandbox>,
+    base: &SandboxLimits,
+) -> SandboxLimits {
+    let Some(section) = section else {
+        return base.clone();
+    };
+    let count = |number: &Option<_>, base: usize| -> usize {
+        let base = u32::try_from(base).unwrap_or(u32::MAX);
+        usize::try_from(scope.count(number.as_ref(), base, 1..=10_000_000)).unwrap_or(usize::MAX)
+    };
+    SandboxLimits {
+        hook_time: scope.period(section.hook_time.as_ref(), base.hook_time),
+        exchange_time: scope.period(section.exchange_time.as_ref(), base.exchange_time),
+        memory_bytes: scope.memory(
+            section.memory.as_ref(),
+            base.memory_bytes,
+            64 * KIB..=4 * GIB,
+        ),
+        table_elements: count(&section.table_elements, base.table_elements),
+        host_calls: scope.count(section.host_calls.as_ref(), base.host_calls, 1..=10_000_000),
+        edits: count(&section.edits, base.edits),
+        log_lines: scope.count(section.log_lines.as_ref(), base.log_lines, 0..=10_000),
+    }
+}
+
+pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
+    let base = Limits::default();
+    let count = |number: &Option<_>, base: usize, most: u32| -> usize {
+        let base = u32::try_from(base).unwrap_or(u32::MAX);
+        usize::try_from(scope.count(number.as_ref(), base, 1..=most)).unwrap_or(usize::MAX)
+    };
+    let memory = |size: &Option<_>, base, range| scope.memory(size.as_ref(), base, range);
+    Limits {
+        connections: count(&section.connections, base.connections, 1_000_000),
+        request_header_bytes: memory(
+            &section.request_header,
+            base.request_header_bytes,
+            8 * KIB..=MIB,
+        ),
+        request_body_bytes: scope.size(
+            section.request_body.as_ref(),
+            base.request_body_bytes,
+            KIB..=64 * GIB,
+        ),
+        response_buffer_bytes: memory(
+            &section.response_buffer,
+            base.response_buffer_bytes,
+            KIB..=GIB,
+        ),
+        event_bytes: memory(&section.event, base.event_bytes, KIB..=256 * MIB),
+        json_depth: count(&section.json_depth, base.json_depth, 120),
+    }
+}
+
+pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts {
+    let base = Timeouts::default();
+    let period = |text: &Option<_>, base| scope.period(text.as_ref(), base);
+    Timeouts {
+        header: period(&section.header, base.header),
+        idle: period(&section.idle, base.idle),
+        request_body: period(&section.request_body, base.request_body),
+        connect: period(&section.connect, base.connect),
+        first_byte: period(&section.first_byte, base.first_byte),
+        between_bytes: period(&section.between_bytes, base.between_bytes),
+        total: period(&section.total, base.total),
+        shutdown: period(&section.shutdown, base.shutdown),
+    }
+}
+
+pub(super) fn compile(scope: &Scope<'_>, section: &file::Compile) -> CompileLimits {
+    let base = CompileLimits::default();
+    let cpu_time = scope.period(section.cpu_time.as_ref(), base.cpu_time);
+    if let Some(text) = section
+        .cpu_time
+        .as_ref()
+        .filter(|_| cpu_time.subsec_nanos() != 0)
+    {
+        scope.refuse(
+            text.place,
+            "CPU time is counted in whole seconds",
+            "a time such as `30s`",
+        );
+    }
+    CompileLimits {
+        cpu_time,
+        memory_bytes: scope.size(
+            section.memory.as_ref(),
+            base.memory_bytes,
+            64 * MIB..=256 * GIB,
+        ),
+        input_bytes: scope.size(section.input.as_ref(), base.input_bytes, KIB..=GIB),
+    }
+}

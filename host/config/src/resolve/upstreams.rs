@@ -1,0 +1,114 @@
+//! Upstreams, and the models that they serve.
+
+use super::scope::Scope;
+use crate::{
+    defaults,
+    file::{self, Balance},
+    model::{Dialect, HeaderValue, Model, Target, Upstream, UpstreamHeader},
+    place::{At, Named},
+    spelling,
+};
+
+/// So that the weights of a model's targets always add up within 32 bits.
+const MAX_WEIGHT: u32 = 1_000_000;
+const MAX_TARGETS: usize = 1_000;
+const MAX_HEADERS: usize = 64;
+
+pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
+    match written.balance {
+        None | Some(Balance::RoundRobin) => {}
+    }
+    if written.endpoints.value.is_empty() {
+        let expected = "at least one URL such as `http://127.0.0.1:9000`";
+        scope.refuse(
+            written.endpoints.place,
+            "the upstream has no endpoint",
+            expected,
+        );
+    }
+    let dialect = written.dialect.map_or_else(Dialect::default, Into::into);
+    let endpoints = written.endpoints.value.iter();
+    Upstream {
+        dialect,
+        endpoints: endpoints
+            .filter_map(|url| scope.read(url, spelling::endpoint))
+            .collect(),
+        headers: headers(scope, &written.headers),
+        ca: written.ca.map(|path| scope.path(&path)),
+        stream_end: written
+            .stream_end
+            .map_or_else(|| defaults::stream_end(dialect), Into::into),
+    }
+}
+
+fn headers(scope: &Scope<'_>, written: &Named<At<String>>) -> Vec<UpstreamHeader> {
+    let mut headers: Vec<UpstreamHeader> = Vec::new();
+    if let Some((name, _)) = written.0.get(MAX_HEADERS) {
+        scope.refuse(
+            name.place,
+            "too many headers",
+            format!("at most {MAX_HEADERS}"),
+        );
+        return headers;
+    }
+    for (name, value) in &written.0 {
+        let read = scope.read(name, spelling::sent_header_name);
+        let value_read = scope.read(value, spelling::header_value);
+        if let Some(HeaderValue::Secret { name, .. }) = &value_read {
+            scope.secret(&At {
+                value: name.clone(),
+                place: value.place,
+            });
+        }
+        let (Some(header), Some(value)) = (read, value_read) else {
+            continue;
+        };
+        if headers.iter().any(|before| before.name == header) {
+            scope.refuse(
+                name.place,
+                format!("the header `{header}` is set twice"),
+                "each header once",
+            );
+        }
+        headers.push(UpstreamHeader {
+            name: header,
+            value,
+        });
+    }
+    headers
+}
+
+pub(super) fn model(scope: &Scope<'_>, written: file::Model) -> Model {
+    let At {
+        value: written,
+        place,
+    } = written.targets;
+    if written.is_empty() || written.len() > MAX_TARGETS {
+        let message = format!("the model has {} targets", written.len());
+        scope.refuse(place, message, format!("1 to {MAX_TARGETS}"));
+    }
+    let targets: Vec<Target> = written
+        .iter()
+        .map(|written| target(scope, written))
+        .collect();
+    if !targets.is_empty() && targets.iter().all(|target| target.weight == 0) {
+        scope.refuse(
+            place,
+            "every target has weight 0, so none would ever serve",
+            "a weight above 0 for one of them",
+        );
+    }
+    Model { targets }
+}
+
+fn target(scope: &Scope<'_>, written: &file::Target) -> Target {
+    Target {
+        upstream: scope.upstream(&written.upstream),
+        model: written
+            .model
+            .as_ref()
+            .and_then(|model| scope.read(model, spelling::model_name)),
+        weight: scope.count(written.weight.as_ref(), defaults::WEIGHT, 0..=MAX_WEIGHT),
+        policies: scope.policies(&written.policies),
+    }
+}

@@ -1,0 +1,65 @@
+//! Texts with a spelling of their own, read strictly.
+//!
+//! One noun a file. A reader takes the text and gives the typed value, or a
+//! [`Misspelt`] that says what is wrong and what would have been right.
+
+mod header;
+mod host;
+mod matching;
+mod name;
+mod quantity;
+mod url;
+
+pub(crate) use header::{header_name, header_value, matched_header_value, sent_header_name};
+pub(crate) use matching::{host_match, method, model_name, path_match};
+pub(crate) use name::{name, plugin};
+pub(crate) use quantity::{period, show_bytes, show_period, size};
+pub(crate) use url::{address, endpoint, origin};
+
+/// Why a text is not what it should be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Misspelt {
+    pub(crate) message: String,
+    pub(crate) expected: &'static str,
+    /// The text may hold a credential: neither it nor its line is shown.
+    pub(crate) hidden: bool,
+}
+
+fn misspelt<T>(message: impl Into<String>, expected: &'static str) -> Result<T, Misspelt> {
+    Err(Misspelt {
+        message: message.into(),
+        expected,
+        hidden: false,
+    })
+}
+
+fn misspelt_secret<T>(message: impl Into<String>, expected: &'static str) -> Result<T, Misspelt> {
+    Err(Misspelt {
+        message: message.into(),
+        expected,
+        hidden: true,
+    })
+}
+
+/// A piece of the operator's text, fit for one line of a message.
+pub(crate) fn quote(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let cut = text
+        .char_indices()
+        .nth(SHOWN)
+        .map_or(text.len(), |(at, _)| at);
+    let more = if cut < text.len() { "…" } else { "" };
+    format!("`{}{more}`", printable(&text[..cut]))
+}
+
+/// Control characters escaped, since they could steer a terminal or forge a log line.
+pub(crate) fn printable(text: &str) -> String {
+    let escape = |c: char| {
+        if c.is_control() {
+            c.escape_debug().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escape).collect()
+}

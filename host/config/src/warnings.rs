@@ -1,0 +1,62 @@
+//! What is allowed, and probably not meant.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Config, Destination, HeaderValue};
+
+impl Config {
+    /// What the operator should look at, one sentence each; empty if all is well.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.admin.ip().is_loopback() {
+            warnings.push(format!(
+                "the admin port listens on {}, which others than this machine may reach; it asks nobody who they are",
+                self.admin
+            ));
+        }
+        for route in &self.routes {
+            if route.to == Destination::Model && self.models.is_empty() {
+                warnings.push(format!(
+                    "the route `{}` goes by the request's model, but there are no models",
+                    route.name
+                ));
+            }
+        }
+        self.warn_of_unused(&mut warnings);
+        warnings
+    }
+
+    fn warn_of_unused(&self, warnings: &mut Vec<String>) {
+        let targets = || self.models.values().flat_map(|model| &model.targets);
+        let on_routes = self.routes.iter().flat_map(|route| &route.policies);
+        let policies: BTreeSet<&String> = on_routes
+            .chain(targets().flat_map(|target| &target.policies))
+            .collect();
+        let granted = self
+            .policies
+            .values()
+            .flat_map(|policy| &policy.grants.secrets);
+        let sent = self
+            .upstreams
+            .values()
+            .flat_map(|upstream| &upstream.headers);
+        let sent = sent.filter_map(|header| match &header.value {
+            HeaderValue::Secret { name, .. } => Some(name),
+            HeaderValue::Plain(_) => None,
+        });
+        let secrets: BTreeSet<&String> = granted.chain(sent).collect();
+        let unused = |noun: &str, name: &String| format!("the {noun} `{name}` is used by nothing");
+        warnings.extend(
+            self.policies
+                .keys()
+                .filter(|name| !policies.contains(name))
+                .map(|name| unused("policy", name)),
+        );
+        warnings.extend(
+            self.secrets
+                .keys()
+                .filter(|name| !secrets.contains(name))
+                .map(|name| unused("secret", name)),
+        );
+    }
+}

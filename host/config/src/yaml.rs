@@ -1,0 +1,181 @@
+//! YAML text into the file's types, and the parser's errors into problems.
+//!
+//! Everything that an input could blow up is bounded here: nodes, depth, aliases.
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::{
+    Error, MessageFormatter, Options, UserMessageFormatter, budget::BudgetBreach,
+    options::DuplicateKeyPolicy,
+};
+
+use crate::{
+    error::Problem,
+    file::File,
+    place::Place,
+    source::Source,
+    spelling::{printable, quote},
+};
+
+/// Deep enough for any settings; a JSON value in them stays far below every other parser's limit.
+const MAX_DEPTH: usize = 64;
+const MAX_NODES: usize = 500_000;
+
+pub(crate) fn parse(source: &Source) -> Result<File, Problem> {
+    if is_blank(&source.text) {
+        let expected = "at least `routes:`; see the JSON schema of the configuration";
+        return Err(source.problem(
+            Place::START,
+            "the file is empty".into(),
+            Some(expected.into()),
+        ));
+    }
+    read(&source.text).map_err(|error| problem(source, error.without_snippet()))
+}
+
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_saphyr::from_str_with_options(text, options())
+}
+
+fn is_blank(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    text.lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH + 1,
+            max_nodes: MAX_NODES,
+            max_events: 2 * MAX_NODES,
+            max_anchors: 1_000,
+            max_aliases: 1_000,
+            max_recorded_anchor_events: 100_000,
+            max_recorded_anchor_bytes: 8 << 20,
+            max_documents: 1,
+            max_merge_keys: 1_000,
+            max_total_scalar_bytes: 16 << 20,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 100_000,
+            max_replay_stack_depth: 16,
+            max_alias_expansions_per_anchor: 1_000,
+        },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        strict_booleans: true,
+        underscored_numbers_as_strings: true,
+        with_snippet: false,
+    }
+}
+
+fn problem(source: &Source, error: &Error) -> Problem {
+    let (message, expected) = describe(error);
+    let place = error.location().map_or(Place::START, Place::from);
+    source.problem(place, message, expected)
+}
+
+/// What is wrong, and what was expected.
+fn describe(error: &Error) -> (String, Option<String>) {
+    match error {
+        Error::AliasError { error, .. } => describe(error),
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => (
+            format!("unknown key {}", quote(field)),
+            Some(one_of(expected)),
+        ),
+        Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => (
+            format!("unknown value {}", quote(variant)),
+            Some(one_of(expected)),
+        ),
+        Error::SerdeMissingField { field, .. } => (format!("`{field}` is missing here"), None),
+        Error::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        } => (
+            format!("wrong type: {}", printable(unexpected)),
+            Some(expected.clone()),
+        ),
+        Error::SerdeInvalidValue {
+            unexpected,
+            expected,
+            ..
+        } => (
+            format!("wrong value: {}", printable(unexpected)),
+            Some(expected.clone()),
+        ),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("the key {} stands here twice", quote(key)), None)
+        }
+        Error::InvalidScalar { ty, .. } => ("wrong type".into(), Some(kind(ty).into())),
+        Error::InvalidBooleanStrict { .. } => {
+            ("wrong type".into(), Some("`true` or `false`".into()))
+        }
+        Error::NullIntoString { .. } => ("there is nothing here".into(), Some("a text".into())),
+        Error::Unexpected { expected, .. } => ("wrong type".into(), Some(kind(expected).into())),
+        Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => {
+            (format!("nested deeper than {MAX_DEPTH} levels"), None)
+        }
+        Error::Budget { breach, .. } => (too_much(breach), None),
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => (
+            "aliases expand to more than a configuration may hold".into(),
+            None,
+        ),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("this alias stands within its own anchor".into(), None)
+        }
+        Error::UnknownAnchor { .. } => ("this alias has no anchor before it".into(), None),
+        Error::ExpectedMappingEndAfterEnumVariantValue { .. } => (
+            "more than one key stands here".into(),
+            Some("exactly one".into()),
+        ),
+        Error::MultipleDocuments { .. } => (
+            "a second YAML document starts here".into(),
+            Some("one document a file".into()),
+        ),
+        other => (printable(&UserMessageFormatter.format_message(other)), None),
+    }
+}
+
+fn too_much(breach: &BudgetBreach) -> String {
+    match breach {
+        BudgetBreach::Depth { .. } => format!("nested deeper than {MAX_DEPTH} levels"),
+        BudgetBreach::Aliases { .. }
+        | BudgetBreach::Anchors { .. }
+        | BudgetBreach::AliasAnchorRatio { .. }
+        | BudgetBreach::RecordedAnchorEvents { .. }
+        | BudgetBreach::RecordedAnchorBytes { .. }
+        | BudgetBreach::MergeKeys { .. } => {
+            "more anchors, aliases or merges than a configuration may hold".into()
+        }
+        BudgetBreach::Documents { .. } => "a second YAML document starts here".into(),
+        _ => format!("larger than a configuration may be: {MAX_NODES} values"),
+    }
+}
+
+fn kind(parser_word: &str) -> &str {
+    match parser_word {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number, not negative",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "mapping start" | "mapping" => "a map of keys",
+        "sequence start" | "sequence" => "a list",
+        "string scalar" | "scalar" => "a text",
+        other => other,
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "nothing".into(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

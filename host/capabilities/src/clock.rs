@@ -26,7 +26,9 @@ impl OsClock {
     /// Its monotonic reading starts at 0 now.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -38,7 +40,9 @@ impl Default for OsClock {
 
 impl Clock for OsClock {
     fn now_ms(&self) -> u64 {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -58,7 +62,10 @@ impl ManualClock {
     /// Stands at this wall time, in milliseconds since 1970; monotonic 0.
     #[must_use]
     pub fn at(now_ms: u64) -> Self {
-        Self { now_ms: AtomicU64::new(now_ms), monotonic_us: AtomicU64::new(0) }
+        Self {
+            now_ms: AtomicU64::new(now_ms),
+            monotonic_us: AtomicU64::new(0),
+        }
     }
 
     /// Moves both readings forward; the wall time by whole milliseconds.

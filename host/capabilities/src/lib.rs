@@ -22,9 +22,7 @@ use tollgate_config::SecretSource;
 
 pub use answer::Answer;
 pub use clock::{Clock, ManualClock, OsClock};
-pub use http::{
-    EmbeddedHttp, HttpCaller, HttpError, HttpRequest, HttpResponse, RefusedHttp,
-};
+pub use http::{EmbeddedHttp, HttpCaller, HttpError, HttpRequest, HttpResponse, RefusedHttp};
 pub use kv::{EmbeddedKv, KvError, KvOptions, KvStore};
 pub use limits::{
     Algorithm, EmbeddedLimits, Exceeded, Limit, LimitError, LimitOptions, LimitStore, Reservation,
@@ -146,14 +144,100 @@ impl Capabilities {
             random: self.random.clone(),
             secrets: self.secrets.clone(),
             kv: Arc::new(EmbeddedKv::new(self.clock.clone(), KvOptions::default())),
-            limits: Arc::new(EmbeddedLimits::new(self.clock.clone(), LimitOptions::default())),
-            http: Arc::new(RefusedHttp { reason: "not while proving" }),
+            limits: Arc::new(EmbeddedLimits::new(
+                self.clock.clone(),
+                LimitOptions::default(),
+            )),
+            http: Arc::new(RefusedHttp {
+                reason: "not while proving",
+            }),
         }
     }
 
     /// The same state with other secrets: those of a new generation.
     #[must_use]
     pub fn with_secrets(&self, secrets: Arc<dyn SecretStore>) -> Self {
-        Self { secrets, ..self.clone() }
+        Self {
+            secrets,
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn scratch_state_is_empty_and_leaves_the_real_one_alone() {
+        let real = Capabilities::embedded(EmbeddedOptions::default());
+        let plugin = Namespace::of_plugin("p");
+        real.kv
+            .put(&plugin, "k", b"v", Duration::ZERO)
+            .get()
+            .await
+            .unwrap();
+        let scratch = real.scratch();
+        assert_eq!(scratch.kv.get(&plugin, "k").get().await, Ok(None));
+        scratch
+            .kv
+            .put(&plugin, "k", b"other", Duration::ZERO)
+            .get()
+            .await
+            .unwrap();
+        scratch.metrics.count("p", "n", &[], 1);
+        let limit = Limit {
+            algorithm: Algorithm::TokenBucket,
+            amount: 1,
+            period_ms: 60_000,
+        };
+        scratch
+            .limits
+            .take(&plugin, "b", 1, limit)
+            .get()
+            .await
+            .unwrap();
+        assert_eq!(real.kv.get(&plugin, "k").get().await.unwrap().unwrap(), "v");
+        assert_eq!(
+            real.limits.remaining(&plugin, "b", limit).get().await,
+            Ok(1)
+        );
+        let mut text = String::new();
+        real.metrics.render(&mut text);
+        assert!(text.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_candidate_calls_nobody_while_it_is_proven() {
+        let scratch = Capabilities::embedded(EmbeddedOptions::default()).scratch();
+        let grant = tollgate_config::HttpCallGrant {
+            hosts: vec!["http://127.0.0.1:80".into()],
+            timeout: Duration::from_secs(1),
+            max_response_bytes: 1,
+            max_calls: 1,
+        };
+        let request = HttpRequest {
+            method: "GET".into(),
+            url: "http://127.0.0.1/".into(),
+            headers: Vec::new(),
+            body: bytes::Bytes::new(),
+            timeout: Duration::from_secs(1),
+        };
+        let error = scratch
+            .http
+            .send(request, &grant, Duration::MAX)
+            .get()
+            .await
+            .unwrap_err();
+        assert_eq!(error, HttpError::Failed("not while proving".into()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_be_there_or_be_waited_for() {
+        assert_eq!(Answer::Ready(1).get().await, 1);
+        let later = Answer::later(async { 2 }).now().unwrap_err();
+        assert_eq!(later.get().await, 2);
     }
 }

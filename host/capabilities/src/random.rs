@@ -46,12 +46,17 @@ impl FixedRandom {
     /// Starts the sequence of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { state: AtomicU64::new(seed) }
+        Self {
+            state: AtomicU64::new(seed),
+        }
     }
 
     fn next(&self) -> u64 {
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut z = self.state.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);
+        let mut z = self
+            .state
+            .fetch_add(STEP, Ordering::SeqCst)
+            .wrapping_add(STEP);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -86,7 +91,11 @@ mod tests {
     fn the_os_source_fills_the_whole_buffer() {
         let mut buffer = [0_u8; 4096];
         OsRandom.fill(&mut buffer).unwrap();
-        assert!(buffer.chunks(64).all(|chunk| chunk.iter().any(|byte| *byte != 0)));
+        assert!(
+            buffer
+                .chunks(64)
+                .all(|chunk| chunk.iter().any(|byte| *byte != 0))
+        );
         assert_ne!(OsRandom.u64(), OsRandom.u64());
     }
 }

@@ -29,7 +29,9 @@ pub(crate) struct Spaces<T> {
 
 impl<T> Spaces<T> {
     pub(crate) fn new() -> Self {
-        Self { by_namespace: RwLock::new(HashMap::new()) }
+        Self {
+            by_namespace: RwLock::new(HashMap::new()),
+        }
     }
 
     pub(crate) fn of(&self, namespace: &Namespace, make: impl FnOnce() -> T) -> Arc<T> {
@@ -37,7 +39,10 @@ impl<T> Spaces<T> {
             return space.clone();
         }
         let mut spaces = self.by_namespace.write();
-        spaces.entry(namespace.clone()).or_insert_with(|| Arc::new(make())).clone()
+        spaces
+            .entry(namespace.clone())
+            .or_insert_with(|| Arc::new(make()))
+            .clone()
     }
 }
 
@@ -49,14 +54,19 @@ pub(crate) struct Share {
 
 impl Share {
     pub(crate) fn of(max: usize) -> Self {
-        Self { used: AtomicUsize::new(0), max }
+        Self {
+            used: AtomicUsize::new(0),
+            max,
+        }
     }
 
     /// Whether there was room; if so it is taken.
     #[must_use]
     pub(crate) fn claim(&self, amount: usize) -> bool {
         let claimed = |used: usize| used.checked_add(amount).filter(|sum| *sum <= self.max);
-        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, claimed).is_ok()
+        self.used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, claimed)
+            .is_ok()
     }
 
     pub(crate) fn release(&self, amount: usize) {
@@ -76,7 +86,9 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn new() -> Self {
-        Self { next_us: AtomicU64::new(0) }
+        Self {
+            next_us: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn passed(&self, now_us: u64) -> bool {

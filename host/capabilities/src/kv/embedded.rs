@@ -60,7 +60,11 @@ impl EmbeddedKv {
     /// An empty store whose entries expire by this clock's monotonic reading.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, options: KvOptions) -> Self {
-        Self { clock, options, spaces: Spaces::new() }
+        Self {
+            clock,
+            options,
+            spaces: Spaces::new(),
+        }
     }
 
     fn space(&self, namespace: &Namespace) -> Arc<Space> {
@@ -98,7 +102,11 @@ impl KvStore for EmbeddedKv {
             let space = self.space(namespace);
             let shard = space.shard(key).lock();
             let now = self.clock.monotonic_us();
-            shard.entries.get(key).filter(|entry| entry.lives(now)).map(|entry| entry.value.clone())
+            shard
+                .entries
+                .get(key)
+                .filter(|entry| entry.lives(now))
+                .map(|entry| entry.value.clone())
         }))
     }
 
@@ -110,12 +118,17 @@ impl KvStore for EmbeddedKv {
         ttl: Duration,
     ) -> Answer<Result<(), KvError>> {
         Answer::Ready(self.fits(key, value).and_then(|()| {
-            self.write(namespace, key, |_, now| Change::Put(Entry::new(value, ttl, now), ()))
+            self.write(namespace, key, |_, now| {
+                Change::Put(Entry::new(value, ttl, now), ())
+            })
         }))
     }
 
     fn remove(&self, namespace: &Namespace, key: &str) -> Answer<Result<(), KvError>> {
-        Answer::Ready(self.fits(key, &[]).map(|()| self.space(namespace).remove(key)))
+        Answer::Ready(
+            self.fits(key, &[])
+                .map(|()| self.space(namespace).remove(key)),
+        )
     }
 
     fn compare_and_put(
@@ -178,7 +191,10 @@ impl Entry {
     fn new(value: &[u8], ttl: Duration, now_us: u64) -> Self {
         let ttl_us = u64::try_from(ttl.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
         let expires_us = (!ttl.is_zero()).then(|| now_us.saturating_add(ttl_us));
-        Self { value: Bytes::copy_from_slice(value), expires_us }
+        Self {
+            value: Bytes::copy_from_slice(value),
+            expires_us,
+        }
     }
 
     fn lives(&self, now_us: u64) -> bool {
@@ -229,7 +245,11 @@ impl Space {
         decide: &impl Fn(Option<&Entry>, u64) -> Change<T>,
     ) -> Result<T, KvError> {
         let mut shard = self.shard(key).lock();
-        if shard.entries.get(key).is_some_and(|entry| !entry.lives(now_us)) {
+        if shard
+            .entries
+            .get(key)
+            .is_some_and(|entry| !entry.lives(now_us))
+        {
             self.remove_from(&mut shard, key);
         }
         let (entry, result) = match decide(shard.entries.get(key), now_us) {

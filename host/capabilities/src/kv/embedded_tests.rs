@@ -13,7 +13,9 @@ fn plugin(name: &str) -> Namespace {
 }
 
 fn now<T>(answer: Answer<T>) -> T {
-    answer.now().unwrap_or_else(|_| panic!("the embedded store answers at once"))
+    answer
+        .now()
+        .unwrap_or_else(|_| panic!("the embedded store answers at once"))
 }
 
 fn store(options: KvOptions) -> (Arc<ManualClock>, EmbeddedKv) {
@@ -23,7 +25,9 @@ fn store(options: KvOptions) -> (Arc<ManualClock>, EmbeddedKv) {
 
 impl EmbeddedKv {
     fn read(&self, namespace: &Namespace, key: &str) -> Option<Vec<u8>> {
-        now(self.get(namespace, key)).unwrap().map(|value| value.to_vec())
+        now(self.get(namespace, key))
+            .unwrap()
+            .map(|value| value.to_vec())
     }
 
     fn used(&self, namespace: &Namespace) -> (usize, usize) {
@@ -114,11 +118,17 @@ fn increment_refuses_what_is_no_number_and_what_would_be_none() {
     let a = plugin("a");
     for value in [&b"x"[..], b"", b"1 ", b"9223372036854775808", b"\xff"] {
         now(kv.put(&a, "n", value, FOR_GOOD)).unwrap();
-        assert_eq!(now(kv.increment(&a, "n", 0, FOR_GOOD)), Err(KvError::NotANumber));
+        assert_eq!(
+            now(kv.increment(&a, "n", 0, FOR_GOOD)),
+            Err(KvError::NotANumber)
+        );
         assert_eq!(kv.read(&a, "n").unwrap(), value);
     }
     now(kv.put(&a, "n", i64::MAX.to_string().as_bytes(), FOR_GOOD)).unwrap();
-    assert_eq!(now(kv.increment(&a, "n", 1, FOR_GOOD)), Err(KvError::NotANumber));
+    assert_eq!(
+        now(kv.increment(&a, "n", 1, FOR_GOOD)),
+        Err(KvError::NotANumber)
+    );
     assert_eq!(now(kv.increment(&a, "n", i64::MIN, FOR_GOOD)), Ok(-1));
 }
 
@@ -129,24 +139,39 @@ fn keys_and_values_beyond_their_bound_are_too_large() {
     let (key, value) = ("k".repeat(512), vec![0; 64 * 1024]);
     now(kv.put(&a, &key, &value, FOR_GOOD)).unwrap();
     let long = "k".repeat(513);
-    assert_eq!(now(kv.put(&a, &long, b"", FOR_GOOD)), Err(KvError::TooLarge));
+    assert_eq!(
+        now(kv.put(&a, &long, b"", FOR_GOOD)),
+        Err(KvError::TooLarge)
+    );
     assert_eq!(now(kv.get(&a, &long)), Err(KvError::TooLarge));
     assert_eq!(now(kv.remove(&a, &long)), Err(KvError::TooLarge));
-    assert_eq!(now(kv.increment(&a, &long, 1, FOR_GOOD)), Err(KvError::TooLarge));
+    assert_eq!(
+        now(kv.increment(&a, &long, 1, FOR_GOOD)),
+        Err(KvError::TooLarge)
+    );
     let big = vec![0; 64 * 1024 + 1];
     assert_eq!(now(kv.put(&a, "k", &big, FOR_GOOD)), Err(KvError::TooLarge));
-    assert_eq!(now(kv.compare_and_put(&a, "k", None, &big, FOR_GOOD)), Err(KvError::TooLarge));
+    assert_eq!(
+        now(kv.compare_and_put(&a, "k", None, &big, FOR_GOOD)),
+        Err(KvError::TooLarge)
+    );
 }
 
 #[test]
 fn a_full_namespace_refuses_new_entries_and_leaves_the_others_alone() {
-    let (_, kv) = store(KvOptions { entries_max: 10, ..KvOptions::default() });
+    let (_, kv) = store(KvOptions {
+        entries_max: 10,
+        ..KvOptions::default()
+    });
     let (a, b) = (plugin("a"), plugin("b"));
     for index in 0..10 {
         now(kv.put(&a, &format!("k{index}"), b"v", FOR_GOOD)).unwrap();
     }
     assert_eq!(now(kv.put(&a, "more", b"v", FOR_GOOD)), Err(KvError::Full));
-    assert_eq!(now(kv.increment(&a, "more", 1, FOR_GOOD)), Err(KvError::Full));
+    assert_eq!(
+        now(kv.increment(&a, "more", 1, FOR_GOOD)),
+        Err(KvError::Full)
+    );
     now(kv.put(&a, "k3", b"other", FOR_GOOD)).unwrap();
     now(kv.put(&b, "more", b"v", FOR_GOOD)).unwrap();
     now(kv.remove(&a, "k0")).unwrap();
@@ -155,10 +180,16 @@ fn a_full_namespace_refuses_new_entries_and_leaves_the_others_alone() {
 
 #[test]
 fn bytes_are_bounded_also_when_a_value_grows() {
-    let (_, kv) = store(KvOptions { bytes_max: 1000, ..KvOptions::default() });
+    let (_, kv) = store(KvOptions {
+        bytes_max: 1000,
+        ..KvOptions::default()
+    });
     let a = plugin("a");
     now(kv.put(&a, "k", &[0; 800], FOR_GOOD)).unwrap();
-    assert_eq!(now(kv.put(&a, "k", &[0; 904], FOR_GOOD)), Err(KvError::Full));
+    assert_eq!(
+        now(kv.put(&a, "k", &[0; 904], FOR_GOOD)),
+        Err(KvError::Full)
+    );
     assert_eq!(kv.read(&a, "k").unwrap().len(), 800);
     now(kv.put(&a, "k", &[0; 903], FOR_GOOD)).unwrap();
     assert_eq!(kv.used(&a), (1, 1000));
@@ -168,7 +199,10 @@ fn bytes_are_bounded_also_when_a_value_grows() {
 
 #[test]
 fn expired_entries_make_room_in_a_full_namespace() {
-    let (clock, kv) = store(KvOptions { entries_max: 1000, ..KvOptions::default() });
+    let (clock, kv) = store(KvOptions {
+        entries_max: 1000,
+        ..KvOptions::default()
+    });
     let a = plugin("a");
     for round in 0..3 {
         for index in 0..1000 {
@@ -228,7 +262,10 @@ fn of_many_threads_that_compare_and_put_one_wins_each_round() {
 
 #[test]
 fn the_bounds_hold_when_many_threads_write() {
-    let (_, kv) = store(KvOptions { entries_max: 100, ..KvOptions::default() });
+    let (_, kv) = store(KvOptions {
+        entries_max: 100,
+        ..KvOptions::default()
+    });
     let a = plugin("a");
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -253,12 +290,23 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let value = || prop_oneof![Just(b"1".to_vec()), Just(b"22".to_vec()), Just(b"x".to_vec())];
+    let value = || {
+        prop_oneof![
+            Just(b"1".to_vec()),
+            Just(b"22".to_vec()),
+            Just(b"x".to_vec())
+        ]
+    };
     let (key, ttl) = (0..4_u8, 0..4_u64);
     prop_oneof![
         (key.clone(), value(), ttl.clone()).prop_map(|(k, v, t)| Step::Put(k, v, t)),
         key.clone().prop_map(Step::Remove),
-        (key.clone(), proptest::option::of(value()), value(), ttl.clone())
+        (
+            key.clone(),
+            proptest::option::of(value()),
+            value(),
+            ttl.clone()
+        )
             .prop_map(|(k, e, v, t)| Step::Compare(k, e, v, t)),
         (key, any::<i64>(), ttl).prop_map(|(k, by, t)| Step::Increment(k, by, t)),
         (0..3_u64).prop_map(Step::Wait),

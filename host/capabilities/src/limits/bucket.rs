@@ -3,7 +3,8 @@
 //! The token bucket is exact: its level is kept in units of amount × milliseconds.
 //! The sliding window counts charges in slots of 1/16 of the period and drops whole
 //! slots, never early: a charge counts for at least the period, at most 17/16 of it.
-//! (The slotted counter of "sliding window" limiters such as Figma's, 2017.)
+//! (Counters of a fraction of the window: "An alternative approach to rate limiting",
+//! Figma, 2017; here the oldest fraction counts in full, so no window is exceeded.)
 
 use super::{Algorithm, Exceeded, Limit};
 
@@ -18,6 +19,8 @@ const SETTLE_GUESS_MS: u64 = 1000;
 pub(super) struct Bucket {
     limit: Limit,
     held: u64,
+    /// How many reservations hold it; each may still charge, even one of 0.
+    holders: usize,
     charged: Charged,
 }
 
@@ -29,10 +32,18 @@ enum Charged {
 impl Bucket {
     pub(super) fn new(limit: Limit, now_us: u64) -> Self {
         let charged = match limit.algorithm {
-            Algorithm::TokenBucket => Charged::Tokens(Tokens { level: 0, at_ms: now_us / 1000 }),
+            Algorithm::TokenBucket => Charged::Tokens(Tokens {
+                level: 0,
+                at_ms: now_us / 1000,
+            }),
             Algorithm::SlidingWindow => Charged::Window(Box::new(Window::new(limit.period_ms))),
         };
-        Self { limit, held: 0, charged }
+        Self {
+            limit,
+            held: 0,
+            holders: 0,
+            charged,
+        }
     }
 
     pub(super) fn is_for(&self, limit: Limit) -> bool {
@@ -61,7 +72,7 @@ impl Bucket {
 
     /// Nothing would be lost with it.
     pub(super) fn is_idle(&self) -> bool {
-        self.gone(0) == 0
+        self.holders == 0 && self.gone(0) == 0
     }
 
     pub(super) fn take(&mut self, amount: u64, now_us: u64) -> Result<u64, Exceeded> {
@@ -73,11 +84,13 @@ impl Bucket {
     pub(super) fn hold(&mut self, amount: u64, now_us: u64) -> Result<(), Exceeded> {
         self.admit(amount, now_us)?;
         self.held += amount;
+        self.holders += 1;
         Ok(())
     }
 
     pub(super) fn settle(&mut self, held: u64, used: u64) -> u64 {
         self.held = self.held.saturating_sub(held);
+        self.holders = self.holders.saturating_sub(1);
         self.charge(used);
         self.remaining()
     }
@@ -122,7 +135,10 @@ impl Bucket {
         match &self.charged {
             Charged::Tokens(tokens) => {
                 let room = u128::from(room) * u128::from(self.limit.period_ms);
-                let wait = tokens.level.saturating_sub(room).div_ceil(self.limit.amount.into());
+                let wait = tokens
+                    .level
+                    .saturating_sub(room)
+                    .div_ceil(self.limit.amount.into());
                 u64::try_from(wait).unwrap_or(u64::MAX)
             }
             Charged::Window(window) => window.until_at_most(room, now_us).div_ceil(1000),
@@ -140,7 +156,9 @@ impl Tokens {
     fn drain(&mut self, amount: u64, now_us: u64) {
         let now_ms = now_us / 1000;
         let elapsed = now_ms.saturating_sub(self.at_ms);
-        self.level = self.level.saturating_sub(u128::from(amount) * u128::from(elapsed));
+        self.level = self
+            .level
+            .saturating_sub(u128::from(amount) * u128::from(elapsed));
         self.at_ms = self.at_ms.max(now_ms);
     }
 }
@@ -157,7 +175,11 @@ impl Window {
     fn new(period_ms: u64) -> Self {
         let slot_us = (u128::from(period_ms) * 1000).div_ceil(u128::from(PARTS));
         let slot_us = u64::try_from(slot_us).unwrap_or(u64::MAX);
-        Self { slot_us, newest: 0, slots: [0; SLOTS] }
+        Self {
+            slot_us,
+            newest: 0,
+            slots: [0; SLOTS],
+        }
     }
 
     fn advance(&mut self, now_us: u64) {
@@ -189,7 +211,9 @@ impl Window {
     fn until_at_most(&self, room: u64, now_us: u64) -> u64 {
         let mut left = self.total();
         for age in (0..SLOTS as u64).rev() {
-            let Some(number) = self.newest.checked_sub(age) else { continue };
+            let Some(number) = self.newest.checked_sub(age) else {
+                continue;
+            };
             left -= u128::from(self.slots[place(number)]);
             if left <= u128::from(room) {
                 let gone_at = (number + SLOTS as u64).saturating_mul(self.slot_us);

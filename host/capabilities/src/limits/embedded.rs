@@ -34,7 +34,10 @@ pub struct LimitOptions {
 
 impl Default for LimitOptions {
     fn default() -> Self {
-        Self { buckets_max: 100_000, name_bytes_max: 256 }
+        Self {
+            buckets_max: 100_000,
+            name_bytes_max: 256,
+        }
     }
 }
 
@@ -49,7 +52,11 @@ impl EmbeddedLimits {
     /// No buckets yet; time is this clock's monotonic reading.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, options: LimitOptions) -> Self {
-        Self { clock, options, spaces: Spaces::new() }
+        Self {
+            clock,
+            options,
+            spaces: Spaces::new(),
+        }
     }
 
     fn space(&self, namespace: &Namespace) -> Arc<Space> {
@@ -99,7 +106,14 @@ impl EmbeddedLimits {
             bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
         })?;
         let clock = self.clock.clone();
-        let held = Held { space, clock, name: name.into(), limit, amount, settled: false };
+        let held = Held {
+            space,
+            clock,
+            name: name.into(),
+            limit,
+            amount,
+            settled: false,
+        };
         Ok(Reservation::new(amount, Box::new(held)))
     }
 }
@@ -191,7 +205,10 @@ struct Shard {
 
 impl Shard {
     fn find(&mut self, name: &str, limit: Limit) -> Option<&mut Bucket> {
-        self.by_name.get_mut(name)?.iter_mut().find(|bucket| bucket.is_for(limit))
+        self.by_name
+            .get_mut(name)?
+            .iter_mut()
+            .find(|bucket| bucket.is_for(limit))
     }
 }
 
@@ -250,7 +267,11 @@ impl Space {
         if present >= LIMITS_OF_A_NAME || !self.buckets.claim(1) {
             return Err(LimitError::TooManyBuckets);
         }
-        shard.by_name.entry(name.into()).or_insert_with(|| Vec::with_capacity(1)).push(bucket);
+        shard
+            .by_name
+            .entry(name.into())
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(bucket);
         Ok(())
     }
 

@@ -1,9 +1,481 @@
+//! Keeps the plugins' counters and gauges and writes them as Prometheus text.
+//!
+//! The first use of a name fixes its kind and, for what is beyond the bound, its
+//! label names. What breaks a rule is counted in `tollgate_policy_metrics_dropped_total`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+
 use super::MetricSink;
-#[derive(Debug, Clone, Default)]
-pub struct MetricOptions {}
-pub struct PluginMetrics {}
-impl PluginMetrics { pub fn new(_o: MetricOptions) -> Self { Self {} } }
+
+const NAME_BYTES: usize = 64;
+const LABELS_MAX: usize = 8;
+const LABEL_VALUE_BYTES: usize = 128;
+/// The counter of all names beyond the bound, and the label value of all sets beyond it.
+const OTHER: &str = "other";
+
+type Labels = Vec<(String, String)>;
+
+/// Bounds of one policy's metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricOptions {
+    /// Names; further counters are added up in `other`, further gauges dropped. 64 by default.
+    pub names_max: usize,
+    /// Label sets of a name; all further ones share one whose values are `other`. 100 by default.
+    pub label_sets_max: usize,
+}
+
+impl Default for MetricOptions {
+    fn default() -> Self {
+        Self {
+            names_max: 64,
+            label_sets_max: 100,
+        }
+    }
+}
+
+/// The metrics of all plugins. A name is `[a-z A-Z _][a-z A-Z 0-9 _]*` of at most 64
+/// bytes; a set has at most 8 labels, none of them `policy` or beginning with `__`;
+/// a label value is cut to 128 bytes.
+pub struct PluginMetrics {
+    options: MetricOptions,
+    by_policy: RwLock<BTreeMap<Arc<str>, Arc<OfPolicy>>>,
+}
+
+#[derive(Default)]
+struct OfPolicy {
+    by_name: Mutex<HashMap<Box<str>, Metric>>,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Add(u64),
+    Set(f64),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Count(u64),
+    Gauge(f64),
+}
+
+struct Metric {
+    kind: Kind,
+    series: HashMap<Labels, Number>,
+    /// What all sets beyond the bound are counted under.
+    overflow: Labels,
+}
+
+impl PluginMetrics {
+    /// No metrics yet.
+    #[must_use]
+    pub fn new(options: MetricOptions) -> Self {
+        Self {
+            options,
+            by_policy: RwLock::default(),
+        }
+    }
+
+    fn policy(&self, policy: &str) -> Arc<OfPolicy> {
+        if let Some(metrics) = self.by_policy.read().get(policy) {
+            return metrics.clone();
+        }
+        self.by_policy
+            .write()
+            .entry(policy.into())
+            .or_default()
+            .clone()
+    }
+
+    fn record(&self, policy: &str, name: &str, labels: &[(String, String)], change: Change) {
+        let metrics = self.policy(policy);
+        let recorded = is_name(name)
+            && if is_canonical(labels) {
+                metrics.record(&self.options, name, labels, change)
+            } else {
+                canonical(labels)
+                    .is_some_and(|labels| metrics.record(&self.options, name, &labels, change))
+            };
+        if !recorded {
+            metrics.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl MetricSink for PluginMetrics {
-    fn count(&self, _p: &str, _n: &str, _l: &[(String, String)], _b: u64) {}
-    fn gauge(&self, _p: &str, _n: &str, _l: &[(String, String)], _v: f64) {}
+    fn count(&self, policy: &str, name: &str, labels: &[(String, String)], by: u64) {
+        self.record(policy, name, labels, Change::Add(by));
+    }
+
+    fn gauge(&self, policy: &str, name: &str, labels: &[(String, String)], value: f64) {
+        self.record(policy, name, labels, Change::Set(value));
+    }
+
+    fn render(&self, out: &mut String) {
+        let policies: Vec<_> = self
+            .by_policy
+            .read()
+            .iter()
+            .map(|(name, of)| (name.clone(), of.clone()))
+            .collect();
+        let mut families = BTreeMap::<Box<str>, Family>::new();
+        for (policy, metrics) in &policies {
+            for (name, metric) in metrics.by_name.lock().iter() {
+                families
+                    .entry(name.clone())
+                    .or_default()
+                    .add(name, policy, metric);
+            }
+        }
+        for (name, family) in &families {
+            family.render(name, out);
+        }
+        if !policies.is_empty() {
+            out.push_str("# TYPE tollgate_policy_metrics_dropped_total counter\n");
+        }
+        for (policy, metrics) in &policies {
+            out.push_str("tollgate_policy_metrics_dropped_total{policy=\"");
+            escape_into(out, policy);
+            let _ = writeln!(out, "\"}} {}", metrics.dropped.load(Ordering::Relaxed));
+        }
+    }
+}
+
+impl OfPolicy {
+    fn record(
+        &self,
+        options: &MetricOptions,
+        name: &str,
+        labels: &[(String, String)],
+        change: Change,
+    ) -> bool {
+        let mut by_name = self.by_name.lock();
+        if let Some(metric) = by_name.get_mut(name) {
+            return metric.record(options, labels, change);
+        }
+        if by_name.len() < options.names_max {
+            let mut metric = Metric::new(labels, change.kind());
+            metric.record(options, labels, change);
+            by_name.insert(name.into(), metric);
+            return true;
+        }
+        if let Change::Set(_) = change {
+            return false;
+        }
+        let other = by_name
+            .entry(OTHER.into())
+            .or_insert_with(|| Metric::new(&[], Kind::Counter));
+        other.record(options, &[], change)
+    }
+}
+
+impl Change {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Add(_) => Kind::Counter,
+            Self::Set(_) => Kind::Gauge,
+        }
+    }
+}
+
+impl Metric {
+    fn new(labels: &[(String, String)], kind: Kind) -> Self {
+        let overflow = labels
+            .iter()
+            .map(|(name, _)| (name.clone(), OTHER.to_owned()))
+            .collect();
+        Self {
+            kind,
+            series: HashMap::new(),
+            overflow,
+        }
+    }
+
+    /// Whether the change is of this metric's kind; if so it is made.
+    fn record(
+        &mut self,
+        options: &MetricOptions,
+        labels: &[(String, String)],
+        change: Change,
+    ) -> bool {
+        if change.kind() != self.kind {
+            return false;
+        }
+        if let Some(number) = self.series.get_mut(labels) {
+            number.apply(change);
+            return true;
+        }
+        let room = self.series.len() < options.label_sets_max;
+        let labels = if room {
+            labels.to_vec()
+        } else {
+            self.overflow.clone()
+        };
+        let start = match self.kind {
+            Kind::Counter => Number::Count(0),
+            Kind::Gauge => Number::Gauge(0.0),
+        };
+        self.series.entry(labels).or_insert(start).apply(change);
+        true
+    }
+}
+
+impl Number {
+    fn apply(&mut self, change: Change) {
+        match (self, change) {
+            (Self::Count(count), Change::Add(by)) => *count = count.wrapping_add(by),
+            (Self::Gauge(gauge), Change::Set(value)) => *gauge = value,
+            (Self::Count(_), Change::Set(_)) | (Self::Gauge(_), Change::Add(_)) => {}
+        }
+    }
+}
+
+/// One name over all policies, as text. Where policies disagree on its kind, it
+/// has none.
+#[derive(Default)]
+struct Family {
+    kind: Option<Kind>,
+    mixed: bool,
+    lines: Vec<String>,
+}
+
+impl Family {
+    fn add(&mut self, name: &str, policy: &str, metric: &Metric) {
+        self.mixed |= *self.kind.get_or_insert(metric.kind) != metric.kind;
+        let first = self.lines.len();
+        for (labels, number) in &metric.series {
+            let mut line = format!("tollgate_plugin_{name}{{policy=\"");
+            escape_into(&mut line, policy);
+            for (label, value) in labels {
+                let _ = write!(line, "\",{label}=\"");
+                escape_into(&mut line, value);
+            }
+            line.push_str("\"} ");
+            number.render(&mut line);
+            self.lines.push(line);
+        }
+        self.lines[first..].sort_unstable();
+    }
+
+    fn render(&self, name: &str, out: &mut String) {
+        let kind = match self.kind {
+            _ if self.mixed => "untyped",
+            Some(Kind::Counter) => "counter",
+            Some(Kind::Gauge) => "gauge",
+            None => return,
+        };
+        let _ = writeln!(out, "# TYPE tollgate_plugin_{name} {kind}");
+        for line in &self.lines {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+}
+
+impl Number {
+    fn render(self, out: &mut String) {
+        let _ = match self {
+            Self::Count(count) => write!(out, "{count}"),
+            Self::Gauge(value) if value.is_nan() => write!(out, "NaN"),
+            Self::Gauge(value) if value.is_infinite() => {
+                write!(out, "{}Inf", if value > 0.0 { '+' } else { '-' })
+            }
+            Self::Gauge(value) => write!(out, "{value:?}"),
+        };
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES
+        && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_label(name: &str) -> bool {
+    is_name(name) && !name.starts_with("__") && name != "policy"
+}
+
+/// Allowed, sorted, each name once, values short: what a series is known by.
+fn is_canonical(labels: &[(String, String)]) -> bool {
+    labels.len() <= LABELS_MAX
+        && labels
+            .iter()
+            .all(|(name, value)| is_label(name) && value.len() <= LABEL_VALUE_BYTES)
+        && labels.is_sorted_by(|(one, _), (next, _)| one < next)
+}
+
+/// `None` where no sorting or cutting makes it allowed.
+fn canonical(labels: &[(String, String)]) -> Option<Labels> {
+    if labels.len() > LABELS_MAX {
+        return None;
+    }
+    let cut = |value: &str| value[..value.floor_char_boundary(LABEL_VALUE_BYTES)].to_owned();
+    let mut labels: Labels = labels
+        .iter()
+        .map(|(name, value)| (name.clone(), cut(value)))
+        .collect();
+    labels.sort();
+    is_canonical(&labels).then_some(labels)
+}
+
+fn escape_into(out: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            other => out.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn text(act: impl FnOnce(&PluginMetrics)) -> String {
+        let metrics = PluginMetrics::new(MetricOptions::default());
+        act(&metrics);
+        let mut out = String::new();
+        metrics.render(&mut out);
+        out
+    }
+
+    #[test]
+    fn counters_and_gauges_are_shown_under_their_policy() {
+        let text = text(|metrics| {
+            metrics.count("b", "hits", &labels(&[("z", "1"), ("a", "2")]), 3);
+            metrics.count("b", "hits", &labels(&[("a", "2"), ("z", "1")]), 4);
+            metrics.count("a", "hits", &[], 1);
+            metrics.gauge("a", "level", &[], 1.5);
+            metrics.gauge("a", "level", &[], -2.0);
+            metrics.gauge("a", "odd", &[], f64::NAN);
+            metrics.gauge("a", "top", &[], f64::INFINITY);
+        });
+        assert_eq!(
+            text,
+            "# TYPE tollgate_plugin_hits counter\n\
+             tollgate_plugin_hits{policy=\"a\"} 1\n\
+             tollgate_plugin_hits{policy=\"b\",a=\"2\",z=\"1\"} 7\n\
+             # TYPE tollgate_plugin_level gauge\n\
+             tollgate_plugin_level{policy=\"a\"} -2.0\n\
+             # TYPE tollgate_plugin_odd gauge\n\
+             tollgate_plugin_odd{policy=\"a\"} NaN\n\
+             # TYPE tollgate_plugin_top gauge\n\
+             tollgate_plugin_top{policy=\"a\"} +Inf\n\
+             # TYPE tollgate_policy_metrics_dropped_total counter\n\
+             tollgate_policy_metrics_dropped_total{policy=\"a\"} 0\n\
+             tollgate_policy_metrics_dropped_total{policy=\"b\"} 0\n"
+        );
+    }
+
+    #[test]
+    fn no_label_value_can_forge_a_line() {
+        let text = text(|metrics| {
+            metrics.count("p\"\n", "n", &labels(&[("l", "a\\b\"} 1\nforged 1")]), 1);
+        });
+        assert!(
+            text.contains(r#"{policy="p\"\n",l="a\\b\"} 1\nforged 1"} 1"#),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 4);
+    }
+
+    #[test]
+    fn label_sets_beyond_the_bound_are_counted_together() {
+        let text = text(|metrics| {
+            for index in 0..1000 {
+                metrics.count("p", "n", &labels(&[("model", &index.to_string())]), 1);
+            }
+            metrics.count("p", "n", &labels(&[("fresh", "x")]), 1);
+            metrics.count("p", "n", &labels(&[("model", "5")]), 1);
+        });
+        assert!(
+            text.contains("{policy=\"p\",model=\"other\"} 901\n"),
+            "{text}"
+        );
+        assert!(text.contains("{policy=\"p\",model=\"5\"} 2\n"));
+        assert!(!text.contains("fresh"));
+        assert_eq!(text.lines().count(), 1 + 101 + 2);
+    }
+
+    #[test]
+    fn names_beyond_the_bound_are_counted_together_and_neighbours_are_not_touched() {
+        let text = text(|metrics| {
+            for index in 0..1000 {
+                metrics.count("p", &format!("n{index}"), &[], 2);
+            }
+            metrics.gauge("p", "level", &[], 1.0);
+            metrics.count("q", "n999", &[], 5);
+        });
+        assert!(
+            text.contains("tollgate_plugin_other{policy=\"p\"} 1872\n"),
+            "{text}"
+        );
+        assert!(text.contains("tollgate_plugin_n999{policy=\"q\"} 5\n"));
+        assert!(text.contains("dropped_total{policy=\"p\"} 1\n"));
+    }
+
+    #[test]
+    fn bad_names_and_labels_are_dropped_and_counted() {
+        let bad = ["", "1a", "a-b", "a b", "a\n", "é", "a{", &"a".repeat(65)];
+        let text = text(|metrics| {
+            for name in bad {
+                metrics.count("p", name, &[], 1);
+                metrics.count("p", "n", &labels(&[(name, "v")]), 1);
+            }
+            for name in ["policy", "__name__"] {
+                metrics.count("p", "n", &labels(&[(name, "v")]), 1);
+            }
+            metrics.count("p", "n", &labels(&[("l", "1"), ("l", "2")]), 1);
+            metrics.count("p", "n", &vec![("l".to_owned(), String::new()); 9], 1);
+        });
+        assert!(!text.contains("tollgate_plugin_"), "{text}");
+        assert!(text.contains("dropped_total{policy=\"p\"} 20\n"), "{text}");
+    }
+
+    #[test]
+    fn a_name_keeps_the_kind_of_its_first_use_within_a_policy() {
+        let text = text(|metrics| {
+            metrics.count("p", "n", &[], 1);
+            metrics.gauge("p", "n", &[], 9.0);
+            metrics.gauge("q", "n", &[], 2.0);
+        });
+        assert!(text.starts_with(
+            "# TYPE tollgate_plugin_n untyped\n\
+             tollgate_plugin_n{policy=\"p\"} 1\n\
+             tollgate_plugin_n{policy=\"q\"} 2.0\n"
+        ));
+        assert!(text.contains("dropped_total{policy=\"p\"} 1\n"));
+    }
+
+    #[test]
+    fn a_long_label_value_is_cut() {
+        let text = text(|metrics| metrics.count("p", "n", &labels(&[("l", &"é".repeat(500))]), 1));
+        assert_eq!(text.matches('é').count(), 64);
+    }
 }

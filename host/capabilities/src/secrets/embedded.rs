@@ -3,13 +3,7 @@
 //! A file is read again when its time, length or inode changed, so a rotated secret
 //! (also by a symlink swap) is found without a reload.
 
-use std::{
-    collections::BTreeMap,
-    fs::Metadata,
-    io::Read,
-    path::Path,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, fs::Metadata, io::Read, path::Path, time::SystemTime};
 
 use parking_lot::Mutex;
 use tollgate_config::SecretSource;
@@ -46,7 +40,15 @@ impl EmbeddedSecrets {
     pub fn new(sources: BTreeMap<String, SecretSource>) -> Self {
         let by_name = sources
             .into_iter()
-            .map(|(name, source)| (name, Entry { source, last_read: Mutex::new(None) }))
+            .map(|(name, source)| {
+                (
+                    name,
+                    Entry {
+                        source,
+                        last_read: Mutex::new(None),
+                    },
+                )
+            })
             .collect();
         Self { by_name }
     }
@@ -60,13 +62,13 @@ impl SecretStore for EmbeddedSecrets {
                 let value = std::env::var_os(variable).ok_or(SecretError::Unavailable)?;
                 Ok(Secret::new(value.as_encoded_bytes()))
             }
-            SecretSource::File(path) => entry.from_file(path).ok_or(SecretError::Unavailable),
+            SecretSource::File(path) => entry.read_file(path).ok_or(SecretError::Unavailable),
         }
     }
 }
 
 impl Entry {
-    fn from_file(&self, path: &Path) -> Option<Secret> {
+    fn read_file(&self, path: &Path) -> Option<Secret> {
         let mut last_read = self.last_read.lock();
         let metadata = std::fs::metadata(path).ok()?;
         if !metadata.is_file() || metadata.len() > LENGTH_MAX {
@@ -79,7 +81,11 @@ impl Entry {
             return Some(secret.clone());
         }
         let mut bytes = Vec::new();
-        std::fs::File::open(path).ok()?.take(LENGTH_MAX + 1).read_to_end(&mut bytes).ok()?;
+        std::fs::File::open(path)
+            .ok()?
+            .take(LENGTH_MAX + 1)
+            .read_to_end(&mut bytes)
+            .ok()?;
         if bytes.len() as u64 > LENGTH_MAX {
             return None;
         }
@@ -98,7 +104,12 @@ impl Stamp {
         };
         #[cfg(not(unix))]
         let (changed, inode) = ((0, 0), 0);
-        Self { modified: metadata.modified().ok(), changed, length: metadata.len(), inode }
+        Self {
+            modified: metadata.modified().ok(),
+            changed,
+            length: metadata.len(),
+            inode,
+        }
     }
 }
 
@@ -122,19 +133,29 @@ mod tests {
     fn a_file_gives_its_bytes_without_the_newline_at_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        for (content, expected) in
-            [("abc\n", "abc"), ("abc\r\n", "abc"), ("abc", "abc"), ("a\nb\n\n", "a\nb\n"), ("", "")]
-        {
+        for (content, expected) in [
+            ("abc\n", "abc"),
+            ("abc\r\n", "abc"),
+            ("abc", "abc"),
+            ("a\nb\n\n", "a\nb\n"),
+            ("", ""),
+        ] {
             std::fs::write(&path, content).unwrap();
-            assert_eq!(of_file(path.clone()).get("key").unwrap().expose(), expected.as_bytes());
+            assert_eq!(
+                of_file(path.clone()).get("key").unwrap().expose(),
+                expected.as_bytes()
+            );
         }
     }
 
     #[test]
     fn a_rotated_file_is_read_again_also_behind_a_symlink() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two, link) =
-            (folder.path().join("1"), folder.path().join("2"), folder.path().join("key"));
+        let (one, two, link) = (
+            folder.path().join("1"),
+            folder.path().join("2"),
+            folder.path().join("key"),
+        );
         std::fs::write(&one, "old").unwrap();
         std::fs::write(&two, "new").unwrap();
         std::os::unix::fs::symlink(&one, &link).unwrap();
@@ -157,7 +178,10 @@ mod tests {
             assert_eq!(secrets.get("key").unwrap_err(), SecretError::Unavailable);
             assert_eq!(secrets.get("other").unwrap_err(), SecretError::Denied);
         }
-        let sources = [("key".to_owned(), SecretSource::Env("TOLLGATE_TEST_UNSET".into()))];
+        let sources = [(
+            "key".to_owned(),
+            SecretSource::Env("TOLLGATE_TEST_UNSET".into()),
+        )];
         let error = EmbeddedSecrets::new(sources.into()).get("key").unwrap_err();
         assert_eq!(error, SecretError::Unavailable);
     }

@@ -1,0 +1,261 @@
+//! From a plugin's bytes to an artefact that can be run: componentized, checked,
+//! configured, snapshotted, compiled.
+//!
+//! Compiling is not safe work: a module of a megabyte was seen to take eight
+//! seconds and half a gigabyte. So it happens in a child process that limits
+//! itself, and only that child's output is ever loaded.
+
+mod cache;
+mod child;
+mod configure;
+mod pipeline;
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+pub use child::compile_worker;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tollgate_config::CompileLimits;
+use wasmtime::Engine;
+
+use crate::{LoadError, contract};
+pub(crate) use cache::Cache;
+pub(crate) use pipeline::exported;
+
+/// What is asked of the compiling child.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) settings: String,
+    /// The interfaces that may be imported, such as `kv`.
+    pub(crate) granted: Vec<String>,
+    pub(crate) limits: JobLimits,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JobLimits {
+    pub(crate) cpu_seconds: u64,
+    pub(crate) address_bytes: u64,
+    pub(crate) input_bytes: u64,
+    /// Of the guest while it configures itself.
+    pub(crate) guest_memory_bytes: usize,
+    pub(crate) guest_table_elements: usize,
+}
+
+/// What a plugin says of itself, and whether its memory was snapshotted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// As in the contract: request, attempt, response, events, finish.
+    pub(crate) hooks: [bool; 5],
+    /// request-json, request-body, response-json, response-body.
+    pub(crate) needs: [bool; 4],
+    pub(crate) samples: Vec<SampleText>,
+    pub(crate) imports: Vec<String>,
+    /// `false`: the component's shape cannot be snapshotted, so every instance
+    /// is configured when it is made.
+    pub(crate) snapshotted: bool,
+}
+
+/// A [`contract::Sample`] that can be stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SampleText {
+    pub(crate) name: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: String,
+    pub(crate) facts: Vec<(String, String)>,
+    pub(crate) response_status: u16,
+    pub(crate) response_body: String,
+    pub(crate) events: Vec<(Option<String>, Vec<u8>)>,
+    pub(crate) expect: Expect,
+}
+
+/// A [`contract::Expectation`] that can be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Expect {
+    Runs,
+    Forwarded,
+    Answered(u16),
+}
+
+impl From<contract::Sample> for SampleText {
+    fn from(sample: contract::Sample) -> Self {
+        Self {
+            name: sample.name,
+            method: sample.method,
+            path: sample.path,
+            headers: sample.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+            body: sample.body,
+            facts: sample.facts,
+            response_status: sample.response_status,
+            response_body: sample.response_body,
+            events: sample.events.into_iter().map(|e| (e.name, e.data)).collect(),
+            expect: match sample.expect {
+                contract::Expectation::Runs => Expect::Runs,
+                contract::Expectation::Forwarded => Expect::Forwarded,
+                contract::Expectation::Answered(status) => Expect::Answered(status),
+            },
+        }
+    }
+}
+
+/// Why a job came to nothing: a stable word and a sentence for the operator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) reason: String,
+    pub(crate) settings_pointer: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into(), settings_pointer: None }
+    }
+}
+
+/// A compiled policy: its facts, and the machine code wasmtime made.
+#[derive(Debug, Clone)]
+pub(crate) struct Artefact {
+    pub(crate) facts: Facts,
+    pub(crate) code: Code,
+}
+
+/// Machine code that our own compiler made.
+#[derive(Debug, Clone)]
+pub(crate) enum Code {
+    Bytes(Bytes),
+    /// In the cache, which none but us can write.
+    File(PathBuf),
+}
+
+/// Where artefacts come from.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) cache: Option<Cache>,
+    /// Tells artefacts of another wasmtime, or of other settings of it, apart.
+    pub(crate) fingerprint: String,
+}
+
+impl Compiler {
+    pub(crate) fn new(
+        engine: &Engine,
+        program: Option<PathBuf>,
+        cache: Option<PathBuf>,
+    ) -> Result<Self, cache::CacheError> {
+        Ok(Self {
+            program,
+            cache: cache.map(Cache::open).transpose()?,
+            fingerprint: fingerprint(engine),
+        })
+    }
+
+    /// Takes the artefact from the cache, or makes it and keeps it there.
+    pub(crate) async fn artefact(
+        self: &Arc<Self>,
+        wasm: Bytes,
+        job: Job,
+    ) -> Result<Artefact, Refusal> {
+        let key = self.key(&wasm, &job);
+        if let Some(found) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
+            return Ok(found);
+        }
+        let made = match &self.program {
+            Some(program) => child::compile(program, &job, &wasm).await?,
+            None => {
+                let job = job.clone();
+                tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
+                    .await
+                    .map_err(|panic| Refusal::new("compile", format!("the compiler failed: {panic}")))??
+            }
+        };
+        let Some(cache) = &self.cache else { return Ok(made) };
+        match cache.put(&key, &made) {
+            Ok(kept) => Ok(kept),
+            Err(error) => {
+                tracing::warn!(%error, "a compiled plugin could not be kept; it will be compiled again next time");
+                Ok(made)
+            }
+        }
+    }
+
+    fn key(&self, wasm: &[u8], job: &Job) -> String {
+        let mut hash = Sha256::new();
+        for part in [
+            self.fingerprint.as_bytes(),
+            &Sha256::digest(wasm),
+            job.settings.as_bytes(),
+            job.granted.join(",").as_bytes(),
+        ] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hex(&hash.finalize())
+    }
+}
+
+impl From<&CompileLimits> for JobLimits {
+    fn from(limits: &CompileLimits) -> Self {
+        Self {
+            cpu_seconds: limits.cpu_time.as_secs().max(1),
+            address_bytes: limits.memory_bytes,
+            input_bytes: limits.input_bytes,
+            guest_memory_bytes: 0,
+            guest_table_elements: 0,
+        }
+    }
+}
+
+fn fingerprint(engine: &Engine) -> String {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl LoadError {
+    pub(crate) fn of(policy: &str, plugin: &str, refusal: Refusal) -> Self {
+        Self {
+            policy: policy.to_owned(),
+            plugin: plugin.to_owned(),
+            code: refusal.code,
+            reason: plain(&refusal.reason),
+            settings_pointer: refusal.settings_pointer,
+        }
+    }
+}
+
+/// The longest reason, in bytes; it may hold words of the plugin's own.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// On one line, cut to length, and with nothing in it that steers a terminal.
+fn plain(reason: &str) -> String {
+    let kept = &reason[..reason.floor_char_boundary(REASON_BYTES_MAX)];
+    let mut out = String::with_capacity(kept.len());
+    for character in kept.chars() {
+        match character {
+            '\n' | '\r' | '\t' => out.push(' '),
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                out.extend(character.escape_default());
+            }
+            character if character.is_control() => out.extend(character.escape_default()),
+            character => out.push(character),
+        }
+    }
+    if kept.len() < reason.len() {
+        out.push('…');
+    }
+    out
+}

@@ -1,0 +1,114 @@
+//! Compiled plugins on disk, by hash.
+//!
+//! What is loaded from here is run as machine code, so the folder must be ours and
+//! closed to everyone else, and every file is written whole under another name
+//! first. An entry that does not add up is as good as none.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Artefact, Code, Facts, hex};
+
+/// Entries beyond this are removed, the longest unused first.
+const ENTRIES_MAX: usize = 512;
+
+/// A folder that only we can write.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+/// Why a folder cannot hold compiled plugins.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    #[error("the cache folder {0} cannot be used: {1}")]
+    Unusable(PathBuf, std::io::Error),
+    #[error(
+        "the cache folder {0} can be written by others (mode {1:o}, owner {2}); compiled plugins are run as \
+         machine code, so make it yours alone: chmod 700"
+    )]
+    OpenToOthers(PathBuf, u32, u32),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    facts: Facts,
+    code_sha256: String,
+}
+
+impl Cache {
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, CacheError> {
+        let unusable = |error| CacheError::Unusable(folder.clone(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(unusable)?;
+        let meta = fs::metadata(&folder).map_err(unusable)?;
+        let us = rustix::process::geteuid().as_raw();
+        if meta.uid() != us || meta.mode() & 0o022 != 0 {
+            return Err(CacheError::OpenToOthers(folder, meta.mode() & 0o7777, meta.uid()));
+        }
+        Ok(Self { folder })
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Artefact> {
+        let entry: Entry = serde_json::from_slice(&fs::read(self.path(key, "json")).ok()?).ok()?;
+        let path = self.path(key, "cwasm");
+        let code = fs::read(&path).ok()?;
+        (hex(&Sha256::digest(&code)) == entry.code_sha256)
+            .then_some(Artefact { facts: entry.facts, code: Code::File(path) })
+    }
+
+    pub(crate) fn put(&self, key: &str, artefact: &Artefact) -> std::io::Result<Artefact> {
+        let Code::Bytes(code) = &artefact.code else { return Ok(artefact.clone()) };
+        self.make_room();
+        let entry = Entry { facts: artefact.facts.clone(), code_sha256: hex(&Sha256::digest(code)) };
+        let path = self.path(key, "cwasm");
+        write_whole(&path, code)?;
+        write_whole(&self.path(key, "json"), &serde_json::to_vec(&entry)?)?;
+        Ok(Artefact { facts: artefact.facts.clone(), code: Code::File(path) })
+    }
+
+    fn path(&self, key: &str, extension: &str) -> PathBuf {
+        self.folder.join(format!("{key}.{extension}"))
+    }
+
+    /// A file that is in use stays mapped after its name is gone.
+    fn make_room(&self) {
+        let Ok(files) = fs::read_dir(&self.folder) else { return };
+        let mut entries: Vec<_> = files
+            .filter_map(Result::ok)
+            .filter(|file| file.path().extension().is_some_and(|e| e == "cwasm"))
+            .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())))
+            .collect();
+        if entries.len() < ENTRIES_MAX {
+            return;
+        }
+        entries.sort();
+        for (_, path) in &entries[..entries.len() - ENTRIES_MAX / 2] {
+            let _ = fs::remove_file(path.with_extension("json"));
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension(format!("{}.part", std::process::id()));
+    let written = (|| {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    })();
+    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}

@@ -1,0 +1,148 @@
+//! The compiling child process, both ends of it.
+//!
+//! The gateway runs `<program> compile-worker`, writes one job to its standard
+//! input and reads one result from its standard output. The child limits its own
+//! CPU time and memory before it looks at a byte of the plugin.
+
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{Artefact, Code, Facts, Job, Refusal, pipeline};
+
+/// The most that a child may hand back, in bytes.
+const OUTPUT_MAX: u64 = 512 << 20;
+
+/// Compiles in a child of `program`.
+pub(super) async fn compile(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+    if wasm.len() as u64 > job.limits.input_bytes {
+        return Err(pipeline::too_large(wasm.len(), job));
+    }
+    // A child that waits without using CPU is not bounded by its CPU limit.
+    let patience = Duration::from_secs(job.limits.cpu_seconds * 4 + 10);
+    match tokio::time::timeout(patience, talk(program, job, wasm)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Refusal::new("compile_budget", format!("compiling took longer than {patience:?} and was stopped"))),
+    }
+}
+
+async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+    let failed = |what: &str, error: std::io::Error| {
+        Refusal::new("compile", format!("the compiler ({}) {what}: {error}", program.display()))
+    };
+    let mut child = tokio::process::Command::new(program)
+        .arg("compile-worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .env_clear()
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| failed("cannot be started", error))?;
+    let (mut stdin, stdout) = match (child.stdin.take(), child.stdout.take()) {
+        (Some(stdin), Some(stdout)) => (stdin, stdout),
+        _ => return Err(Refusal::new("compile", "the compiler has no standard streams")),
+    };
+    let header = serde_json::to_vec(job).map_err(|error| Refusal::new("compile", error.to_string()))?;
+    let write = async {
+        stdin.write_all(&(header.len() as u64).to_le_bytes()).await?;
+        stdin.write_all(&header).await?;
+        stdin.write_all(wasm).await?;
+        stdin.shutdown().await?;
+        drop(stdin);
+        Ok::<_, std::io::Error>(())
+    };
+    let mut output = Vec::new();
+    let mut limited = stdout.take(OUTPUT_MAX);
+    // A child that was stopped stops reading: what counts is how it ended.
+    let (_written, read) = tokio::join!(write, limited.read_to_end(&mut output));
+    read.map_err(|error| failed("could not be read", error))?;
+    let status = child.wait().await.map_err(|error| failed("was lost", error))?;
+    if !status.success() {
+        return Err(stopped(status, job));
+    }
+    decode(output)
+}
+
+fn stopped(status: std::process::ExitStatus, job: &Job) -> Refusal {
+    let limits = &job.limits;
+    // The kernel stops by a signal; a compiler that ended on its own met a bug.
+    let code = if status.code().is_none() { "compile_budget" } else { "compile" };
+    Refusal::new(
+        code,
+        format!(
+            "compiling it was stopped ({status}): it may use {} s of CPU and {} MiB of memory (`compile` in the configuration)",
+            limits.cpu_seconds,
+            limits.address_bytes >> 20,
+        ),
+    )
+}
+
+fn decode(output: Vec<u8>) -> Result<Artefact, Refusal> {
+    let broken = || Refusal::new("compile", "the compiler's answer cannot be read");
+    let output = Bytes::from(output);
+    let length: [u8; 8] = output.get(..8).and_then(|b| b.try_into().ok()).ok_or_else(broken)?;
+    let length = usize::try_from(u64::from_le_bytes(length)).map_err(|_| broken())?;
+    let end = length.checked_add(8).ok_or_else(broken)?;
+    let header = output.get(8..end).ok_or_else(broken)?;
+    let facts: Result<Facts, Refusal> = serde_json::from_slice(header).map_err(|_| broken())?;
+    Ok(Artefact { facts: facts?, code: Code::Bytes(output.slice(end..)) })
+}
+
+/// The whole life of a compiling child process: limits itself, reads one job from
+/// standard input, writes the artefact to standard output.
+///
+/// # Example
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     match std::env::args().nth(1).as_deref() {
+///         Some("compile-worker") => tollgate_sandbox::compile_worker(),
+///         _ => std::process::ExitCode::FAILURE,
+///     }
+/// }
+/// ```
+pub fn compile_worker() -> ExitCode {
+    match serve_one() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve_one() -> std::io::Result<()> {
+    let mut stdin = std::io::stdin().lock();
+    let mut length = [0; 8];
+    stdin.read_exact(&mut length)?;
+    let mut header = vec![0; usize::try_from(u64::from_le_bytes(length)).unwrap_or(0).min(64 << 20)];
+    stdin.read_exact(&mut header)?;
+    let job: Job = serde_json::from_slice(&header)?;
+    limit_ourselves(&job)?;
+    let mut wasm = Vec::new();
+    stdin.take(job.limits.input_bytes + 1).read_to_end(&mut wasm)?;
+    let result = pipeline::run(&job, &wasm);
+    let (facts, code) = match result {
+        Ok(Artefact { facts, code: Code::Bytes(code) }) => (Ok(facts), code),
+        Ok(Artefact { code: Code::File(_), .. }) => return Err(std::io::ErrorKind::Other.into()),
+        Err(refusal) => (Err(refusal), Bytes::new()),
+    };
+    let header = serde_json::to_vec(&facts)?;
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(&(header.len() as u64).to_le_bytes())?;
+    stdout.write_all(&header)?;
+    stdout.write_all(&code)?;
+    stdout.flush()
+}
+
+fn limit_ourselves(job: &Job) -> std::io::Result<()> {
+    let hard = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::Cpu, hard(job.limits.cpu_seconds))?;
+    setrlimit(Resource::As, hard(job.limits.address_bytes))?;
+    setrlimit(Resource::Core, hard(0))?;
+    Ok(())
+}

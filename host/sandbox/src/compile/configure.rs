@@ -1,0 +1,218 @@
+//! The guest's one run before its snapshot: describe, configure, samples.
+//!
+//! Every import traps here, since `configure` must be pure: what it learned from a
+//! capability would be frozen into every instance.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    sync::Arc,
+    time::Duration,
+};
+
+use wasmtime::{
+    Engine, Store, StoreLimits, StoreLimitsBuilder,
+    component::{ComponentNamedList, Instance, Lift, Linker, Lower, WasmList},
+};
+use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
+
+use super::{Job, Refusal, SampleText, pipeline};
+use crate::{
+    contract::{Description, Sample},
+    engine,
+};
+
+/// Time for each of the guest's three calls.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Samples beyond this would make loading take too long.
+const SAMPLES_MAX: usize = 256;
+
+/// The longest name or version, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// The longest pointer into the settings, in bytes.
+const POINTER_BYTES_MAX: usize = 1024;
+
+pub(super) struct Guest {
+    store: Store<StoreLimits>,
+    instance: Instance,
+    done: Arc<AtomicBool>,
+}
+
+impl Guest {
+    pub(super) fn start(component: &[u8], job: &Job) -> Result<Self, Refusal> {
+        let engine = engine::configurer().map_err(|error| pipeline::internal("the compiler", &error))?;
+        let component = pipeline::for_configuring(&engine, component)?;
+        let mut linker = Linker::new(&engine);
+        linker
+            .define_unknown_imports_as_traps(&component)
+            .map_err(|error| pipeline::internal("linking", &error))?;
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(job.limits.guest_memory_bytes)
+            .table_elements(job.limits.guest_table_elements)
+            .memories(1)
+            .build();
+        let mut store = Store::new(&engine, limits);
+        store.limiter(|limits| limits);
+        store.epoch_deadline_trap();
+        store.set_epoch_deadline(ticks(PATIENCE));
+        let done = Arc::new(AtomicBool::new(false));
+        tick(engine.clone(), done.clone());
+        let instance = wait(linker.instantiate_async(&mut store, &component)).map_err(|error| not_started(&error))?;
+        Ok(Self { store, instance, done })
+    }
+
+    pub(super) fn describe(&mut self) -> Result<Description, Refusal> {
+        let (description,): (Description,) = self.call("describe", ())?;
+        for (what, text) in [("name", &description.name), ("version", &description.version)] {
+            if text.len() > NAME_BYTES_MAX || text.contains(char::is_control) {
+                let reason = format!("`describe` gave a {what} that is longer than {NAME_BYTES_MAX} bytes or not plain text");
+                return Err(Refusal::new("configure", reason));
+            }
+        }
+        Ok(description)
+    }
+
+    pub(super) fn configure(&mut self, settings: &str) -> Result<(), Refusal> {
+        let (answer,): (Result<(), Vec<String>>,) = self.call("configure", (settings,))?;
+        answer.map_err(|errors| settings_refused(&errors))
+    }
+
+    pub(super) fn samples(&mut self) -> Result<Vec<SampleText>, Refusal> {
+        let (samples,): (Vec<Sample>,) = self.call("samples", ())?;
+        if samples.len() > SAMPLES_MAX {
+            let reason = format!("`samples` gave {} samples; at most {SAMPLES_MAX} are run", samples.len());
+            return Err(Refusal::new("configure", reason));
+        }
+        Ok(samples.into_iter().map(SampleText::from).collect())
+    }
+
+    /// The component with its memory as it is now, or `None` where that cannot be had.
+    pub(super) fn snapshot(&mut self, cx: &ComponentContext<'_>) -> Option<Vec<u8>> {
+        self.store.set_epoch_deadline(ticks(PATIENCE));
+        wait(Wizer::new().snapshot_component(cx, self)).ok()
+    }
+
+    /// Looked up by name, since a whole binding would want the imports' own types.
+    fn call<P, R>(&mut self, name: &str, params: P) -> Result<R, Refusal>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let store = &mut self.store;
+        store.set_epoch_deadline(ticks(PATIENCE));
+        let called = self
+            .instance
+            .get_export(&mut *store, None, &pipeline::exported())
+            .and_then(|(_, interface)| self.instance.get_export(&mut *store, Some(&interface), name))
+            .ok_or_else(|| wasmtime::Error::msg("it is not exported"))
+            .and_then(|(_, func)| self.instance.get_typed_func::<P, R>(&mut *store, func))
+            .and_then(|func| wait(func.call_async(&mut *store, params)));
+        called.map_err(|error| Refusal::new("configure", format!("`{name}` failed: {}", reason(&error))))
+    }
+
+    async fn read<R: Lift + 'static, T>(
+        &mut self,
+        (instance, func): (&str, &str),
+        take: impl FnOnce(&Store<StoreLimits>, R) -> T,
+    ) -> T {
+        const OWN: &str = "the instrumentation exports what its own index names";
+        let (_, outer) = self.instance.get_export(&mut self.store, None, instance).expect(OWN);
+        let (_, inner) = self.instance.get_export(&mut self.store, Some(&outer), func).expect(OWN);
+        let func = self.instance.get_typed_func::<(), (R,)>(&mut self.store, inner).expect(OWN);
+        let (value,) = func.call_async(&mut self.store, ()).await.expect(OWN);
+        take(&self.store, value)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ComponentInstanceState for Guest {
+    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
+        self.read((instance, func), |store, list: WasmList<u8>| contents(list.as_le_slice(store))).await;
+    }
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.read((instance, func), |_, value| value).await
+    }
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.read((instance, func), |_, value| value).await
+    }
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        self.read((instance, func), |_, value: f32| value.to_bits()).await
+    }
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        self.read((instance, func), |_, value: f64| value.to_bits()).await
+    }
+}
+
+/// Checks settings against the schema that the plugin gives.
+pub(super) fn check_settings(schema: &str, settings: &str) -> Result<(), Refusal> {
+    let bad = |what: String| Refusal::new("settings_schema", what);
+    let schema: serde_json::Value = serde_json::from_str(schema)
+        .map_err(|error| bad(format!("its settings schema is not JSON: {error}")))?;
+    let validator = jsonschema::validator_for(&schema)
+        .map_err(|error| bad(format!("its settings schema is no JSON schema: {error}")))?;
+    let settings: serde_json::Value =
+        serde_json::from_str(settings).map_err(|error| bad(format!("the settings are not JSON: {error}")))?;
+    let errors: Vec<String> = validator
+        .iter_errors(&settings)
+        .take(8)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(settings_refused(&errors)) }
+}
+
+/// Errors are `<json pointer>: <message>`; the first pointer leads to the line.
+fn settings_refused(errors: &[String]) -> Refusal {
+    let pointer = errors
+        .first()
+        .and_then(|error| error.split_once(": "))
+        .map(|(pointer, _)| pointer)
+        .filter(|pointer| pointer.is_empty() || pointer.starts_with('/'))
+        .filter(|pointer| pointer.len() <= POINTER_BYTES_MAX && !pointer.contains(char::is_control));
+    let pointer = pointer.map(str::to_owned);
+    let mut reason = String::from("the settings are refused: ");
+    reason.push_str(&errors.iter().map(|e| e.trim_start_matches(": ")).collect::<Vec<_>>().join("; "));
+    Refusal { settings_pointer: pointer, ..Refusal::new("settings", reason) }
+}
+
+fn not_started(error: &wasmtime::Error) -> Refusal {
+    Refusal::new("start", format!("it cannot be started: {}", reason(error)))
+}
+
+fn reason(error: &wasmtime::Error) -> String {
+    if let Some(wasmtime::Trap::Interrupt) = error.downcast_ref::<wasmtime::Trap>() {
+        return format!("it ran longer than {PATIENCE:?}");
+    }
+    // The root cause is the sentence; what is above it names wasm frames.
+    format!("{}", error.root_cause())
+}
+
+fn ticks(patience: Duration) -> u64 {
+    u64::try_from(patience.as_millis() / engine::TICK.as_millis() / 10).unwrap_or(u64::MAX).max(1)
+}
+
+/// A clock of ten ticks' grain: there is one guest, and no one waits for it.
+fn tick(engine: Engine, done: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        while !done.load(Ordering::Relaxed) {
+            std::thread::sleep(engine::TICK * 10);
+            engine.increment_epoch();
+        }
+    });
+}
+
+/// Nothing here waits for I/O, so a future that is pending has only been asked to yield.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}

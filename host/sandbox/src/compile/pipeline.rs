@@ -1,0 +1,223 @@
+//! The steps of one job, in order. Runs in the compiling child.
+
+use bytes::Bytes;
+use wasmtime::component::Component;
+use wasmtime_wizer::Wizer;
+
+use super::{Artefact, Code, Facts, Job, Refusal, configure};
+use crate::engine;
+
+const PACKAGE: &str = "tollgate:policy/";
+pub(crate) const VERSION: &str = "0.1.0";
+
+/// Interfaces that hold types alone or that every plugin may use.
+const ALWAYS: [&str; 6] = ["types", "exchange", "log", "metrics", "clock", "random"];
+const ON_GRANT: [&str; 4] = ["secrets", "kv", "limits", "http-call"];
+
+pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+    if wasm.len() as u64 > job.limits.input_bytes {
+        return Err(too_large(wasm.len(), job));
+    }
+    let component = componentize(wasm)?;
+    let compiler = engine::compiler().map_err(|error| internal("the compiler", &error))?;
+    let imports = check_world(&component, job)?;
+    let (cx, instrumented) = match Wizer::new().instrument_component(&component) {
+        Ok((cx, instrumented)) => (Some(cx), instrumented),
+        // Wizer takes no nested components with modules; such a plugin configures
+        // every instance instead.
+        Err(_) => (None, component.clone()),
+    };
+    let mut guest = configure::Guest::start(&instrumented, job)?;
+    let description = guest.describe()?;
+    configure::check_settings(&description.settings_schema, &job.settings)?;
+    guest.configure(&job.settings)?;
+    let snapshot = cx.as_ref().and_then(|cx| guest.snapshot(cx));
+    let samples = guest.samples()?;
+    let snapshotted = snapshot.is_some();
+    let code = compiler
+        .precompile_component(snapshot.as_deref().unwrap_or(&component))
+        .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))?;
+    let hooks = &description.hooks;
+    let needs = &description.needs;
+    use crate::contract::{Hooks, Needs};
+    Ok(Artefact {
+        facts: Facts {
+            name: description.name,
+            version: description.version,
+            hooks: [Hooks::REQUEST, Hooks::ATTEMPT, Hooks::RESPONSE, Hooks::EVENTS, Hooks::FINISH]
+                .map(|hook| hooks.contains(hook)),
+            needs: [
+                Needs::REQUEST_JSON,
+                Needs::REQUEST_BODY,
+                Needs::RESPONSE_JSON,
+                Needs::RESPONSE_BODY,
+            ]
+            .map(|need| needs.contains(need)),
+            samples,
+            imports,
+            snapshotted,
+        },
+        code: Code::Bytes(Bytes::from(code)),
+    })
+}
+
+pub(super) fn too_large(bytes: usize, job: &Job) -> Refusal {
+    Refusal::new(
+        "too_large",
+        format!(
+            "the file has {bytes} bytes; at most {} are allowed (`compile.input` in the configuration)",
+            job.limits.input_bytes
+        ),
+    )
+}
+
+pub(super) fn internal(what: &str, error: &wasmtime::Error) -> Refusal {
+    Refusal::new("compile", format!("{what} failed: {error:#}"))
+}
+
+/// A component as it is; a core module with the WIT in it, turned into one.
+fn componentize(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let not_wasm = |what: &str| Err(Refusal::new("not_wasm", what.to_owned()));
+    match wasm {
+        [] => not_wasm("the file is empty"),
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(wasm.to_vec()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => wit_component::ComponentEncoder::default()
+            .validate(true)
+            .module(wasm)
+            .and_then(|encoder| encoder.encode())
+            .map_err(|error| from_module(wasm, &error)),
+        [0, b'a', b's', b'm', version @ ..] => not_wasm(&match version {
+            [a, b, c, d, ..] => format!(
+                "its WebAssembly version is {a:#04x} {b:#04x} {c:#04x} {d:#04x}; modules of version 1 and components are accepted"
+            ),
+            _ => "the file ends within the WebAssembly header".to_owned(),
+        }),
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            not_wasm("the file is compressed; compressed plugins are not accepted")
+        }
+        [b'(', ..] => not_wasm("the file is WebAssembly text; build it to binary first"),
+        _ => not_wasm("the file is not WebAssembly: it does not begin with `\\0asm`"),
+    }
+}
+
+fn from_module(wasm: &[u8], error: &impl std::fmt::Display) -> Refusal {
+    let detail = format!("{error:#}");
+    if let Some(other) = foreign_version(wasm) {
+        return contract_version(&other);
+    }
+    let code = if detail.contains("unexpected end") || detail.contains("out of bounds") { "truncated" } else { "invalid" };
+    Refusal::new(code, format!("the module is not a policy plugin: {detail}"))
+}
+
+fn contract_version(found: &str) -> Refusal {
+    Refusal::new(
+        "contract_version",
+        format!(
+            "it is built for contract tollgate:policy@{found}; this gateway speaks {VERSION}: build it with the SDK of this version"
+        ),
+    )
+}
+
+/// The contract version in an export or custom section of a module, if it is another one.
+fn foreign_version(wasm: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"tollgate:policy/policy@";
+    let at = wasm.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let version: String = wasm[at..]
+        .iter()
+        .take(24)
+        .map(|byte| char::from(*byte))
+        .take_while(|c| c.is_ascii_alphanumeric() || ".-+".contains(*c))
+        .collect();
+    (version != VERSION).then_some(version)
+}
+
+/// Checks what the component exports and that it imports nothing but what it may.
+fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
+    // Names can be read without compiling a function.
+    let (imports, exports) = top_level_names(component)?;
+    check_exports(&exports)?;
+    let mut used = Vec::new();
+    for import in imports {
+        let known = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'));
+        let Some((interface, version)) = known else {
+            return Err(Refusal::new(
+                "unknown_import",
+                format!("it imports `{import}`, which this gateway does not offer"),
+            ));
+        };
+        if version != VERSION {
+            return Err(contract_version(version));
+        }
+        if ON_GRANT.contains(&interface) && !job.granted.iter().any(|granted| granted == interface) {
+            return Err(Refusal::new(
+                "not_granted",
+                format!(
+                    "it imports `{interface}`, which is not granted: add `{interface}` to the policy's `grants`, or use another plugin"
+                ),
+            ));
+        }
+        if !ALWAYS.contains(&interface) && !ON_GRANT.contains(&interface) {
+            return Err(Refusal::new("unknown_import", format!("it imports `{interface}`, which the contract does not have")));
+        }
+        used.push(interface.to_owned());
+    }
+    Ok(used)
+}
+
+/// The interface that every plugin exports.
+pub(crate) fn exported() -> String {
+    format!("{PACKAGE}policy@{VERSION}")
+}
+
+fn check_exports(exports: &[String]) -> Result<(), Refusal> {
+    let wanted = exported();
+    if exports.contains(&wanted) {
+        return Ok(());
+    }
+    let other = exports.iter().find_map(|name| name.strip_prefix("tollgate:policy/policy@"));
+    Err(match other {
+        Some(version) => contract_version(version),
+        None => Refusal::new("not_a_policy", format!("it does not export `{wanted}`, so it is no policy plugin")),
+    })
+}
+
+type Names = (Vec<String>, Vec<String>);
+
+fn top_level_names(component: &[u8]) -> Result<Names, Refusal> {
+    let invalid = |error: &dyn std::fmt::Display| {
+        Refusal::new("invalid", format!("the component cannot be read: {error}"))
+    };
+    let mut validator = wasmparser::Validator::new();
+    validator.validate_all(component).map_err(|error| {
+        let code = if error.message().contains("unexpected end") { "truncated" } else { "invalid" };
+        Refusal::new(code, format!("the component is not valid: {error}"))
+    })?;
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        match payload.map_err(|error| invalid(&error))? {
+            wasmparser::Payload::ComponentSection { .. } | wasmparser::Payload::ModuleSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            wasmparser::Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import.map_err(|error| invalid(&error))?.name.name.to_owned());
+                }
+            }
+            wasmparser::Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+/// Compiles the component for `configure` alone.
+pub(super) fn for_configuring(
+    engine: &wasmtime::Engine,
+    component: &[u8],
+) -> Result<Component, Refusal> {
+    Component::new(engine, component)
+        .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))
+}

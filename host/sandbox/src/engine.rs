@@ -1,0 +1,120 @@
+//! How wasmtime is set up, once for all that compiles and all that runs.
+//!
+//! The compiling child and the gateway must agree to the letter, or an artefact is
+//! refused when it is loaded; so both take their settings from here. Each setting
+//! that is not a default says what it is for.
+
+use std::time::Duration;
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+};
+
+/// One tick of the epoch clock: the grain of every deadline inside a plugin.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Below what most policies ever touch, so that recycling a slot needs no system
+/// call but the page scan.
+const KEEP_RESIDENT: usize = 256 << 10;
+
+const WASM_STACK: usize = 256 << 10;
+/// Host functions run on the same stack as the guest that called them.
+const ASYNC_STACK: usize = WASM_STACK + (512 << 10);
+
+/// The largest memory, in bytes, and the most instances of the whole process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolSize {
+    pub(crate) instances: u32,
+    pub(crate) memory_bytes: usize,
+}
+
+/// What artefacts depend on.
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        // Calls cost two to three times as much with it.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(ASYNC_STACK)
+        // A trap says which policy and hook; symbols of the guest cost on every call.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false);
+    config
+}
+
+/// Runs what [`compiler`] made: pooled memories, copy-on-write images.
+///
+/// # Errors
+/// When the machine cannot reserve the pool's address space.
+pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
+    let mut slots = PoolingAllocationConfig::new();
+    // A component of one core module has a main module and up to three shims.
+    let cores = pool.instances.saturating_mul(4);
+    slots
+        .total_component_instances(pool.instances)
+        .total_core_instances(cores)
+        .total_memories(pool.instances)
+        .total_tables(pool.instances.saturating_mul(3))
+        .total_stacks(pool.instances)
+        .max_core_instances_per_component(8)
+        .max_memories_per_component(1)
+        .max_tables_per_component(4)
+        .max_memory_size(pool.memory_bytes)
+        .table_elements(20_000)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(16 << 10)
+        .async_stack_keep_resident(32 << 10)
+        .max_unused_warm_slots(256)
+        .decommit_batch_size(8);
+    // The scan can miss pages that were swapped out (wasmtime issue 14357).
+    slots.pagemap_scan(if has_swap() { Enabled::No } else { Enabled::Auto });
+    let mut config = common();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots));
+    Engine::new(&config)
+}
+
+/// Makes artefacts for [`runner`]; never runs them.
+pub(crate) fn compiler() -> wasmtime::Result<Engine> {
+    let mut config = common();
+    config.cranelift_opt_level(OptLevel::Speed);
+    Engine::new(&config)
+}
+
+/// Runs `configure` once, in the compiling child, with memories that count
+/// against its limit only as far as they are used.
+pub(crate) fn configurer() -> wasmtime::Result<Engine> {
+    let mut config = common();
+    config
+        .cranelift_opt_level(OptLevel::None)
+        .memory_reservation(0)
+        .memory_guard_size(0)
+        .memory_reservation_for_growth(1 << 20)
+        .guard_before_linear_memory(false)
+        .memory_init_cow(false);
+    Engine::new(&config)
+}
+
+fn has_swap() -> bool {
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
+}
+
+/// Ticks the epoch of `engine` until the engine is gone.
+pub(crate) fn start_clock(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("tollgate-epoch".into())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })?;
+    Ok(())
+}

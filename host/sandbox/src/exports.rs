@@ -1,0 +1,161 @@
+//! The hooks of a component, found and checked once, called many times.
+//!
+//! The generated bindings compare the type of every export whenever an instance is
+//! made, which costs more than making it. Here one instance is checked when the
+//! plugin is loaded; its component's other instances have the same types.
+
+use wasmtime::{
+    Store,
+    component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Resource, ResourceAny, TypedFunc},
+};
+
+use crate::{
+    contract::{Decision, Event, EventsDecision, Head, Outcome, Plugin, Target},
+    host::{MessageView, State},
+};
+
+type Call<Params, Return> = TypedFunc<Params, (Return,)>;
+
+/// Where the hooks are in one component.
+#[derive(Debug, Clone)]
+pub(crate) struct Exports {
+    configure: ComponentExportIndex,
+    constructor: ComponentExportIndex,
+    request: ComponentExportIndex,
+    attempt: ComponentExportIndex,
+    response: ComponentExportIndex,
+    events: ComponentExportIndex,
+    finish: ComponentExportIndex,
+}
+
+impl Exports {
+    /// Finds the hooks and checks their types on an instance made for it.
+    ///
+    /// # Errors
+    /// What does not fit the contract, or why there is no instance.
+    pub(crate) async fn check(
+        pre: &InstancePre<State>,
+        mut store: Store<State>,
+        interface: &str,
+    ) -> wasmtime::Result<Self> {
+        let instance = pre.instantiate_async(&mut store).await?;
+        Plugin::new(&mut store, &instance)?;
+        Self::find(pre.component(), interface)
+            .ok_or_else(|| wasmtime::Error::msg("an export of the contract is missing"))
+    }
+
+    fn find(component: &Component, interface: &str) -> Option<Self> {
+        let interface = component.get_export_index(None, interface)?;
+        let find = |name: &str| component.get_export_index(Some(&interface), name);
+        Some(Self {
+            configure: find("configure")?,
+            constructor: find("[constructor]session")?,
+            request: find("[method]session.on-request")?,
+            attempt: find("[method]session.on-attempt")?,
+            response: find("[method]session.on-response")?,
+            events: find("[method]session.on-events")?,
+            finish: find("[method]session.on-finish")?,
+        })
+    }
+}
+
+/// One instance with its exports at hand.
+pub(crate) struct Guest {
+    instance: Instance,
+    exports: Exports,
+}
+
+impl Guest {
+    pub(crate) async fn make(
+        pre: &InstancePre<State>,
+        exports: &Exports,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Self> {
+        Ok(Self { instance: pre.instantiate_async(store).await?, exports: exports.clone() })
+    }
+
+    pub(crate) async fn configure(
+        &self,
+        store: &mut Store<State>,
+        settings: &str,
+    ) -> wasmtime::Result<Result<(), Vec<String>>> {
+        let func = self.func(store, &self.exports.configure)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(&str,), Result<(), Vec<String>>> = unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, (settings,)).await?.0)
+    }
+
+    pub(crate) async fn open(&self, store: &mut Store<State>, head: &Head) -> wasmtime::Result<ResourceAny> {
+        let func = self.func(store, &self.exports.constructor)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(&Head,), ResourceAny> = unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, (head,)).await?.0)
+    }
+
+    pub(crate) async fn on_request(&self, store: &mut Store<State>, session: ResourceAny) -> wasmtime::Result<Decision> {
+        let func = self.func(store, &self.exports.request)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(ResourceAny, Resource<MessageView>), Decision> = unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, (session, shown())).await?.0)
+    }
+
+    pub(crate) async fn on_attempt(
+        &self,
+        store: &mut Store<State>,
+        session: ResourceAny,
+        target: &Target,
+    ) -> wasmtime::Result<Decision> {
+        let func = self.func(store, &self.exports.attempt)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(ResourceAny, &Target, Resource<MessageView>), Decision> =
+            unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, (session, target, shown())).await?.0)
+    }
+
+    pub(crate) async fn on_response(
+        &self,
+        store: &mut Store<State>,
+        session: ResourceAny,
+        status: u16,
+    ) -> wasmtime::Result<Decision> {
+        let func = self.func(store, &self.exports.response)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(ResourceAny, u16, Resource<MessageView>), Decision> = unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, (session, status, shown())).await?.0)
+    }
+
+    pub(crate) async fn on_events(
+        &self,
+        store: &mut Store<State>,
+        session: ResourceAny,
+        batch: (&[Event], bool),
+    ) -> wasmtime::Result<EventsDecision> {
+        let func = self.func(store, &self.exports.events)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(ResourceAny, &[Event], bool), EventsDecision> = unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, (session, batch.0, batch.1)).await?.0)
+    }
+
+    pub(crate) async fn on_finish(
+        &self,
+        store: &mut Store<State>,
+        session: ResourceAny,
+        outcome: &Outcome,
+    ) -> wasmtime::Result<()> {
+        let func = self.func(store, &self.exports.finish)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: TypedFunc<(ResourceAny, &Outcome), ()> = unsafe { TypedFunc::new_unchecked(func) };
+        call.call_async(store, (session, outcome)).await
+    }
+
+    fn func(&self, store: &mut Store<State>, export: &ComponentExportIndex) -> wasmtime::Result<Func> {
+        self.instance
+            .get_func(store, export)
+            .ok_or_else(|| wasmtime::Error::msg("an export of the contract is missing"))
+    }
+}
+
+/// The one message that is shown lives in [`State::message`].
+fn shown() -> Resource<MessageView> {
+    Resource::new_own(0)
+}

@@ -1,0 +1,194 @@
+//! What a guest's imports do: each reads this instance's [`State`] or asks a
+//! capability, after counting the call.
+//!
+//! Grants are checked at load, by what the component imports; only secrets are
+//! checked by name here.
+
+mod capability;
+mod exchange;
+
+use std::{
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tollgate_capabilities::{Capabilities, Namespace, Reservation};
+use tollgate_config::Grants;
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline, component::ResourceTable};
+
+use crate::{Message, policy::Counters};
+
+/// Stands for the one message that a hook is shown; it lives in [`State::message`].
+#[derive(Debug)]
+pub struct MessageView;
+
+/// A reservation in the instance's table.
+#[derive(Debug)]
+pub struct HeldReservation(pub(crate) Option<Reservation>);
+
+/// What is the same for every instance of a policy.
+pub(crate) struct Shared {
+    pub(crate) policy: String,
+    pub(crate) namespace: Namespace,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) grants: Grants,
+    pub(crate) bounds: Bounds,
+    pub(crate) counters: Counters,
+}
+
+/// The bounds of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    pub(crate) hook_ticks: u32,
+    pub(crate) hook_time: Duration,
+    pub(crate) exchange_time: Duration,
+    pub(crate) memory_bytes: usize,
+    pub(crate) table_elements: usize,
+    pub(crate) host_calls: u32,
+    pub(crate) edits: usize,
+    pub(crate) log_lines: u32,
+}
+
+/// What a call of a hook ended with, where wasmtime only knows of a trap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Bound {
+    #[error("out of time")]
+    Time,
+    #[error("too many host calls")]
+    HostCalls,
+}
+
+/// The exchange that an instance works for.
+#[derive(Debug, Clone)]
+pub struct ExchangeContext {
+    /// Goes into the plugin's log lines.
+    pub request_id: Arc<str>,
+    /// When the whole exchange is out of time.
+    pub deadline: Instant,
+}
+
+impl Default for ExchangeContext {
+    fn default() -> Self {
+        static NONE: OnceLock<Arc<str>> = OnceLock::new();
+        Self {
+            request_id: NONE.get_or_init(|| Arc::from("-")).clone(),
+            deadline: Instant::now() + Duration::from_secs(60),
+        }
+    }
+}
+
+/// The host's side of one instance.
+pub(crate) struct State {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) message: Option<Message>,
+    pub(crate) exchange: ExchangeContext,
+    pub(crate) table: ResourceTable,
+    ticks: u32,
+    host_calls: u32,
+    log_lines: u32,
+    http_calls: u32,
+    /// Of this exchange.
+    pub(crate) host_calls_all: u32,
+    /// Spent waiting for a capability, in this hook.
+    pub(crate) waited: Duration,
+    pub(crate) memory_bytes: usize,
+    pub(crate) grew: bool,
+}
+
+impl State {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            message: None,
+            exchange: ExchangeContext::default(),
+            table: ResourceTable::new(),
+            ticks: 0,
+            host_calls: 0,
+            log_lines: 0,
+            http_calls: 0,
+            host_calls_all: 0,
+            waited: Duration::ZERO,
+            memory_bytes: 0,
+            grew: false,
+        }
+    }
+
+    /// For the next exchange.
+    pub(crate) fn begin(&mut self, exchange: &ExchangeContext) {
+        self.exchange = exchange.clone();
+        self.log_lines = 0;
+        self.http_calls = 0;
+        self.host_calls_all = 0;
+    }
+
+    pub(crate) fn begin_hook(&mut self) {
+        self.ticks = 0;
+        self.host_calls = 0;
+        self.waited = Duration::ZERO;
+    }
+
+    pub(crate) fn end_hook(&mut self) {
+        self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
+    }
+
+    /// Counts a host call.
+    ///
+    /// # Errors
+    /// A trap, when there were too many in this hook.
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        self.host_calls = self.host_calls.saturating_add(1);
+        if self.host_calls > self.shared.bounds.host_calls {
+            return Err(Bound::HostCalls.into());
+        }
+        Ok(())
+    }
+
+    /// Counts the items of one call as calls, but for the first: the clock cannot
+    /// interrupt the host, so what it does in one call has to be bounded.
+    fn enter_for(&mut self, items: usize) -> wasmtime::Result<()> {
+        let more = u32::try_from(items.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.host_calls = self.host_calls.saturating_add(more);
+        if self.host_calls > self.shared.bounds.host_calls {
+            return Err(Bound::HostCalls.into());
+        }
+        Ok(())
+    }
+
+    /// Each call is a tick of the epoch clock with the guest at work. Counting them,
+    /// instead of reading a clock, does not blame the guest for a busy machine.
+    pub(crate) fn on_tick(mut store: StoreContextMut<'_, Self>) -> wasmtime::Result<UpdateDeadline> {
+        let state = store.data_mut();
+        state.ticks += 1;
+        if state.ticks > state.shared.bounds.hook_ticks {
+            return Err(Bound::Time.into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.shared.bounds.memory_bytes {
+            self.shared.counters.memory_refused.fetch_add(1, Ordering::Relaxed);
+            return Ok(false);
+        }
+        self.memory_bytes = self.memory_bytes - current.min(self.memory_bytes) + desired;
+        self.grew |= current > 0;
+        self.shared.counters.memory_peak.fetch_max(self.memory_bytes as u64, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= self.shared.bounds.table_elements)
+    }
+}

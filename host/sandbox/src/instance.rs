@@ -1,0 +1,79 @@
+//! One instance of a plugin, in a store of its own.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::{Engine, Store};
+
+use crate::{
+    exports::Guest,
+    host::{Shared, State},
+    policy::Policy,
+};
+
+/// Epochs until the clock first asks: the running one may end at once.
+pub(crate) const FIRST_TICK: u64 = 2;
+
+/// A shared instance retires after this many exchanges, or up to twice as many, so
+/// that not all retire at once.
+const EXCHANGES_MIN: u32 = 512;
+
+pub(crate) struct Instance {
+    pub(crate) store: Store<State>,
+    pub(crate) guest: Guest,
+    /// Exchanges it may still serve; only for `isolation: shared`.
+    exchanges_left: u32,
+    shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Instance {
+    pub(crate) async fn make(policy: &Policy, permit: OwnedSemaphorePermit) -> wasmtime::Result<Self> {
+        let mut store = new_store(policy.pre.engine(), policy.shared.clone());
+        let guest = Guest::make(&policy.pre, &policy.exports, &mut store).await?;
+        if let Some(settings) = &policy.settings {
+            guest
+                .configure(&mut store, settings)
+                .await?
+                .map_err(|errors| wasmtime::Error::msg(errors.join("; ")))?;
+        }
+        store.data_mut().grew = false;
+        let counters = &policy.shared.counters;
+        let nth = counters.made.fetch_add(1, Ordering::Relaxed);
+        counters.live.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            store,
+            guest,
+            exchanges_left: EXCHANGES_MIN + spread(nth) % EXCHANGES_MIN,
+            shared: policy.shared.clone(),
+            _permit: permit,
+        })
+    }
+
+    /// Whether it may serve another exchange after this one.
+    pub(crate) fn may_go_on(&mut self) -> bool {
+        self.exchanges_left = self.exchanges_left.saturating_sub(1);
+        self.exchanges_left > 0 && !self.store.data().grew
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.shared.counters.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A store with its bounds in place.
+pub(crate) fn new_store(engine: &Engine, shared: Arc<Shared>) -> Store<State> {
+    let mut store = Store::new(engine, State::new(shared));
+    store.limiter(|state| state);
+    store.epoch_deadline_callback(State::on_tick);
+    store.set_epoch_deadline(FIRST_TICK);
+    store
+}
+
+/// Scatters consecutive numbers (the finalizer of SplitMix64).
+fn spread(n: u64) -> u32 {
+    let mixed = (n ^ (n >> 30)).wrapping_add(1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed >> 32) as u32
+}

@@ -1,0 +1,405 @@
+//! JSON that is checked once and taken apart only where it is asked for.
+//!
+//! A document is its bytes and a tree of offsets into them; a level of the tree is
+//! opened when a pointer leads through it. Edits swap offsets, so whatever was not
+//! edited is written again byte for byte. Knows nothing of headers or policies.
+
+mod request;
+mod scan;
+mod text;
+mod tree;
+
+use std::{borrow::Cow, fmt};
+
+use bytes::Bytes;
+
+pub use request::{RequestFacts, scan_request};
+use scan::{Scanner, check_encoding};
+use tree::{Node, Source, Span};
+
+use crate::contract::Value;
+
+/// How many brackets may be open at once where nothing else is said.
+pub const DEPTH_MAX: usize = 64;
+/// The most members of one object or array that is opened.
+pub const MEMBERS_MAX: usize = 1 << 18;
+
+/// Why bytes are not a document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}, at line {line}, column {column}")]
+pub struct JsonError {
+    /// What is wrong.
+    pub fault: JsonFault,
+    /// Counted from 1.
+    pub line: usize,
+    /// In bytes, counted from 1.
+    pub column: usize,
+}
+
+/// What is wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonFault {
+    /// Something else belongs here.
+    #[error("not JSON: expected {0}")]
+    Expected(&'static str),
+    /// The document stops before it is whole.
+    #[error("not JSON: it ends too early")]
+    Unfinished,
+    /// There is more after the value.
+    #[error("not JSON: something follows the value")]
+    Trailing,
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// The document starts with U+FEFF.
+    #[error("not JSON: it starts with a byte order mark")]
+    ByteOrderMark,
+    /// More brackets are open than allowed.
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
+    /// A key comes twice in one object.
+    #[error("the key {0:?} comes twice")]
+    DuplicateKey(String),
+    /// A string that had to be read has half a surrogate pair.
+    #[error("a string with half a surrogate pair")]
+    LoneSurrogate,
+    /// An object or array has more members than [`MEMBERS_MAX`].
+    #[error("more than {MEMBERS_MAX} members in one object or array")]
+    TooManyMembers,
+    /// More than 4 GiB.
+    #[error("longer than 4 GiB")]
+    TooLong,
+}
+
+/// Why a document could not be edited. It is as it was before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonEditError {
+    /// RFC 6901 is not kept.
+    #[error("not a JSON pointer")]
+    Pointer,
+    /// The pointer leads through a string, number, boolean or null.
+    #[error("the pointer leads through a value that has no fields")]
+    NoFields,
+    /// Not an index, or one beyond the end of the array.
+    #[error("no such index in the array")]
+    Index,
+    /// The whole document cannot be removed.
+    #[error("the whole document cannot be removed")]
+    Root,
+    /// Infinite or not a number.
+    #[error("JSON has no such number")]
+    Number,
+    /// The new value is no JSON.
+    #[error("the value: {0}")]
+    Value(JsonError),
+    /// The document is faulty on the way that the pointer leads.
+    #[error("the document: {0}")]
+    Document(JsonError),
+    /// The pointer is deeper than the document may be.
+    #[error("the pointer is too deep")]
+    TooDeep,
+    /// The document would be longer than 4 GiB.
+    #[error("the document would be too long")]
+    TooLong,
+}
+
+/// A document. It holds at most about 20 times its length in memory, in opened levels.
+#[derive(Clone)]
+pub struct Json {
+    source: Source,
+    root: Node,
+    /// Where the root was read from; the rest is space.
+    place: Span,
+    depth_max: usize,
+    edited: bool,
+    /// The document as it is now, if it was edited and written since.
+    written: Option<Bytes>,
+    fault: Option<JsonError>,
+}
+
+impl Json {
+    /// Checks the whole document and takes its top level apart.
+    ///
+    /// `depth_max` is how many brackets may be open at once, at most 1024.
+    ///
+    /// # Errors
+    /// Anything but one JSON value in UTF-8, too deep, or with a key that comes
+    /// twice at the top level. Below it, [`Json::fault`] tells of such keys.
+    pub fn parse(bytes: Bytes, depth_max: usize) -> Result<Self, JsonError> {
+        let depth_max = depth_max.min(scan::DEPTH_LIMIT);
+        let source = Source::new(bytes);
+        match tree::read_document(&source, depth_max) {
+            Ok((root, place)) => Ok(Self {
+                source,
+                root,
+                place,
+                depth_max,
+                edited: false,
+                written: None,
+                fault: None,
+            }),
+            Err(found) => Err(found.locate(source.original())),
+        }
+    }
+
+    /// The value at a JSON pointer (RFC 6901).
+    ///
+    /// `None` where there is none, for a string that is no Unicode, and where
+    /// [`Json::fault`] has something to tell. Objects, arrays and numbers that a
+    /// float would change come as their text.
+    pub fn get(&mut self, pointer: &str) -> Option<Value> {
+        let Self {
+            source,
+            root,
+            depth_max,
+            ..
+        } = self;
+        let mut node = root;
+        for token in Tokens::of(pointer)? {
+            let level = match node.open(source, *depth_max) {
+                Ok(level) => level?,
+                Err(error) => {
+                    self.fault = Some(error);
+                    return None;
+                }
+            };
+            let at = level.find(source, &token?)?;
+            node = &mut level.members[at].node;
+        }
+        let text = node.text(source);
+        Some(match text.first()? {
+            b'{' | b'[' => Value::Json(String::from_utf8(text.into_owned()).ok()?),
+            b'"' => Value::Text(text::unescape(&text[1..text.len() - 1])?.into_owned()),
+            b't' => Value::Boolean(true),
+            b'f' => Value::Boolean(false),
+            b'n' => Value::Null,
+            _ => text::number(std::str::from_utf8(&text).ok()?),
+        })
+    }
+
+    /// Puts a value where the pointer leads, into new objects if need be.
+    /// In an array, `-` and the index after the last append.
+    ///
+    /// # Errors
+    /// The pointer leads nowhere, or the value is not JSON; nothing is changed then.
+    pub fn set(&mut self, pointer: &str, value: &Value) -> Result<(), JsonEditError> {
+        let tokens: Vec<_> = Tokens::of(pointer)
+            .and_then(|tokens| tokens.take(self.depth_max + 1).collect::<Option<_>>())
+            .ok_or(JsonEditError::Pointer)?;
+        let room = self
+            .depth_max
+            .checked_sub(tokens.len())
+            .ok_or(JsonEditError::TooDeep)?;
+        let value = written(value, room)?;
+
+        let Self {
+            source,
+            root,
+            depth_max,
+            ..
+        } = self;
+        let mut node = root;
+        for (step, token) in tokens.iter().enumerate() {
+            let level = node
+                .open(source, *depth_max)
+                .map_err(JsonEditError::Document)?;
+            let level = level.ok_or(JsonEditError::NoFields)?;
+            let Some(at) = level.find(source, token) else {
+                if !level.takes(token) {
+                    return Err(JsonEditError::Index);
+                }
+                let value = wrap(&tokens[step + 1..], value);
+                level.append(source, token, &value, step + 1)?;
+                self.touch();
+                return Ok(());
+            };
+            level.changed = true;
+            node = &mut level.members[at].node;
+        }
+        *node = Node::closed(source.add(&value)?, tokens.len());
+        self.touch();
+        Ok(())
+    }
+
+    /// Removes the member that the pointer leads to; tells whether there was one.
+    ///
+    /// # Errors
+    /// The pointer is none, or asks for the whole document; nothing is changed then.
+    pub fn remove(&mut self, pointer: &str) -> Result<bool, JsonEditError> {
+        let mut tokens = Tokens::of(pointer)
+            .ok_or(JsonEditError::Pointer)?
+            .peekable();
+        if tokens.peek().is_none() {
+            return Err(JsonEditError::Root);
+        }
+        if Tokens::of(pointer).is_some_and(|mut tokens| tokens.any(|token| token.is_none())) {
+            return Err(JsonEditError::Pointer);
+        }
+        let Self {
+            source,
+            root,
+            depth_max,
+            ..
+        } = self;
+        let mut node = root;
+        while let Some(Some(token)) = tokens.next() {
+            let Some(level) = node
+                .open(source, *depth_max)
+                .map_err(JsonEditError::Document)?
+            else {
+                return Ok(false);
+            };
+            let Some(at) = level.find(source, &token) else {
+                return Ok(false);
+            };
+            level.changed = true;
+            if tokens.peek().is_none() {
+                level.members.remove(at);
+                self.touch();
+                return Ok(true);
+            }
+            node = &mut level.members[at].node;
+        }
+        Ok(false)
+    }
+
+    /// The document: the very bytes it was read from if nothing was edited,
+    /// otherwise written once and kept.
+    pub fn bytes(&mut self) -> Bytes {
+        if !self.edited {
+            return self.source.original().clone();
+        }
+        if let Some(written) = &self.written {
+            return written.clone();
+        }
+        let written = Bytes::from(tree::write_document(&self.source, &self.root, self.place));
+        self.written = Some(written.clone());
+        written
+    }
+
+    /// Whether anything was set or removed.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        self.edited
+    }
+
+    /// What was wrong below the top level the last time that [`Json::get`] met it.
+    #[must_use]
+    pub fn fault(&self) -> Option<&JsonError> {
+        self.fault.as_ref()
+    }
+
+    fn touch(&mut self) {
+        self.edited = true;
+        self.written = None;
+    }
+}
+
+/// Bodies do not belong in logs.
+impl fmt::Debug for Json {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Json")
+            .field("bytes", &self.source.original().len())
+            .field("edited", &self.edited)
+            .finish_non_exhaustive()
+    }
+}
+
+fn written(value: &Value, depth_max: usize) -> Result<Vec<u8>, JsonEditError> {
+    let mut out = Vec::new();
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Boolean(true) => out.extend_from_slice(b"true"),
+        Value::Boolean(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) if number.is_finite() => text::write_number(&mut out, *number),
+        Value::Number(_) => return Err(JsonEditError::Number),
+        Value::Text(string) => text::write_string(&mut out, string),
+        Value::Json(json) => {
+            let json = json.as_bytes();
+            let range = whole_value(json, depth_max);
+            let range = range.map_err(|found| JsonEditError::Value(found.locate(json)))?;
+            out.extend_from_slice(&json[range]);
+        }
+    }
+    Ok(out)
+}
+
+fn whole_value(json: &[u8], depth_max: usize) -> Result<std::ops::Range<usize>, Box<scan::Found>> {
+    check_encoding(json)?;
+    let mut scanner = Scanner::new(json, 0, depth_max);
+    scanner.space();
+    let start = scanner.at;
+    scanner.value(0)?;
+    let end = scanner.at;
+    scanner.end()?;
+    Ok(start..end)
+}
+
+/// Puts a value into new objects, one a token.
+fn wrap(tokens: &[Cow<'_, str>], value: Vec<u8>) -> Vec<u8> {
+    if tokens.is_empty() {
+        return value;
+    }
+    let mut out = Vec::with_capacity(value.len() + 16 * tokens.len());
+    for token in tokens {
+        out.push(b'{');
+        text::write_string(&mut out, token);
+        out.push(b':');
+    }
+    out.extend_from_slice(&value);
+    out.resize(out.len() + tokens.len(), b'}');
+    out
+}
+
+/// The tokens of a JSON pointer; `None` for one that is badly escaped.
+struct Tokens<'a> {
+    rest: Option<&'a str>,
+}
+
+impl<'a> Tokens<'a> {
+    /// `None` if the pointer is neither empty nor starts with `/`.
+    fn of(pointer: &'a str) -> Option<Self> {
+        match pointer.strip_prefix('/') {
+            Some(rest) => Some(Self { rest: Some(rest) }),
+            None => pointer.is_empty().then_some(Self { rest: None }),
+        }
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Option<Cow<'a, str>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest?;
+        let (token, rest) = match rest.split_once('/') {
+            Some((token, rest)) => (token, Some(rest)),
+            None => (rest, None),
+        };
+        self.rest = rest;
+        Some(unescape_token(token))
+    }
+}
+
+fn unescape_token(token: &str) -> Option<Cow<'_, str>> {
+    let Some((start, mut rest)) = token.split_once('~') else {
+        return Some(Cow::Borrowed(token));
+    };
+    let mut text = start.to_owned();
+    loop {
+        text.push(match rest.as_bytes().first()? {
+            b'0' => '~',
+            b'1' => '/',
+            _ => return None,
+        });
+        rest = &rest[1..];
+        let Some((plain, more)) = rest.split_once('~') else {
+            text.push_str(rest);
+            return Some(Cow::Owned(text));
+        };
+        text.push_str(plain);
+        rest = more;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+//! The levels of a document that were opened, as offsets into its text.
+//!
+//! A member keeps the text before and after its value, so levels are written as
+//! they were read. What is new lies in a second buffer behind the first.
+
+use std::{
+    borrow::Cow,
+    hash::{BuildHasher, RandomState},
+};
+
+use bytes::Bytes;
+
+use super::{
+    JsonEditError, JsonError, JsonFault, MEMBERS_MAX,
+    scan::{Found, Scanner, check_encoding},
+    text::{unescape, write_string},
+};
+
+/// A part of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// The text that a document was read from and, behind it, what was added.
+#[derive(Clone)]
+pub(super) struct Source {
+    original: Bytes,
+    added: Vec<u8>,
+}
+
+impl Source {
+    pub(super) fn new(original: Bytes) -> Self {
+        Self {
+            original,
+            added: Vec::new(),
+        }
+    }
+
+    pub(super) fn original(&self) -> &Bytes {
+        &self.original
+    }
+
+    pub(super) fn add(&mut self, text: &[u8]) -> Result<Span, JsonEditError> {
+        let start = self.original.len() + self.added.len();
+        let end = u32::try_from(start + text.len()).map_err(|_| JsonEditError::TooLong)?;
+        self.added.extend_from_slice(text);
+        Ok(Span {
+            start: start as u32,
+            end,
+        })
+    }
+
+    /// The buffer that a span lies in, and where that buffer starts.
+    fn buffer(&self, span: Span) -> (&[u8], usize) {
+        match span.start as usize >= self.original.len() && !self.added.is_empty() {
+            true => (&self.added, self.original.len()),
+            false => (&self.original, 0),
+        }
+    }
+
+    pub(super) fn text(&self, span: Span) -> &[u8] {
+        let (buffer, base) = self.buffer(span);
+        if span.start == span.end {
+            return &[];
+        }
+        &buffer[span.start as usize - base..span.end as usize - base]
+    }
+}
+
+/// A value, opened or not.
+#[derive(Clone)]
+pub(super) struct Node {
+    span: Span,
+    /// How many brackets are open around it.
+    depth: u16,
+    opened: Option<Box<Level>>,
+}
+
+/// An object or array that was taken apart.
+#[derive(Clone)]
+pub(super) struct Level {
+    object: bool,
+    /// Something in it, at any depth, may not be as it was.
+    pub(super) changed: bool,
+    pub(super) members: Vec<Member>,
+}
+
+#[derive(Clone)]
+pub(super) struct Member {
+    /// From after the bracket or comma to the value.
+    before: Span,
+    /// The key without its quotes.
+    key: Span,
+    escaped: bool,
+    pub(super) node: Node,
+    /// From the value to the comma or bracket.
+    after: Span,
+}
+
+impl Node {
+    /// A value that nobody has looked into.
+    pub(super) fn closed(span: Span, depth: usize) -> Self {
+        Self {
+            span,
+            depth: depth as u16,
+            opened: None,
+        }
+    }
+
+    /// The level below, read at the first call; `None` for a value that has none.
+    pub(super) fn open(
+        &mut self,
+        source: &Source,
+        depth_max: usize,
+    ) -> Result<Option<&mut Level>, JsonError> {
+        if self.opened.is_none() && matches!(source.text(self.span).first(), Some(b'{' | b'[')) {
+            let (buffer, base) = source.buffer(self.span);
+            let text = &buffer[..self.span.end as usize - base];
+            let mut scanner = Scanner::new(text, self.span.start as usize - base, depth_max);
+            let level = read_level(&mut scanner, base, usize::from(self.depth));
+            self.opened = Some(Box::new(level.map_err(|found| found.locate(text))?));
+        }
+        Ok(self.opened.as_deref_mut())
+    }
+
+    /// The value's text as it is now.
+    pub(super) fn text<'a>(&self, source: &'a Source) -> Cow<'a, [u8]> {
+        match &self.opened {
+            Some(level) if level.changed => {
+                let mut out = Vec::new();
+                self.write(source, &mut out);
+                Cow::Owned(out)
+            }
+            _ => Cow::Borrowed(source.text(self.span)),
+        }
+    }
+
+    /// Recurses no deeper than the document may be.
+    fn write(&self, source: &Source, out: &mut Vec<u8>) {
+        let level = match &self.opened {
+            Some(level) if level.changed => level,
+            _ => return out.extend_from_slice(source.text(self.span)),
+        };
+        out.push(if level.object { b'{' } else { b'[' });
+        for (at, member) in level.members.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(source.text(member.before));
+            member.node.write(source, out);
+            out.extend_from_slice(source.text(member.after));
+        }
+        out.push(if level.object { b'}' } else { b']' });
+    }
+}
+
+impl Level {
+    /// The index of a key or array index.
+    pub(super) fn find(&self, source: &Source, token: &str) -> Option<usize> {
+        if self.object {
+            return self
+                .members
+                .iter()
+                .position(|member| member.is_named(source, token));
+        }
+        index(token).filter(|index| *index < self.members.len())
+    }
+
+    /// Whether a member that is not there could be appended under this token.
+    pub(super) fn takes(&self, token: &str) -> bool {
+        self.object || token == "-" || index(token) == Some(self.members.len())
+    }
+
+    /// Appends a member, before the space that preceded the closing bracket.
+    pub(super) fn append(
+        &mut self,
+        source: &mut Source,
+        token: &str,
+        value: &[u8],
+        depth: usize,
+    ) -> Result<(), JsonEditError> {
+        let mut name = Vec::new();
+        if self.object {
+            write_string(&mut name, token);
+            name.push(b':');
+        }
+        let before = source.add(&name)?;
+        let span = source.add(value)?;
+        let quotes = u32::from(self.object);
+        let key = Span {
+            start: before.start + quotes,
+            end: before.end - 2 * quotes,
+        };
+        let nothing = Span {
+            start: span.end,
+            end: span.end,
+        };
+        let last = self
+            .members
+            .last_mut()
+            .map(|last| std::mem::replace(&mut last.after, nothing));
+        self.members.push(Member {
+            before,
+            key,
+            escaped: source.text(key).contains(&b'\\'),
+            node: Node::closed(span, depth),
+            after: last.unwrap_or(nothing),
+        });
+        self.changed = true;
+        Ok(())
+    }
+}
+
+impl Member {
+    fn is_named(&self, source: &Source, token: &str) -> bool {
+        let key = source.text(self.key);
+        match self.escaped {
+            false => key == token.as_bytes(),
+            true => unescape(key).is_some_and(|key| key == token),
+        }
+    }
+}
+
+/// An array index as RFC 6901 has it: no sign, no leading zero.
+fn index(token: &str) -> Option<usize> {
+    let plain = token.bytes().all(|byte| byte.is_ascii_digit())
+        && (token == "0" || !token.starts_with('0'));
+    plain.then(|| token.parse().ok()).flatten()
+}
+
+/// Checks a whole document and opens its top level if that is an object.
+pub(super) fn read_document(source: &Source, depth_max: usize) -> Result<(Node, Span), Box<Found>> {
+    let text = &source.original[..];
+    if u32::try_from(text.len()).is_err() {
+        return Err(Found::new(JsonFault::TooLong, 0));
+    }
+    check_encoding(text)?;
+    let mut scanner = Scanner::new(text, 0, depth_max);
+    scanner.space();
+    let start = scanner.at;
+    let opened = match scanner.peek() {
+        Some(b'{') => Some(Box::new(read_level(&mut scanner, 0, 0)?)),
+        _ => {
+            scanner.value(0)?;
+            None
+        }
+    };
+    let span = Span {
+        start: start as u32,
+        end: scanner.at as u32,
+    };
+    scanner.end()?;
+    Ok((
+        Node {
+            span,
+            depth: 0,
+            opened,
+        },
+        span,
+    ))
+}
+
+/// The document with its edits, and with the space around it.
+pub(super) fn write_document(source: &Source, root: &Node, around: Span) -> Vec<u8> {
+    let original = &source.original;
+    let mut out = Vec::with_capacity(original.len() + source.added.len());
+    out.extend_from_slice(&original[..around.start as usize]);
+    root.write(source, &mut out);
+    out.extend_from_slice(&original[around.end as usize..]);
+    out
+}
+
+/// Takes the object or array apart that the scanner is on; its offsets count from `base`.
+fn read_level(scanner: &mut Scanner<'_>, base: usize, depth: usize) -> Result<Level, Box<Found>> {
+    if depth >= scanner.depth_max {
+        return Err(Found::new(
+            JsonFault::TooDeep(scanner.depth_max),
+            scanner.at,
+        ));
+    }
+    let span = |start: usize, end: usize| Span {
+        start: (base + start) as u32,
+        end: (base + end) as u32,
+    };
+    let object = scanner.peek() == Some(b'{');
+    let (close, wanted) = if object {
+        (b'}', "`,` or `}`")
+    } else {
+        (b']', "`,` or `]`")
+    };
+    let mut members = Vec::with_capacity(8);
+    scanner.at += 1;
+    let mut before = scanner.at;
+    scanner.space();
+    if scanner.peek() == Some(close) {
+        scanner.at += 1;
+        return Ok(Level {
+            object,
+            changed: false,
+            members,
+        });
+    }
+    loop {
+        if members.len() == MEMBERS_MAX {
+            return Err(Found::new(JsonFault::TooManyMembers, scanner.at));
+        }
+        let (key, escaped) = match object {
+            true => scanner
+                .key()
+                .map(|key| (span(key.start, key.end), key.escaped))?,
+            false => (span(scanner.at, scanner.at), false),
+        };
+        let start = scanner.at;
+        scanner.value(depth + 1)?;
+        let end = scanner.at;
+        scanner.space();
+        members.push(Member {
+            before: span(before, start),
+            key,
+            escaped,
+            node: Node::closed(span(start, end), depth + 1),
+            after: span(end, scanner.at),
+        });
+        match scanner.peek() {
+            Some(b',') => scanner.at += 1,
+            Some(byte) if byte == close => break,
+            _ => return Err(scanner.expected(wanted)),
+        }
+        before = scanner.at;
+        scanner.space();
+    }
+    if object {
+        check_keys(scanner.text, base, &members)?;
+    }
+    scanner.at += 1;
+    Ok(Level {
+        object,
+        changed: false,
+        members,
+    })
+}
+
+/// So few keys are compared with one another.
+const FEW: usize = 16;
+
+fn check_keys(text: &[u8], base: usize, members: &[Member]) -> Result<(), Box<Found>> {
+    let raw =
+        |member: &Member| &text[member.key.start as usize - base..member.key.end as usize - base];
+    let name = |member: &Member| match member.escaped {
+        false => Some(Cow::Borrowed(raw(member))),
+        true => unescape(raw(member)).map(|key| Cow::Owned(key.into_owned().into_bytes())),
+    };
+    let found = |fault, member: &Member| Err(Found::new(fault, member.key.start as usize - base));
+    let twice = |member: &Member| {
+        let shown = String::from_utf8_lossy(raw(member))
+            .chars()
+            .take(64)
+            .collect();
+        found(JsonFault::DuplicateKey(shown), member)
+    };
+    if members.len() <= FEW && !members.iter().any(|member| member.escaped) {
+        for (at, member) in members.iter().enumerate() {
+            if members[..at]
+                .iter()
+                .any(|earlier| raw(earlier) == raw(member))
+            {
+                return twice(member);
+            }
+        }
+        return Ok(());
+    }
+    let names = RandomState::new();
+    let mask = (2 * members.len()).next_power_of_two() - 1;
+    // The index of a member plus one, and a part of its key's hash.
+    let mut slots = vec![(0_u32, 0_u32); mask + 1];
+    for (at, member) in members.iter().enumerate() {
+        let Some(key) = name(member) else {
+            return found(JsonFault::LoneSurrogate, member);
+        };
+        let hash = names.hash_one(&*key);
+        let (mut slot, tag) = (hash as usize & mask, (hash >> 32) as u32);
+        while slots[slot].0 != 0 {
+            let (earlier, its_tag) = slots[slot];
+            if tag == its_tag && name(&members[earlier as usize - 1]).as_ref() == Some(&key) {
+                return twice(member);
+            }
+            slot = (slot + 1) & mask;
+        }
+        slots[slot] = (at as u32 + 1, tag);
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Compiles plugins and runs their policies, each exchange in a sandbox of its own.
+//!
+//! The only crate that names wasmtime. Plain data goes in (a [`contract::Head`], a
+//! [`Message`]) and comes out (a [`contract::Decision`]); what to do about a
+//! [`Failure`] is the caller's business. Knows nothing of sockets or routes.
+
+mod compile;
+pub mod contract;
+mod edit;
+mod engine;
+mod exports;
+mod host;
+mod instance;
+mod json;
+mod message;
+mod policy;
+mod prove;
+mod sandbox;
+mod session;
+mod tender;
+
+pub use compile::compile_worker;
+pub use edit::{BadEdit, Side};
+pub use host::ExchangeContext;
+pub use json::{Json, JsonError, RequestFacts, scan_request};
+pub use message::Message;
+pub use policy::{Policy, PolicyStats};
+pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions};
+pub use session::{Failure, Session, Spent};

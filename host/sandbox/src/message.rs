@@ -1,0 +1,244 @@
+//! A request or response as the policies see it.
+//!
+//! The body is read as JSON at most once, at the first question about a field, and
+//! written at most once, when it is taken. A decision's edits are applied whole or
+//! not at all. Knows nothing of sockets, routes or wasm.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::{
+    contract::{Edit, Value},
+    edit::{self, BadEdit, BodyStep, HeadStep, Side},
+    json::{DEPTH_MAX, Json, JsonError},
+};
+
+/// Headers, body and facts of one message.
+#[derive(Debug)]
+pub struct Message {
+    /// Of a request.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// Of a response.
+    pub status: u16,
+    /// Without those that frame the message or belong to a connection.
+    pub headers: HeaderMap,
+    /// As it was before the edits in `json`: read it through [`Message::body`],
+    /// write it through [`Message::replace_body`]. `None`: not at hand.
+    pub body: Option<Bytes>,
+    /// The body taken apart, once a field was asked for.
+    pub json: Option<Json>,
+    /// Why the body could not be taken apart; it is not tried again.
+    pub json_error: Option<JsonError>,
+    /// How many brackets may be open at once in the body.
+    pub json_depth: usize,
+    /// Set by policies, read by later ones; few.
+    pub facts: Vec<(String, String)>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            path: String::new(),
+            status: 0,
+            headers: HeaderMap::new(),
+            body: None,
+            json: None,
+            json_error: None,
+            json_depth: DEPTH_MAX,
+            facts: Vec::new(),
+        }
+    }
+}
+
+impl Message {
+    /// The first value of a header; the name in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(http::HeaderValue::as_bytes)
+    }
+
+    /// The field at a JSON pointer; `None` if there is none or the body is not JSON.
+    pub fn json(&mut self, pointer: &str) -> Option<Value> {
+        self.read_json().ok()??.get(pointer)
+    }
+
+    /// The body taken apart; `None` if it is not at hand.
+    ///
+    /// # Errors
+    /// The body is not JSON; found out once.
+    pub fn read_json(&mut self) -> Result<Option<&mut Json>, &JsonError> {
+        if let (None, None, Some(body)) = (&self.json, &self.json_error, &self.body) {
+            match Json::parse(body.clone(), self.json_depth) {
+                Ok(json) => self.json = Some(json),
+                Err(error) => self.json_error = Some(error),
+            }
+        }
+        match &self.json_error {
+            Some(error) => Err(error),
+            None => Ok(self.json.as_mut()),
+        }
+    }
+
+    /// The body as it is now, with the edits in it.
+    pub fn body(&mut self) -> Option<&Bytes> {
+        self.write_json();
+        self.body.as_ref()
+    }
+
+    /// Takes the body as it is to be sent, with the edits in it.
+    pub fn take_body(&mut self) -> Option<Bytes> {
+        self.write_json();
+        let body = self.body.take();
+        self.replace_body(None);
+        body
+    }
+
+    /// Puts another body in place; what was read from the old one is forgotten.
+    pub fn replace_body(&mut self, body: Option<Bytes>) {
+        self.body = body;
+        self.json = None;
+        self.json_error = None;
+    }
+
+    /// A fact that an earlier policy set.
+    #[must_use]
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.facts
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a fact, in place of one of the same name. Not checked: for the host's own.
+    pub fn set_fact(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        match self.facts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.facts.push((name, value)),
+        }
+    }
+
+    /// Checks all edits, then applies them in order.
+    ///
+    /// # Errors
+    /// The first edit that does not hold; nothing is applied then.
+    pub fn apply(&mut self, edits: Vec<Edit>, side: Side) -> Result<(), BadEdit> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let steps = edit::check_edits(edits, side)?;
+        self.check_room(&steps.head)?;
+        self.edit_body(steps.body)?;
+        for step in steps.head {
+            self.edit_head(step);
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, steps: &[HeadStep]) -> Result<(), BadEdit> {
+        let (mut headers, mut facts) = (self.headers.len(), self.facts.len());
+        for step in steps {
+            match step {
+                HeadStep::AppendHeader(..) => headers += 1,
+                HeadStep::SetHeader(name, _) => {
+                    headers += usize::from(!self.headers.contains_key(name))
+                }
+                HeadStep::SetFact(name, _) => facts += usize::from(self.fact(name).is_none()),
+                _ => {}
+            }
+        }
+        if headers > edit::HEADERS_MAX && steps.iter().any(HeadStep::adds_header) {
+            return Err(BadEdit::TooManyHeaders { edit: "set-header" });
+        }
+        if facts > edit::FACTS_MAX && facts > self.facts.len() {
+            return Err(BadEdit::TooManyFacts);
+        }
+        Ok(())
+    }
+
+    fn edit_head(&mut self, step: HeadStep) {
+        match step {
+            HeadStep::SetHeader(name, value) => drop(self.headers.insert(name, value)),
+            HeadStep::AppendHeader(name, value) => drop(self.headers.append(name, value)),
+            HeadStep::RemoveHeader(name) => drop(self.headers.remove(name)),
+            HeadStep::SetFact(name, value) => self.set_fact(name, value),
+            HeadStep::SetMethod(method) => self.method = method,
+            HeadStep::SetPath(path) => self.path = path,
+            HeadStep::SetStatus(status) => self.status = status,
+        }
+    }
+
+    /// A single step changes nothing when it fails; several are tried on a copy.
+    fn edit_body(&mut self, steps: Vec<BodyStep>) -> Result<(), BadEdit> {
+        if steps.len() <= 1 {
+            return steps
+                .into_iter()
+                .try_for_each(|step| self.edit_body_once(step));
+        }
+        let mut copy = Self {
+            body: self.body.clone(),
+            json: self.json.clone(),
+            json_error: self.json_error.clone(),
+            json_depth: self.json_depth,
+            ..Self::default()
+        };
+        steps
+            .into_iter()
+            .try_for_each(|step| copy.edit_body_once(step))?;
+        (self.body, self.json, self.json_error) = (copy.body, copy.json, copy.json_error);
+        Ok(())
+    }
+
+    fn edit_body_once(&mut self, step: BodyStep) -> Result<(), BadEdit> {
+        match step {
+            BodyStep::Replace(body) => {
+                self.replace_body(Some(body));
+                Ok(())
+            }
+            BodyStep::SetJson(pointer, value) => {
+                let set = self
+                    .json_to_edit("set-json", &pointer)?
+                    .set(&pointer, &value);
+                set.map_err(|error| BadEdit::Json {
+                    edit: "set-json",
+                    pointer: edit::shown(&pointer),
+                    error,
+                })
+            }
+            BodyStep::RemoveJson(pointer) => {
+                let removed = self.json_to_edit("remove-json", &pointer)?.remove(&pointer);
+                removed.map(drop).map_err(|error| BadEdit::Json {
+                    edit: "remove-json",
+                    pointer: edit::shown(&pointer),
+                    error,
+                })
+            }
+        }
+    }
+
+    fn json_to_edit(&mut self, edit: &'static str, pointer: &str) -> Result<&mut Json, BadEdit> {
+        match self.read_json() {
+            Ok(Some(json)) => Ok(json),
+            Ok(None) => Err(BadEdit::BodyNotAtHand {
+                edit,
+                pointer: edit::shown(pointer),
+            }),
+            Err(error) => Err(BadEdit::NotJson {
+                edit,
+                pointer: edit::shown(pointer),
+                error: error.clone(),
+            }),
+        }
+    }
+
+    fn write_json(&mut self) {
+        if let Some(json) = &mut self.json
+            && json.is_edited()
+        {
+            self.body = Some(json.bytes());
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One policy of one generation: its plugin, configured and proven, and the
+//! instances that are ready for the next exchanges.
+//!
+//! With `isolation: exchange` an instance is thrown away after its exchange, and
+//! the next one is made by the [`Tender`](crate::tender::Tender), off the path of
+//! any request. An exchange makes its own only when there is none left.
+
+mod counters;
+mod quarantine;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use parking_lot::Mutex;
+use tollgate_config::{Isolation, OnError};
+use wasmtime::component::InstancePre;
+
+pub(crate) use counters::{Counters, Fault, Hook};
+pub use counters::PolicyStats;
+use quarantine::Quarantine;
+
+use crate::{
+    Failure, Session,
+    compile::Facts,
+    contract::{Head, Hooks, Needs},
+    exports::Exports,
+    host::{ExchangeContext, Shared, State},
+    instance::Instance,
+    tender::Tender,
+};
+
+/// Instances that are ready when a generation begins.
+const READY_MIN: usize = 4;
+/// The most that are kept ready, however busy the policy is.
+const READY_MAX: usize = 64;
+
+/// One policy of one generation.
+pub struct Policy {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) facts: Facts,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) exports: Exports,
+    /// For a plugin whose memory could not be snapshotted.
+    pub(crate) settings: Option<String>,
+    pub(crate) tender: Arc<Tender>,
+    pub(crate) quarantine: Quarantine,
+    hash: String,
+    config: tollgate_config::Policy,
+    ready: Mutex<Vec<Instance>>,
+    ready_target: AtomicUsize,
+}
+
+/// What a policy is made of.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) facts: Facts,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) exports: Exports,
+    pub(crate) tender: Arc<Tender>,
+    pub(crate) hash: String,
+    pub(crate) config: tollgate_config::Policy,
+}
+
+impl Policy {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let settings = (!parts.facts.snapshotted).then(|| parts.config.settings.to_string());
+        Arc::new(Self {
+            shared: parts.shared,
+            facts: parts.facts,
+            pre: parts.pre,
+            exports: parts.exports,
+            settings,
+            tender: parts.tender,
+            quarantine: Quarantine::default(),
+            hash: parts.hash,
+            config: parts.config,
+            ready: Mutex::new(Vec::new()),
+            ready_target: AtomicUsize::new(READY_MIN),
+        })
+    }
+
+    /// The name that the configuration gives it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.policy
+    }
+
+    /// The plugin's name in the configuration.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        &self.config.plugin
+    }
+
+    /// As the plugin describes itself.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.facts.version
+    }
+
+    /// SHA-256 of the plugin's file, in hex.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// What the configuration says of it.
+    #[must_use]
+    pub fn config(&self) -> &tollgate_config::Policy {
+        &self.config
+    }
+
+    /// The interfaces that the plugin imports, such as `kv`.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.facts.imports
+    }
+
+    /// The hooks that the plugin wants; others are never called.
+    #[must_use]
+    pub fn hooks(&self) -> Hooks {
+        flags(self.facts.hooks, [Hooks::REQUEST, Hooks::ATTEMPT, Hooks::RESPONSE, Hooks::EVENTS, Hooks::FINISH])
+    }
+
+    /// What must be at hand before its hooks run.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        flags(
+            self.facts.needs,
+            [Needs::REQUEST_JSON, Needs::REQUEST_BODY, Needs::RESPONSE_JSON, Needs::RESPONSE_BODY],
+        )
+    }
+
+    /// What an exchange gets when the policy fails.
+    #[must_use]
+    pub fn on_error(&self) -> OnError {
+        self.config.on_error
+    }
+
+    /// Counters since its generation began.
+    #[must_use]
+    pub fn stats(&self) -> PolicyStats {
+        let mut stats = self.shared.counters.snapshot();
+        stats.ready = self.ready.lock().len() as u64;
+        stats.quarantined = self.quarantine.is_closed();
+        stats
+    }
+
+    /// Opens a session for one exchange.
+    ///
+    /// # Errors
+    /// Quarantine, no free instance, or the plugin's constructor failed.
+    pub async fn open(self: &Arc<Self>, head: &Head, exchange: &ExchangeContext) -> Result<Session, Failure> {
+        if !self.quarantine.admits() {
+            self.shared.counters.fault(Fault::Quarantined);
+            return Err(Failure::Quarantined);
+        }
+        let instance = match self.take_ready() {
+            Some(instance) => instance,
+            None => self.make_late().await?,
+        };
+        Session::open(self.clone(), instance, head, exchange).await
+    }
+
+    fn take_ready(&self) -> Option<Instance> {
+        self.ready.lock().pop()
+    }
+
+    /// Makes one while an exchange waits, and sees to it that more are ready next time.
+    async fn make_late(self: &Arc<Self>) -> Result<Instance, Failure> {
+        self.shared.counters.late.fetch_add(1, Ordering::Relaxed);
+        let target = self.ready_target.load(Ordering::Relaxed);
+        if target < READY_MAX {
+            self.ready_target.store((target * 2).min(READY_MAX), Ordering::Relaxed);
+        }
+        let permit = self.tender.permit().await.ok_or_else(|| {
+            self.shared.counters.fault(Fault::NoInstance);
+            Failure::NoInstance
+        })?;
+        Instance::make(self, permit).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Makes one more ready, if there are too few.
+    pub(crate) async fn refill(self: &Arc<Self>) {
+        if self.quarantine.is_closed() || self.ready.lock().len() >= self.ready_target.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(permit) = self.tender.try_permit() else { return };
+        match Instance::make(self, permit).await {
+            Ok(instance) => self.ready.lock().push(instance),
+            Err(error) => {
+                let _ = self.failed(&error);
+            }
+        }
+    }
+
+    /// Makes the first few ready before the generation goes live.
+    pub(crate) async fn warm(self: &Arc<Self>) {
+        for _ in 0..READY_MIN {
+            self.refill().await;
+        }
+    }
+
+    /// Takes back an instance that may serve another exchange.
+    pub(crate) fn give_back(&self, instance: Instance) {
+        let mut ready = self.ready.lock();
+        if ready.len() < READY_MAX {
+            ready.push(instance);
+        }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.config.isolation == Isolation::Shared
+    }
+
+    /// Counts a failed call and says what it was.
+    pub(crate) fn failed(&self, error: &wasmtime::Error) -> Failure {
+        let failure = Failure::of(error, &self.shared.bounds);
+        self.blame(&failure);
+        failure
+    }
+
+    pub(crate) fn blame(&self, failure: &Failure) {
+        self.shared.counters.fault(match failure {
+            Failure::Trapped(_) => Fault::Trapped,
+            Failure::OutOfTime(_) => Fault::OutOfTime,
+            Failure::TooManyHostCalls(_) => Fault::HostCalls,
+            Failure::BadDecision(_) => Fault::BadDecision,
+            Failure::Quarantined => Fault::Quarantined,
+            Failure::NoInstance => Fault::NoInstance,
+        });
+        if self.quarantine.failed() {
+            tracing::error!(
+                policy = self.name(),
+                plugin = self.plugin(),
+                on_error = ?self.on_error(),
+                last = %failure,
+                "a policy keeps failing and is in quarantine: its on_error applies at once until a probe succeeds"
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Policy").field("name", &self.name()).field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+fn flags<T: std::ops::BitOr<Output = T> + Default, const N: usize>(on: [bool; N], all: [T; N]) -> T {
+    on.into_iter().zip(all).filter(|(on, _)| *on).fold(T::default(), |sum, (_, flag)| sum | flag)
+}

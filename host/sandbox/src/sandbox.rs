@@ -1,0 +1,230 @@
+//! The engine and everything else that outlives a generation; loads policies.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tollgate_capabilities::{Capabilities, Namespace, SecretStore};
+use tollgate_config::{CompileLimits, Grants};
+use wasmtime::{
+    Engine,
+    component::{Component, HasSelf, InstancePre, Linker},
+};
+
+use crate::{
+    compile::{self, Artefact, Code, Compiler, Job, JobLimits, Refusal},
+    contract::Plugin,
+    engine::{self, PoolSize},
+    exports::Exports,
+    host::{Bounds, Shared, State},
+    instance::new_store,
+    policy::{Counters, Parts, Policy},
+    prove,
+    tender::Tender,
+};
+
+/// How the process runs its plugins; fixed for its life.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// The program that compiles: it is run as `<program> compile-worker` and is
+    /// expected to call [`compile_worker`](crate::compile_worker). `None` compiles
+    /// in this process, without limits on CPU and memory: for tests of one's own plugins.
+    pub compiler: Option<PathBuf>,
+    /// Where compiled plugins are kept; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// The most instances alive at once, of all policies together.
+    pub instances: u32,
+    /// The largest memory that any plugin may be given, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for SandboxOptions {
+    /// Compiles in this process and keeps nothing; 4,096 instances of at most 64 MiB.
+    fn default() -> Self {
+        Self { compiler: None, cache: None, instances: 4096, memory_bytes: 64 << 20 }
+    }
+}
+
+/// What one policy is to be.
+#[derive(Clone)]
+pub struct PolicySpec {
+    /// The name that the configuration gives it.
+    pub name: String,
+    /// The bytes of its plugin's file.
+    pub wasm: Bytes,
+    /// What the configuration says of it.
+    pub config: tollgate_config::Policy,
+    /// Limits of the compiling child.
+    pub compile: CompileLimits,
+    /// The secrets of its generation.
+    pub secrets: Arc<dyn SecretStore>,
+}
+
+/// Why a policy could not be loaded; `Display` is a whole message for the operator.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("policy `{policy}` (plugin `{plugin}`): {reason}")]
+pub struct LoadError {
+    /// The policy's name.
+    pub policy: String,
+    /// Its plugin's name.
+    pub plugin: String,
+    /// A stable word: `not_wasm`, `truncated`, `invalid`, `too_large`, `contract_version`, `not_a_policy`,
+    /// `unknown_import`, `not_granted`, `settings`, `settings_schema`, `configure`, `start`,
+    /// `compile`, `compile_budget`, `sample`.
+    pub code: String,
+    /// What is wrong and, where there is one, what to do.
+    pub reason: String,
+    /// JSON pointer into the settings, where the reason lies there.
+    pub settings_pointer: Option<String>,
+}
+
+/// Why there is no sandbox on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The engine's pools cannot be reserved.
+    #[error("the WebAssembly engine cannot be set up: {0}")]
+    Engine(String),
+    /// The cache folder cannot be used, or is open to others.
+    #[error("{0}")]
+    Cache(String),
+    /// The clock of the deadlines could not be started.
+    #[error("the epoch clock cannot be started: {0}")]
+    Clock(#[from] std::io::Error),
+}
+
+/// The engine and everything that outlives a generation.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<State>,
+    compiler: Arc<Compiler>,
+    tender: Arc<Tender>,
+    capabilities: Capabilities,
+    memory_bytes: usize,
+}
+
+impl Sandbox {
+    /// Sets up the engine. Call it within a tokio runtime, once for the life of the process.
+    ///
+    /// # Errors
+    /// See [`SandboxError`].
+    pub fn new(options: SandboxOptions, capabilities: Capabilities) -> Result<Arc<Self>, SandboxError> {
+        let pool = PoolSize { instances: options.instances, memory_bytes: options.memory_bytes };
+        let unusable = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
+        let engine = engine::runner(pool).map_err(unusable)?;
+        engine::start_clock(&engine)?;
+        let mut linker = Linker::new(&engine);
+        Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(unusable)?;
+        let compiler = Compiler::new(&engine, options.compiler, options.cache)
+            .map_err(|error| SandboxError::Cache(error.to_string()))?;
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            compiler: Arc::new(compiler),
+            tender: Tender::start(options.instances),
+            capabilities,
+            memory_bytes: options.memory_bytes,
+        }))
+    }
+
+    /// Loads, compiles, configures and proves one policy, off the data path.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the plugin, its settings or its grants.
+    pub async fn load(&self, spec: PolicySpec) -> Result<Arc<Policy>, LoadError> {
+        let (name, plugin) = (spec.name.clone(), spec.config.plugin.clone());
+        self.load_inner(spec).await.map_err(|refusal| LoadError::of(&name, &plugin, refusal))
+    }
+
+    async fn load_inner(&self, spec: PolicySpec) -> Result<Arc<Policy>, Refusal> {
+        let hash = compile::hex(&Sha256::digest(&spec.wasm));
+        let artefact = self.compiler.artefact(spec.wasm.clone(), self.job(&spec)).await?;
+        let pre = self.link(&artefact)?;
+        let scratch = Arc::new(self.shared(&spec, self.capabilities.scratch()));
+        let store = new_store(&self.engine, scratch);
+        let exports = Exports::check(&pre, store, &compile::exported()).await.map_err(|error| mismatch(&error))?;
+        let parts = |capabilities: Capabilities| Parts {
+            shared: Arc::new(self.shared(&spec, capabilities)),
+            facts: artefact.facts.clone(),
+            pre: pre.clone(),
+            exports: exports.clone(),
+            tender: self.tender.clone(),
+            hash: hash.clone(),
+            config: spec.config.clone(),
+        };
+        let capabilities = self.capabilities.with_secrets(spec.secrets.clone());
+        prove::prove(&Policy::new(parts(capabilities.scratch()))).await?;
+        let policy = Policy::new(parts(capabilities));
+        policy.warm().await;
+        Ok(policy)
+    }
+
+    fn job(&self, spec: &PolicySpec) -> Job {
+        let mut limits = JobLimits::from(&spec.compile);
+        limits.guest_memory_bytes = spec.config.sandbox.memory_bytes.min(self.memory_bytes);
+        limits.guest_table_elements = spec.config.sandbox.table_elements;
+        Job { settings: spec.config.settings.to_string(), granted: granted(&spec.config.grants), limits }
+    }
+
+    fn link(&self, artefact: &Artefact) -> Result<InstancePre<State>, Refusal> {
+        let component = match &artefact.code {
+            Code::Bytes(bytes) => deserialize(|| {
+                #[expect(unsafe_code, reason = "the bytes are our own compiling child's output, from a pipe that only it writes to")]
+                unsafe { Component::deserialize(&self.engine, bytes) }
+            }),
+            Code::File(path) => deserialize(|| {
+                #[expect(unsafe_code, reason = "the file is in a folder that none but us can write, and its hash was checked")]
+                unsafe { Component::deserialize_file(&self.engine, path) }
+            }),
+        }?;
+        self.linker.instantiate_pre(&component).map_err(|error| mismatch(&error))
+    }
+
+    fn shared(&self, spec: &PolicySpec, capabilities: Capabilities) -> Shared {
+        let limits = &spec.config.sandbox;
+        let ticks = limits.hook_time.as_millis() / engine::TICK.as_millis();
+        Shared {
+            policy: spec.name.clone(),
+            namespace: Namespace::of_plugin(&spec.config.plugin),
+            capabilities,
+            grants: spec.config.grants.clone(),
+            bounds: Bounds {
+                hook_ticks: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
+                hook_time: limits.hook_time,
+                exchange_time: limits.exchange_time,
+                memory_bytes: limits.memory_bytes,
+                table_elements: limits.table_elements,
+                host_calls: limits.host_calls,
+                edits: limits.edits,
+                log_lines: limits.log_lines,
+            },
+            counters: Counters::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+fn mismatch(error: &wasmtime::Error) -> Refusal {
+    Refusal::new("invalid", format!("it does not fit the contract: {error:#}"))
+}
+
+fn deserialize(load: impl FnOnce() -> wasmtime::Result<Component>) -> Result<Component, Refusal> {
+    load().map_err(|error| Refusal::new("compile", format!("the compiled plugin cannot be loaded: {error:#}")))
+}
+
+fn granted(grants: &Grants) -> Vec<String> {
+    [
+        (grants.kv, "kv"),
+        (grants.limits, "limits"),
+        (!grants.secrets.is_empty(), "secrets"),
+        (grants.http_call.is_some(), "http-call"),
+    ]
+    .into_iter()
+    .filter(|(granted, _)| *granted)
+    .map(|(_, name)| name.to_owned())
+    .collect()
+}

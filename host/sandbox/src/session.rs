@@ -1,0 +1,315 @@
+//! One policy in one exchange.
+//!
+//! Each hook has the same beats: enter (bounds set, clock armed), call, leave
+//! (counted, judged). After a failure the session is spent: its instance is gone,
+//! and what happens next is said by `on_error`, which is the caller's business.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wasmtime::component::ResourceAny;
+
+use crate::{
+    BadEdit, Message, Side,
+    contract::{Decision, Event, EventsDecision, Head, Outcome, Target},
+    edit,
+
+    host::{Bound, Bounds, ExchangeContext},
+    instance::{FIRST_TICK, Instance},
+    policy::{Hook, Policy},
+};
+
+/// Why a hook gave no decision. The session is spent after any of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The guest trapped: a panic, a bad access, memory that could not be had.
+    #[error("trapped: {0}")]
+    Trapped(String),
+    /// A hook, or all hooks of the exchange together, took too long.
+    #[error("ran longer than {0:?}")]
+    OutOfTime(Duration),
+    /// More imports were called in a hook than allowed.
+    #[error("made more than {0} host calls")]
+    TooManyHostCalls(u32),
+    /// The decision does not hold.
+    #[error("returned a decision that does not hold: {0}")]
+    BadDecision(String),
+    /// The policy failed too often, or the session failed before.
+    #[error("is in quarantine")]
+    Quarantined,
+    /// All instances are in use.
+    #[error("found no free instance")]
+    NoInstance,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &wasmtime::Error, bounds: &Bounds) -> Self {
+        match error.downcast_ref::<Bound>() {
+            Some(Bound::Time) => Self::OutOfTime(bounds.hook_time),
+            Some(Bound::HostCalls) => Self::TooManyHostCalls(bounds.host_calls),
+            None => Self::Trapped(error.root_cause().to_string()),
+        }
+    }
+}
+
+/// What a session has cost so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In hooks, waiting for capabilities included.
+    pub time: Duration,
+    /// Imports called.
+    pub host_calls: u32,
+}
+
+/// One policy in one exchange.
+pub struct Session {
+    policy: Arc<Policy>,
+    /// `None`: the session failed and its instance is gone.
+    work: Option<(Instance, ResourceAny)>,
+    /// Set while a hook runs; still set when the next begins, the hook's future was
+    /// dropped and its instance cannot be entered again.
+    at_work: bool,
+    time: Duration,
+    waited: Duration,
+    host_calls: u32,
+}
+
+impl Session {
+    pub(crate) async fn open(
+        policy: Arc<Policy>,
+        mut instance: Instance,
+        head: &Head,
+        exchange: &ExchangeContext,
+    ) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let Instance { store, guest, .. } = &mut instance;
+        store.data_mut().begin(exchange);
+        store.data_mut().begin_hook();
+        store.set_epoch_deadline(FIRST_TICK);
+        let opened = guest.open(store, head).await;
+        match opened {
+            Ok(resource) => Ok(Self {
+                policy,
+                work: Some((instance, resource)),
+                at_work: false,
+                time: started.elapsed(),
+                waited: Duration::ZERO,
+                host_calls: 0,
+            }),
+            Err(error) => {
+                let failure = policy.failed(&error);
+                let tender = policy.tender.clone();
+                tender.clear(policy, Some(instance));
+                Err(failure)
+            }
+        }
+    }
+
+    /// The policy whose session it is.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Asks the `on-request` hook. The message is handed back in any case; the
+    /// decision is not applied: call [`Message::apply`], and [`Session::reject`] if that fails.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn on_request(&mut self, request: Message) -> (Message, Result<Decision, Failure>) {
+        self.with_message(Hook::Request, Asked::Request, request).await
+    }
+
+    /// Asks the `on-attempt` hook, as [`Session::on_request`] does.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn on_attempt(&mut self, target: &Target, request: Message) -> (Message, Result<Decision, Failure>) {
+        self.with_message(Hook::Attempt, Asked::Attempt(target), request).await
+    }
+
+    /// Asks the `on-response` hook, as [`Session::on_request`] does.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn on_response(&mut self, status: u16, response: Message) -> (Message, Result<Decision, Failure>) {
+        self.with_message(Hook::Response, Asked::Response(status), response).await
+    }
+
+    async fn with_message(
+        &mut self,
+        hook: Hook,
+        asked: Asked<'_>,
+        message: Message,
+    ) -> (Message, Result<Decision, Failure>) {
+        let started = match self.enter() {
+            Ok(started) => started,
+            Err(failure) => return (message, Err(failure)),
+        };
+        let Some((Instance { store, guest, .. }, session)) = &mut self.work else {
+            return (message, Err(Failure::Quarantined));
+        };
+        let session = *session;
+        store.data_mut().message = Some(message);
+        let decided = match asked {
+            Asked::Request => guest.on_request(store, session).await,
+            Asked::Attempt(target) => guest.on_attempt(store, session, target).await,
+            Asked::Response(status) => guest.on_response(store, session, status).await,
+        };
+        let message = store.data_mut().message.take().unwrap_or_default();
+        let decided = self.leave(hook, started, decided).and_then(|decision| {
+            let side = if hook == Hook::Response { Side::Response } else { Side::Request };
+            self.judge(decision, side)
+        });
+        (message, decided)
+    }
+
+    /// Asks the `on-events` hook about the events that are ready.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn on_events(&mut self, batch: &[Event], last: bool) -> Result<EventsDecision, Failure> {
+        let started = self.enter()?;
+        let Some((Instance { store, guest, .. }, session)) = &mut self.work else {
+            return Err(Failure::Quarantined);
+        };
+        let decided = guest.on_events(store, *session, (batch, last)).await;
+        let decision = self.leave(Hook::Events, started, decided)?;
+        match edit::check_events_decision(&decision, batch.len()) {
+            Ok(()) => Ok(decision),
+            Err(bad) => Err(self.reject(&bad)),
+        }
+    }
+
+    /// The last call of an exchange: asks the `on-finish` hook, if the plugin has
+    /// it, and gives the instance back.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn on_finish(mut self, outcome: &Outcome) -> Result<Spent, Failure> {
+        if self.policy.facts.hooks[Hook::Finish as usize] {
+            let started = self.enter()?;
+            if let Some((Instance { store, guest, .. }, session)) = &mut self.work {
+                let done = guest.on_finish(store, *session, outcome).await;
+                self.leave(Hook::Finish, started, done)?;
+            }
+        }
+        self.close().await;
+        Ok(self.spent())
+    }
+
+    /// Says that a decision could not be applied.
+    pub fn reject(&mut self, bad: &BadEdit) -> Failure {
+        let failure = Failure::BadDecision(bad.to_string());
+        self.policy.blame(&failure);
+        self.discard();
+        failure
+    }
+
+    /// What the session has cost so far.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        Spent { time: self.time, host_calls: self.host_calls }
+    }
+
+    fn judge(&mut self, decision: Decision, side: Side) -> Result<Decision, Failure> {
+        let most = self.policy.shared.bounds.edits;
+        if decision.edits.len() > most {
+            let failure = Failure::BadDecision(format!("{} edits; at most {most} are allowed", decision.edits.len()));
+            self.policy.blame(&failure);
+            self.discard();
+            return Err(failure);
+        }
+        match edit::check_verdict(&decision.verdict, side) {
+            Ok(()) => Ok(decision),
+            Err(bad) => Err(self.reject(&bad)),
+        }
+    }
+
+    fn enter(&mut self) -> Result<Instant, Failure> {
+        if self.at_work {
+            self.discard();
+        }
+        let budget = self.policy.shared.bounds.exchange_time;
+        if self.time.saturating_sub(self.waited) > budget {
+            let failure = Failure::OutOfTime(budget);
+            self.policy.blame(&failure);
+            self.discard();
+            return Err(failure);
+        }
+        if let Some((Instance { store, .. }, _)) = &mut self.work {
+            store.data_mut().begin_hook();
+            store.set_epoch_deadline(FIRST_TICK);
+            self.at_work = true;
+        }
+        Ok(Instant::now())
+    }
+
+    fn leave<T>(&mut self, hook: Hook, started: Instant, result: wasmtime::Result<T>) -> Result<T, Failure> {
+        self.at_work = false;
+        let took = started.elapsed();
+        self.time += took;
+        let counters = &self.policy.shared.counters;
+        counters.called(hook, took);
+        if let Some((instance, _)) = &mut self.work {
+            let state = instance.store.data_mut();
+            state.end_hook();
+            self.waited += state.waited;
+            counters.host_called(state.host_calls_all - self.host_calls);
+            self.host_calls = state.host_calls_all;
+        }
+        match result {
+            Ok(value) => {
+                self.policy.quarantine.succeeded();
+                Ok(value)
+            }
+            Err(error) => {
+                self.discard();
+                Err(self.policy.failed(&error))
+            }
+        }
+    }
+
+    /// Gives a shared instance back, if it is still good; any other is cleared away.
+    async fn close(&mut self) {
+        if self.at_work || !self.policy.is_shared() {
+            return self.discard();
+        }
+        let Some((mut instance, session)) = self.work.take() else { return };
+        instance.store.data_mut().begin_hook();
+        instance.store.set_epoch_deadline(FIRST_TICK);
+        let dropped = session.resource_drop_async(&mut instance.store).await;
+        if dropped.is_ok() && instance.may_go_on() {
+            self.policy.give_back(instance);
+        } else {
+            self.policy.tender.clear(self.policy.clone(), Some(instance));
+        }
+    }
+
+    fn discard(&mut self) {
+        if let Some((instance, _)) = self.work.take() {
+            self.policy.tender.clear(self.policy.clone(), Some(instance));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Session").field("policy", &self.policy.name()).finish_non_exhaustive()
+    }
+}
+
+/// The hooks that are shown a message.
+enum Asked<'a> {
+    Request,
+    Attempt(&'a Target),
+    Response(u16),
+}

@@ -1,0 +1,96 @@
+//! The folder of compiled plugins: what is loaded from it is run as machine code.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use serde_json::json;
+use tollgate_capabilities::{Capabilities, EmbeddedOptions};
+use tollgate_sandbox::{Sandbox, SandboxError, SandboxOptions};
+
+use crate::{
+    shape::Shape,
+    stage::{Stage, options, spec, strike},
+};
+
+fn in_folder(folder: &Path) -> SandboxOptions {
+    SandboxOptions { cache: Some(folder.to_owned()), ..options() }
+}
+
+fn entries(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_write_is_refused() {
+    for mode in [0o777, 0o770, 0o702] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let capabilities = Capabilities::embedded(EmbeddedOptions::default());
+        let error = Sandbox::new(in_folder(folder.path()), capabilities).unwrap_err();
+        assert!(matches!(error, SandboxError::Cache(_)));
+        let error = error.to_string();
+        assert!(error.contains("chmod 700") && error.contains(&format!("{mode:o}")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_in_place_of_the_folder_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let capabilities = Capabilities::embedded(EmbeddedOptions::default());
+    let error = Sandbox::new(in_folder(file.path()), capabilities).unwrap_err();
+    assert!(matches!(error, SandboxError::Cache(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_corrupted_entry_is_compiled_again_and_never_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let stage = Stage::with(in_folder(folder.path())).await;
+    let load = || stage.load(spec("shape", Shape::default().module().into(), json!({})));
+    load().await;
+    for path in entries(folder.path(), "cwasm") {
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        // As a new file: the running one is mapped.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &bytes).unwrap();
+    }
+    let policy = load().await;
+    assert!(strike(&policy, "/strike").await.is_ok());
+    for path in entries(folder.path(), "json") {
+        fs::write(&path, "{").unwrap();
+    }
+    assert!(strike(&load().await, "/strike").await.is_ok());
+    for path in entries(folder.path(), "cwasm") {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+    }
+    assert!(strike(&load().await, "/strike").await.is_ok());
+    stage.the_neighbour_answers_as_before().await;
+}
+
+#[tokio::test]
+async fn one_plugins_entry_under_anothers_name_is_not_taken_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let stage = Stage::with(in_folder(folder.path())).await;
+    let neighbours = entries(folder.path(), "cwasm");
+    stage.load(spec("shape", Shape::default().module().into(), json!({}))).await;
+    let all = entries(folder.path(), "cwasm");
+    let shapes = all.iter().find(|path| !neighbours.contains(path)).unwrap();
+    fs::remove_file(shapes).unwrap();
+    fs::copy(&neighbours[0], shapes).unwrap();
+    let policy = stage.load(spec("shape", Shape::default().module().into(), json!({}))).await;
+    assert!(strike(&policy, "/strike").await.unwrap().request.edits.is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let stage = Stage::with(in_folder(folder.path())).await;
+    let before = fs::read_dir(folder.path()).unwrap().count();
+    stage.refused_bytes(Shape { describe: "(unreachable)", ..Shape::default() }.module()).await;
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
+}

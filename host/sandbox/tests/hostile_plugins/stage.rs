@@ -1,0 +1,248 @@
+//! One sandbox with a well-behaved neighbour in it, and a way to strike.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tollgate_capabilities::{Capabilities, EmbeddedOptions, Secret, SecretError, SecretStore};
+use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError};
+use tollgate_sandbox::{
+    ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
+    contract::{Decision, Edit, Ending, Event, Head, Outcome, Target},
+};
+
+use crate::guest;
+
+pub const INSTANCES: u32 = 64;
+
+pub struct Stage {
+    pub sandbox: Arc<Sandbox>,
+    pub capabilities: Capabilities,
+    neighbour: Arc<Policy>,
+    answered: String,
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        Self::with(options()).await
+    }
+
+    pub async fn with(options: SandboxOptions) -> Self {
+        let capabilities = Capabilities::embedded(EmbeddedOptions::default());
+        Self::on(options, capabilities).await
+    }
+
+    pub async fn on(options: SandboxOptions, capabilities: Capabilities) -> Self {
+        let sandbox = Sandbox::new(options, capabilities.clone()).expect("the sandbox can be set up");
+        let mut spec = spec("neighbour", guest::hostile(), json!({ "text": "neighbour" }));
+        spec.config.plugin = "neighbour".to_owned();
+        let neighbour = sandbox.load(spec).await.expect("the neighbour is well-behaved");
+        let answered = answer(&neighbour).await;
+        assert!(answered.contains("x-neighbour"), "{answered}");
+        Self { sandbox, capabilities, neighbour, answered }
+    }
+
+    pub async fn the_neighbour_answers_as_before(&self) {
+        assert_eq!(answer(&self.neighbour).await, self.answered);
+        assert_eq!(self.neighbour.stats().failures, [0; 6], "the neighbour was blamed");
+    }
+
+    /// Loads the hostile guest with these settings.
+    pub async fn hostile(&self, settings: Value) -> Arc<Policy> {
+        self.load(spec("hostile", guest::hostile(), settings)).await
+    }
+
+    pub async fn load(&self, spec: PolicySpec) -> Arc<Policy> {
+        self.sandbox.load(spec).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Expects that this is refused, and that the neighbour did not notice.
+    pub async fn refused(&self, spec: PolicySpec) -> LoadError {
+        let error = self.sandbox.load(spec).await.expect_err("it is refused");
+        assert!(!error.reason.contains("panicked"), "the host panicked: {error}");
+        assert!(error.to_string().len() < 8192, "a message of {} bytes", error.to_string().len());
+        assert!(!error.reason.chars().any(|c| c.is_control() && c != '\n'), "{:?}", error.reason);
+        self.the_neighbour_answers_as_before().await;
+        error
+    }
+
+    /// Expects that these bytes are refused.
+    pub async fn refused_bytes(&self, wasm: impl Into<Bytes>) -> LoadError {
+        self.refused(spec("hostile", wasm.into(), json!({}))).await
+    }
+
+    /// Strikes once and looks after the neighbour.
+    pub async fn struck(&self, settings: Value) -> Result<Struck, Failure> {
+        let policy = self.hostile(settings).await;
+        let struck = strike(&policy, "/strike").await;
+        self.the_neighbour_answers_as_before().await;
+        struck
+    }
+
+    /// What must fail when it strikes, and not before or after.
+    pub async fn fails(&self, settings: Value) -> Failure {
+        let policy = self.hostile(settings.clone()).await;
+        let failure = strike(&policy, "/strike").await.expect_err(&settings.to_string());
+        assert!(failure.to_string().len() < 8192, "a message of {} bytes", failure.to_string().len());
+        self.the_neighbour_answers_as_before().await;
+        assert!(strike(&policy, "/honest").await.is_ok(), "the next exchange has an instance of its own");
+        failure
+    }
+}
+
+pub fn options() -> SandboxOptions {
+    SandboxOptions {
+        compiler: None,
+        cache: Some(shared_cache()),
+        instances: INSTANCES,
+        memory_bytes: 32 << 20,
+    }
+}
+
+/// Compiles each plugin with the same settings once a run.
+fn shared_cache() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("hostile-plugins-cache");
+            let _ = std::fs::remove_dir_all(&folder);
+            folder
+        })
+        .clone()
+}
+
+/// Everything granted, with the bounds that hold by default.
+pub fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
+    PolicySpec {
+        name: name.to_owned(),
+        wasm,
+        config: tollgate_config::Policy {
+            plugin: "hostile".to_owned(),
+            on_error: OnError::Refuse,
+            isolation: Isolation::Exchange,
+            grants: Grants {
+                kv: true,
+                limits: true,
+                secrets: vec!["granted".to_owned()],
+                http_call: Some(HttpCallGrant {
+                    hosts: vec!["http://127.0.0.1:9".to_owned()],
+                    timeout: Duration::from_millis(100),
+                    max_response_bytes: 1024,
+                    max_calls: 2,
+                }),
+            },
+            settings,
+            settings_at: Default::default(),
+            sandbox: Default::default(),
+        },
+        compile: Default::default(),
+        secrets: Arc::new(TwoSecrets),
+    }
+}
+
+/// Holds `granted` and `others`.
+struct TwoSecrets;
+
+impl SecretStore for TwoSecrets {
+    fn get(&self, name: &str) -> Result<Secret, SecretError> {
+        match name {
+            "granted" | "others" => Ok(Secret::new(b"s3cr3t")),
+            _ => Err(SecretError::Denied),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Struck {
+    pub request: Decision,
+    pub response: Decision,
+}
+
+impl Struck {
+    /// What the guest says it saw.
+    pub fn seen(&self) -> String {
+        self.request
+            .edits
+            .iter()
+            .find_map(|edit| match edit {
+                Edit::SetHeader(header) if header.name == "x-seen" => {
+                    Some(String::from_utf8_lossy(&header.value).into_owned())
+                }
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// A whole exchange through every hook; decisions are applied, as the gateway does.
+pub async fn strike(policy: &Arc<Policy>, path: &str) -> Result<Struck, Failure> {
+    use tollgate_sandbox::Side;
+    let mut session = policy.open(&head(path), &ExchangeContext::default()).await?;
+    let (mut message, decided) = session.on_request(message(path)).await;
+    let request = decided?;
+    message.apply(request.edits.clone(), Side::Request).map_err(|bad| session.reject(&bad))?;
+    let target = Target { upstream: "u".into(), dialect: "openai".into(), model: None, attempt: 1 };
+    let (mut message, decided) = session.on_attempt(&target, message).await;
+    message.apply(decided?.edits, Side::Request).map_err(|bad| session.reject(&bad))?;
+    let (mut message, decided) = session.on_response(200, Message { status: 200, ..Message::default() }).await;
+    let response = decided?;
+    message.apply(response.edits.clone(), Side::Response).map_err(|bad| session.reject(&bad))?;
+    session.on_events(&[event("one"), event("two")], false).await?;
+    session.on_events(&[], true).await?;
+    session.on_finish(&outcome()).await?;
+    Ok(Struck { request, response })
+}
+
+async fn answer(policy: &Arc<Policy>) -> String {
+    let struck = strike(policy, "/v1/chat/completions").await;
+    format!("{:?}", struck.unwrap_or_else(|failure| panic!("the neighbour {failure}")))
+}
+
+pub fn event(data: &str) -> Event {
+    Event { name: None, data: data.as_bytes().to_vec() }
+}
+
+pub fn message(path: &str) -> Message {
+    Message {
+        method: http::Method::POST,
+        path: path.to_owned(),
+        headers: [
+            (http::header::HOST, http::HeaderValue::from_static("gateway")),
+            (http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json")),
+        ]
+        .into_iter()
+        .collect(),
+        body: Some(Bytes::from_static(br#"{"model":"m"}"#)),
+        ..Message::default()
+    }
+}
+
+pub fn head(path: &str) -> Head {
+    Head {
+        route: "chat".to_owned(),
+        method: "POST".to_owned(),
+        path: path.to_owned(),
+        model: None,
+        caller: None,
+        tier: None,
+        streaming: false,
+        body_bytes: Some(13),
+        deadline_ms: 60_000,
+    }
+}
+
+pub fn outcome() -> Outcome {
+    Outcome {
+        ending: Ending::Complete,
+        status: 200,
+        upstream: None,
+        attempts: 1,
+        first_byte_us: None,
+        total_us: 1,
+        usage: None,
+    }
+}

@@ -12,9 +12,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
-pub use verdict::{
-    check_answer, check_decision, check_events, check_events_decision, check_refusal, check_verdict,
-};
+pub(crate) use verdict::{check_events_decision, check_verdict};
 
 use crate::{
     contract::{Edit, Header, Value},
@@ -22,27 +20,27 @@ use crate::{
 };
 
 /// The most bytes of a body that a policy writes.
-pub const BODY_BYTES_MAX: usize = 16 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
 /// The most bytes of one header's value.
-pub const HEADER_VALUE_MAX: usize = 16 << 10;
+pub(crate) const HEADER_VALUE_MAX: usize = 16 << 10;
 /// The most headers of a message that a policy adds one to, and of an answer.
-pub const HEADERS_MAX: usize = 256;
+pub(crate) const HEADERS_MAX: usize = 256;
 /// The most facts of an exchange.
-pub const FACTS_MAX: usize = 64;
+pub(crate) const FACTS_MAX: usize = 64;
 /// The most bytes of a fact's name.
-pub const FACT_NAME_MAX: usize = 64;
+pub(crate) const FACT_NAME_MAX: usize = 64;
 /// The most bytes of a fact's value.
-pub const FACT_VALUE_MAX: usize = 1 << 10;
+pub(crate) const FACT_VALUE_MAX: usize = 1 << 10;
 /// The most bytes of a path with its query.
-pub const PATH_MAX: usize = 8 << 10;
+pub(crate) const PATH_MAX: usize = 8 << 10;
 /// The most bytes of data of one event that a policy writes.
-pub const EVENT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const EVENT_BYTES_MAX: usize = 1 << 20;
 /// The most events of one decision.
-pub const EVENTS_MAX: usize = 1 << 14;
+pub(crate) const EVENTS_MAX: usize = 1 << 14;
 /// The most bytes of an event's name, a refusal's code, a model or an upstream.
-pub const NAME_MAX: usize = 256;
+pub(crate) const NAME_MAX: usize = 256;
 /// The most bytes of a refusal's message.
-pub const MESSAGE_MAX: usize = 4 << 10;
+pub(crate) const MESSAGE_MAX: usize = 4 << 10;
 
 /// Which message is edited: some edits fit only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +75,7 @@ pub enum BadEdit {
         "{edit}: the value of `{name}` has a control character or more than {HEADER_VALUE_MAX} bytes"
     )]
     HeaderValue { edit: &'static str, name: String },
-    /// See [`HEADERS_MAX`].
+    /// More than 256 headers.
     #[error("{edit}: more than {HEADERS_MAX} headers")]
     TooManyHeaders { edit: &'static str },
     /// An edit or verdict that fits only the other side.
@@ -96,18 +94,18 @@ pub enum BadEdit {
         status: u16,
         from: u16,
     },
-    /// Not 1 to [`FACT_NAME_MAX`] token characters.
+    /// Not 1 to 64 token characters.
     #[error("set-fact: {name} is no name of a fact")]
     FactName { name: String },
-    /// A control character, or more than [`FACT_VALUE_MAX`] bytes.
+    /// A control character, or more than 1 KiB.
     #[error(
         "set-fact: the value of `{name}` has a control character or more than {FACT_VALUE_MAX} bytes"
     )]
     FactValue { name: String },
-    /// See [`FACTS_MAX`].
+    /// More than 64 facts.
     #[error("set-fact: more than {FACTS_MAX} facts")]
     TooManyFacts,
-    /// See [`BODY_BYTES_MAX`].
+    /// More than 16 MiB.
     #[error("{edit}: a body of {bytes} bytes; at most {BODY_BYTES_MAX} are allowed")]
     BodyTooLarge { edit: &'static str, bytes: usize },
     /// A response with this status has no body.
@@ -133,22 +131,22 @@ pub enum BadEdit {
     /// A model or upstream that could not be written into a message or a log.
     #[error("go-to: {name} is no name of a model or upstream")]
     Destination { name: String },
-    /// Not 1 to [`NAME_MAX`] letters, digits, `_`, `-` and `.`.
+    /// Not 1 to 256 letters, digits, `_`, `-` and `.`.
     #[error("refuse: {code} is no code")]
     RefusalCode { code: String },
-    /// A control character, or more than [`MESSAGE_MAX`] bytes.
+    /// A control character, or more than 4 KiB.
     #[error("refuse: the message has a control character or more than {MESSAGE_MAX} bytes")]
     RefusalMessage,
-    /// A line end or NUL, or more than [`NAME_MAX`] bytes.
+    /// A line end or NUL, or more than 256 bytes.
     #[error("event: {name} is no name of an event")]
     EventName { name: String },
     /// Not UTF-8, a carriage return or a NUL.
     #[error("event: the data is not UTF-8, or has a carriage return or NUL")]
     EventData,
-    /// See [`EVENT_BYTES_MAX`].
+    /// More than 1 MiB of data.
     #[error("event: {bytes} bytes of data; at most {EVENT_BYTES_MAX} are allowed")]
     EventTooLarge { bytes: usize },
-    /// See [`EVENTS_MAX`].
+    /// More than 16,384 events.
     #[error("events: {events} of them; at most {EVENTS_MAX} are allowed")]
     TooManyEvents { events: usize },
     /// More actions than there were events.

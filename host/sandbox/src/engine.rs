@@ -17,6 +17,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// call but the page scan.
 const KEEP_RESIDENT: usize = 256 << 10;
 
+/// Of one component: its main module and shims, and some for other languages' tools.
+const CORES_MAX: u32 = 8;
+const TABLES_MAX: u32 = 4;
+
 const WASM_STACK: usize = 256 << 10;
 /// Host functions run on the same stack as the guest that called them.
 const ASYNC_STACK: usize = WASM_STACK + (512 << 10);
@@ -54,17 +58,18 @@ fn common() -> Config {
 /// When the machine cannot reserve the pool's address space.
 pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
     let mut slots = PoolingAllocationConfig::new();
-    // A component of one core module has a main module and up to three shims.
-    let cores = pool.instances.saturating_mul(4);
+    // For each as many as the largest may have, or a policy of many modules would
+    // leave others none of the instances that they are owed.
+    let cores = pool.instances.saturating_mul(CORES_MAX);
     slots
         .total_component_instances(pool.instances)
         .total_core_instances(cores)
         .total_memories(pool.instances)
-        .total_tables(pool.instances.saturating_mul(3))
+        .total_tables(pool.instances.saturating_mul(TABLES_MAX))
         .total_stacks(pool.instances)
-        .max_core_instances_per_component(8)
+        .max_core_instances_per_component(CORES_MAX)
         .max_memories_per_component(1)
-        .max_tables_per_component(4)
+        .max_tables_per_component(TABLES_MAX)
         .max_memory_size(pool.memory_bytes)
         .table_elements(20_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)

@@ -6,25 +6,27 @@
 
 mod capability;
 mod exchange;
+mod reservations;
 
 use std::{
     sync::{Arc, OnceLock, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use tollgate_capabilities::{Capabilities, Namespace, Reservation};
+use tollgate_capabilities::{Capabilities, Namespace};
 use tollgate_config::Grants;
-use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline, component::ResourceTable};
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::{Message, policy::Counters};
+use reservations::Reservations;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
 #[derive(Debug)]
 pub struct MessageView;
 
-/// A reservation in the instance's table.
+/// Stands for one entry of [`State::reservations`], by its index.
 #[derive(Debug)]
-pub struct HeldReservation(pub(crate) Option<Reservation>);
+pub struct HeldReservation;
 
 /// What is the same for every instance of a policy.
 pub(crate) struct Shared {
@@ -82,7 +84,7 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) message: Option<Message>,
     pub(crate) exchange: ExchangeContext,
-    pub(crate) table: ResourceTable,
+    pub(crate) reservations: Reservations,
     ticks: u32,
     host_calls: u32,
     log_lines: u32,
@@ -101,7 +103,7 @@ impl State {
             shared,
             message: None,
             exchange: ExchangeContext::default(),
-            table: ResourceTable::new(),
+            reservations: Reservations::default(),
             ticks: 0,
             host_calls: 0,
             log_lines: 0,

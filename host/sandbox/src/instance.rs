@@ -65,8 +65,11 @@ impl Drop for Instance {
 
 /// A store with its bounds in place.
 pub(crate) fn new_store(engine: &Engine, shared: Arc<Shared>) -> Store<State> {
+    let fuel = shared.bounds.memory_bytes;
     let mut store = Store::new(engine, State::new(shared));
     store.limiter(|state| state);
+    // Lists may overlap in the guest's memory; on the host they would not.
+    store.set_hostcall_fuel(fuel);
     store.epoch_deadline_callback(State::on_tick);
     store.set_epoch_deadline(FIRST_TICK);
     store

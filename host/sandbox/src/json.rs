@@ -20,9 +20,9 @@ use tree::{Node, Source, Span};
 use crate::contract::Value;
 
 /// How many brackets may be open at once where nothing else is said.
-pub const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 /// The most members of one object or array that is opened.
-pub const MEMBERS_MAX: usize = 1 << 18;
+pub(crate) const MEMBERS_MAX: usize = 1 << 18;
 
 /// Why bytes are not a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +63,7 @@ pub enum JsonFault {
     /// A string that had to be read has half a surrogate pair.
     #[error("a string with half a surrogate pair")]
     LoneSurrogate,
-    /// An object or array has more members than [`MEMBERS_MAX`].
+    /// An object or array that had to be taken apart has more than 262,144 members.
     #[error("more than {MEMBERS_MAX} members in one object or array")]
     TooManyMembers,
     /// More than 4 GiB.

@@ -22,7 +22,7 @@ mod tender;
 pub use compile::compile_worker;
 pub use edit::{BadEdit, Side};
 pub use host::ExchangeContext;
-pub use json::{Json, JsonError, RequestFacts, scan_request};
+pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts, scan_request};
 pub use message::Message;
 pub use policy::{Policy, PolicyStats};
 pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions};

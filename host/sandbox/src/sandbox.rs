@@ -70,7 +70,7 @@ pub struct LoadError {
     pub plugin: String,
     /// A stable word: `not_wasm`, `truncated`, `invalid`, `too_large`, `contract_version`, `not_a_policy`,
     /// `unknown_import`, `not_granted`, `settings`, `settings_schema`, `configure`, `start`,
-    /// `compile`, `compile_budget`, `sample`.
+    /// `compile`, `compile_budget`, `no_instance`, `sample`.
     pub code: String,
     /// What is wrong and, where there is one, what to do.
     pub reason: String,
@@ -141,7 +141,11 @@ impl Sandbox {
         let pre = self.link(&artefact)?;
         let scratch = Arc::new(self.shared(&spec, self.capabilities.scratch()));
         let store = new_store(&self.engine, scratch);
+        let permit = self.tender.permit().await.ok_or_else(|| {
+            Refusal::new("no_instance", "all instances are in use, so it cannot be tried; load it again later")
+        })?;
         let exports = Exports::check(&pre, store, &compile::exported()).await.map_err(|error| mismatch(&error))?;
+        drop(permit);
         let parts = |capabilities: Capabilities| Parts {
             shared: Arc::new(self.shared(&spec, capabilities)),
             facts: artefact.facts.clone(),

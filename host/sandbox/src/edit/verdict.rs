@@ -1,33 +1,13 @@
 //! Checks what a decision comes to: answers, refusals, destinations and events.
 
-use http::Method;
-
 use super::{
     BadEdit, EVENT_BYTES_MAX, EVENTS_MAX, HEADER_VALUE_MAX, HEADERS_MAX, MESSAGE_MAX, NAME_MAX,
-    Side, check_body, check_fact, check_header_name, check_method, check_side, check_status,
-    check_value, path, shown,
+    Side, check_body, check_header_name, check_side, check_status, shown, shown_name,
 };
-use crate::contract::{
-    Answer, Decision, Edit, Event, EventAction, EventsDecision, Header, Refusal, Verdict,
-};
+use crate::contract::{Answer, Event, EventAction, EventsDecision, Header, Refusal, Verdict};
 
-/// Checks a whole decision, but for what depends on the message's body.
-///
-/// # Errors
-/// The first part that does not hold.
-pub fn check_decision(decision: &Decision, side: Side) -> Result<(), BadEdit> {
-    check_verdict(&decision.verdict, side)?;
-    decision
-        .edits
-        .iter()
-        .try_for_each(|edit| check_edit(edit, side))
-}
-
-/// Checks a verdict without its edits.
-///
-/// # Errors
-/// See [`BadEdit`].
-pub fn check_verdict(verdict: &Verdict, side: Side) -> Result<(), BadEdit> {
+/// Checks a verdict.
+pub(crate) fn check_verdict(verdict: &Verdict, side: Side) -> Result<(), BadEdit> {
     match verdict {
         Verdict::Next => Ok(()),
         Verdict::GoTo(to) => {
@@ -43,10 +23,7 @@ pub fn check_verdict(verdict: &Verdict, side: Side) -> Result<(), BadEdit> {
 }
 
 /// Checks an answer: final status, headers of its own, a body where one may be.
-///
-/// # Errors
-/// See [`BadEdit`].
-pub fn check_answer(answer: &Answer) -> Result<(), BadEdit> {
+pub(super) fn check_answer(answer: &Answer) -> Result<(), BadEdit> {
     const EDIT: &str = "reply";
     check_status(EDIT, answer.status, 200)?;
     check_body(EDIT, answer.body.len())?;
@@ -65,10 +42,7 @@ pub fn check_answer(answer: &Answer) -> Result<(), BadEdit> {
 }
 
 /// Checks a refusal: an error status, a code for machines, a message for people.
-///
-/// # Errors
-/// See [`BadEdit`].
-pub fn check_refusal(refusal: &Refusal) -> Result<(), BadEdit> {
+pub(super) fn check_refusal(refusal: &Refusal) -> Result<(), BadEdit> {
     check_status("refuse", refusal.status, 400)?;
     let code = &refusal.code;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
@@ -83,10 +57,7 @@ pub fn check_refusal(refusal: &Refusal) -> Result<(), BadEdit> {
 }
 
 /// Checks events that a policy puts into a stream.
-///
-/// # Errors
-/// See [`BadEdit`].
-pub fn check_events(events: &[Event]) -> Result<(), BadEdit> {
+pub(super) fn check_events(events: &[Event]) -> Result<(), BadEdit> {
     if events.len() > EVENTS_MAX {
         return Err(BadEdit::TooManyEvents {
             events: events.len(),
@@ -96,10 +67,10 @@ pub fn check_events(events: &[Event]) -> Result<(), BadEdit> {
 }
 
 /// Checks what is to become of a batch of so many events.
-///
-/// # Errors
-/// See [`BadEdit`].
-pub fn check_events_decision(decision: &EventsDecision, batch: usize) -> Result<(), BadEdit> {
+pub(crate) fn check_events_decision(
+    decision: &EventsDecision,
+    batch: usize,
+) -> Result<(), BadEdit> {
     if decision.actions.len() > batch {
         return Err(BadEdit::TooManyActions {
             actions: decision.actions.len(),
@@ -151,35 +122,8 @@ fn check_header(edit: &'static str, header: &Header) -> Result<(), BadEdit> {
     if header.value.len() > HEADER_VALUE_MAX || !header.value.iter().all(plain) {
         return Err(BadEdit::HeaderValue {
             edit,
-            name: super::shown_name(&name),
+            name: shown_name(&name),
         });
     }
     Ok(())
-}
-
-fn check_edit(edit: &Edit, side: Side) -> Result<(), BadEdit> {
-    match edit {
-        Edit::SetHeader(header) => check_header("set-header", header),
-        Edit::AppendHeader(header) => check_header("append-header", header),
-        Edit::RemoveHeader(name) => check_header_name("remove-header", name).map(drop),
-        Edit::SetJson((_, value)) => check_value("set-json", value),
-        Edit::RemoveJson(_) => Ok(()),
-        Edit::ReplaceBody(body) => check_body("replace-body", body.len()),
-        Edit::SetFact((name, value)) => check_fact(name, value),
-        Edit::SetMethod(method) => {
-            check_side("set-method", side, Side::Request)?;
-            check_method(method).map(|_: Method| ())
-        }
-        Edit::SetPath(text) => {
-            check_side("set-path", side, Side::Request)?;
-            path::check(text).map_err(|reason| BadEdit::Path {
-                path: shown(text),
-                reason,
-            })
-        }
-        Edit::SetStatus(status) => {
-            check_side("set-status", side, Side::Response)?;
-            check_status("set-status", *status, 200)
-        }
-    }
 }

@@ -195,7 +195,7 @@ impl From<capability::LimitError> for limits::Error {
 impl limits::HostReservation for State {
     async fn settle(&mut self, held: Resource<HeldReservation>, used: u64) -> wasmtime::Result<u64> {
         self.enter()?;
-        match self.table.get_mut(&held)?.0.take() {
+        match self.reservations.settle(&held) {
             Some(reservation) => {
                 let answer = reservation.settle(used);
                 Ok(self.wait(answer).await)
@@ -205,7 +205,7 @@ impl limits::HostReservation for State {
     }
 
     fn drop(&mut self, held: Resource<HeldReservation>) -> wasmtime::Result<()> {
-        self.table.delete(held)?;
+        self.reservations.release(&held);
         Ok(())
     }
 }
@@ -229,9 +229,12 @@ impl limits::Host for State {
         limit: limits::Limit,
     ) -> wasmtime::Result<Result<Resource<HeldReservation>, limits::Error>> {
         self.enter()?;
+        if !self.reservations.has_room() {
+            return Ok(Err(limits::Error::Invalid("too many reservations are held at once".to_owned())));
+        }
         let answer = self.shared.capabilities.limits.reserve(&self.shared.namespace, &bucket, amount, limit.into());
         Ok(match self.wait(answer).await {
-            Ok(reservation) => Ok(self.table.push(HeldReservation(Some(reservation)))?),
+            Ok(reservation) => Ok(self.reservations.hold(reservation)),
             Err(error) => Err(error.into()),
         })
     }

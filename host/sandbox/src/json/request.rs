@@ -26,7 +26,7 @@ impl RequestFacts {
     }
 }
 
-/// [`RequestFacts::read`] with at most [`DEPTH_MAX`] levels.
+/// [`RequestFacts::read`] with at most 64 levels.
 ///
 /// # Errors
 /// The same.

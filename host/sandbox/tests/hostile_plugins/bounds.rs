@@ -3,7 +3,7 @@
 use serde_json::json;
 use tollgate_sandbox::{ExchangeContext, Failure};
 
-use crate::stage::{Stage, event, head, strike};
+use crate::stage::{Stage, event, head, message, outcome, strike};
 
 const HOOKS: [&str; 6] = ["open", "request", "attempt", "response", "events", "finish"];
 
@@ -72,8 +72,9 @@ async fn a_session_is_spent_after_a_trap() {
     let policy = stage.hostile(json!({ "mode": "unreachable", "hook": "events" })).await;
     let mut session = policy.open(&head("/strike"), &ExchangeContext::default()).await.unwrap();
     assert!(matches!(session.on_events(&[event("x")], false).await, Err(Failure::Trapped(_))));
-    assert_eq!(session.on_events(&[event("x")], false).await, Err(Failure::Quarantined));
-    assert!(session.on_finish(&crate::stage::outcome()).await.is_err());
+    let (_, again) = session.on_request(message("/strike")).await;
+    assert_eq!(again.unwrap_err(), Failure::Quarantined);
+    session.on_finish(&outcome()).await.expect("it is closed all the same");
     stage.the_neighbour_answers_as_before().await;
 }
 
@@ -151,6 +152,6 @@ async fn a_trap_in_on_finish_alone_leads_to_quarantine_too() {
     stage.the_neighbour_answers_as_before().await;
 }
 
-pub fn trapped_with(failure: &Failure, word: &str) -> bool {
+pub(crate) fn trapped_with(failure: &Failure, word: &str) -> bool {
     matches!(failure, Failure::Trapped(reason) if reason.contains(word))
 }

@@ -16,7 +16,7 @@ fn target() -> PathBuf {
 }
 
 /// The hostile guest's bytes, built once.
-pub fn hostile() -> Bytes {
+pub(crate) fn hostile() -> Bytes {
     static WASM: OnceLock<Bytes> = OnceLock::new();
     WASM.get_or_init(|| {
         let guests = target().join("guests");
@@ -35,7 +35,7 @@ pub fn hostile() -> Bytes {
 }
 
 /// The example `compile-worker`, which cargo builds along with the tests.
-pub fn compile_worker() -> PathBuf {
+pub(crate) fn compile_worker() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
     let profile = exe.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
     let worker = profile.join("examples/compile-worker");

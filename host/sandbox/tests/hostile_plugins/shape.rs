@@ -8,23 +8,23 @@ use wit_parser::Resolve;
 const WIT: &str = include_str!("../../../../sdk/wit/policy.wit");
 
 #[derive(Clone)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// The memory's type, such as `4` or `i64 4`.
-    pub memory: &'static str,
+    pub(crate) memory: &'static str,
     /// More fields of the module: functions, tables, `(start …)`.
-    pub extra: String,
+    pub(crate) extra: String,
     /// Before `describe` returns.
-    pub describe: &'static str,
+    pub(crate) describe: &'static str,
     /// Before `on-request` returns; its parameters are `$session` and `$message`.
-    pub on_request: String,
-    pub schema: String,
+    pub(crate) on_request: String,
+    pub(crate) schema: String,
     /// The number of bytes that `describe` says its name has.
-    pub name_bytes: u32,
-    pub version: &'static str,
+    pub(crate) name_bytes: u32,
+    pub(crate) version: &'static str,
     /// Of the world that is written into the module.
-    pub world: &'static str,
+    pub(crate) world: &'static str,
     /// What the export `on-request` is called.
-    pub on_request_name: &'static str,
+    pub(crate) on_request_name: &'static str,
 }
 
 impl Default for Shape {
@@ -44,7 +44,7 @@ impl Default for Shape {
 }
 
 impl Shape {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { memory, extra, describe, on_request, schema, name_bytes, version, on_request_name, .. } = self;
         let schema_bytes = schema.len();
         let schema = schema.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -88,18 +88,18 @@ impl Shape {
     }
 
     /// The core module alone, without the contract in it.
-    pub fn bare(&self) -> Vec<u8> {
+    pub(crate) fn bare(&self) -> Vec<u8> {
         let text = self.text();
         wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
     /// As the SDK builds plugins: a core module with the contract in a custom section.
-    pub fn module(&self) -> Vec<u8> {
+    pub(crate) fn module(&self) -> Vec<u8> {
         self.embed(self.bare())
     }
 
     /// Writes the contract into a module.
-    pub fn embed(&self, mut module: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn embed(&self, mut module: Vec<u8>) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let wit = WIT.replace("@0.1.0", &format!("@{}", self.version)).replace("version = 0.1.0", &format!("version = {}", self.version));
         let package = resolve.push_str("policy.wit", &wit).expect("the contract parses");
@@ -110,10 +110,10 @@ impl Shape {
     }
 
     /// The same as a component.
-    pub fn component(&self) -> Vec<u8> {
+    pub(crate) fn component(&self) -> Vec<u8> {
         wit_component::ComponentEncoder::default()
             .module(&self.module())
-            .and_then(|mut encoder| encoder.encode())
+            .and_then(|encoder| encoder.encode())
             .expect("the shape fits the contract")
     }
 }

@@ -17,26 +17,26 @@ use tollgate_sandbox::{
 
 use crate::guest;
 
-pub const INSTANCES: u32 = 64;
+pub(crate) const INSTANCES: u32 = 64;
 
-pub struct Stage {
-    pub sandbox: Arc<Sandbox>,
-    pub capabilities: Capabilities,
+pub(crate) struct Stage {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) capabilities: Capabilities,
     neighbour: Arc<Policy>,
     answered: String,
 }
 
 impl Stage {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(options()).await
     }
 
-    pub async fn with(options: SandboxOptions) -> Self {
+    pub(crate) async fn with(options: SandboxOptions) -> Self {
         let capabilities = Capabilities::embedded(EmbeddedOptions::default());
         Self::on(options, capabilities).await
     }
 
-    pub async fn on(options: SandboxOptions, capabilities: Capabilities) -> Self {
+    pub(crate) async fn on(options: SandboxOptions, capabilities: Capabilities) -> Self {
         let sandbox = Sandbox::new(options, capabilities.clone()).expect("the sandbox can be set up");
         let mut spec = spec("neighbour", guest::hostile(), json!({ "text": "neighbour" }));
         spec.config.plugin = "neighbour".to_owned();
@@ -46,22 +46,22 @@ impl Stage {
         Self { sandbox, capabilities, neighbour, answered }
     }
 
-    pub async fn the_neighbour_answers_as_before(&self) {
+    pub(crate) async fn the_neighbour_answers_as_before(&self) {
         assert_eq!(answer(&self.neighbour).await, self.answered);
         assert_eq!(self.neighbour.stats().failures, [0; 6], "the neighbour was blamed");
     }
 
     /// Loads the hostile guest with these settings.
-    pub async fn hostile(&self, settings: Value) -> Arc<Policy> {
+    pub(crate) async fn hostile(&self, settings: Value) -> Arc<Policy> {
         self.load(spec("hostile", guest::hostile(), settings)).await
     }
 
-    pub async fn load(&self, spec: PolicySpec) -> Arc<Policy> {
+    pub(crate) async fn load(&self, spec: PolicySpec) -> Arc<Policy> {
         self.sandbox.load(spec).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Expects that this is refused, and that the neighbour did not notice.
-    pub async fn refused(&self, spec: PolicySpec) -> LoadError {
+    pub(crate) async fn refused(&self, spec: PolicySpec) -> LoadError {
         let error = self.sandbox.load(spec).await.expect_err("it is refused");
         assert!(!error.reason.contains("panicked"), "the host panicked: {error}");
         assert!(error.to_string().len() < 8192, "a message of {} bytes", error.to_string().len());
@@ -71,12 +71,12 @@ impl Stage {
     }
 
     /// Expects that these bytes are refused.
-    pub async fn refused_bytes(&self, wasm: impl Into<Bytes>) -> LoadError {
+    pub(crate) async fn refused_bytes(&self, wasm: impl Into<Bytes>) -> LoadError {
         self.refused(spec("hostile", wasm.into(), json!({}))).await
     }
 
     /// Strikes once and looks after the neighbour.
-    pub async fn struck(&self, settings: Value) -> Result<Struck, Failure> {
+    pub(crate) async fn struck(&self, settings: Value) -> Result<Struck, Failure> {
         let policy = self.hostile(settings).await;
         let struck = strike(&policy, "/strike").await;
         self.the_neighbour_answers_as_before().await;
@@ -84,7 +84,7 @@ impl Stage {
     }
 
     /// What must fail when it strikes, and not before or after.
-    pub async fn fails(&self, settings: Value) -> Failure {
+    pub(crate) async fn fails(&self, settings: Value) -> Failure {
         let policy = self.hostile(settings.clone()).await;
         let failure = strike(&policy, "/strike").await.expect_err(&settings.to_string());
         assert!(failure.to_string().len() < 8192, "a message of {} bytes", failure.to_string().len());
@@ -94,7 +94,7 @@ impl Stage {
     }
 }
 
-pub fn options() -> SandboxOptions {
+pub(crate) fn options() -> SandboxOptions {
     SandboxOptions {
         compiler: None,
         cache: Some(shared_cache()),
@@ -116,7 +116,7 @@ fn shared_cache() -> PathBuf {
 }
 
 /// Everything granted, with the bounds that hold by default.
-pub fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
+pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
     PolicySpec {
         name: name.to_owned(),
         wasm,
@@ -157,14 +157,14 @@ impl SecretStore for TwoSecrets {
 }
 
 #[derive(Debug)]
-pub struct Struck {
-    pub request: Decision,
-    pub response: Decision,
+pub(crate) struct Struck {
+    pub(crate) request: Decision,
+    pub(crate) response: Decision,
 }
 
 impl Struck {
     /// What the guest says it saw.
-    pub fn seen(&self) -> String {
+    pub(crate) fn seen(&self) -> String {
         self.request
             .edits
             .iter()
@@ -179,7 +179,7 @@ impl Struck {
 }
 
 /// A whole exchange through every hook; decisions are applied, as the gateway does.
-pub async fn strike(policy: &Arc<Policy>, path: &str) -> Result<Struck, Failure> {
+pub(crate) async fn strike(policy: &Arc<Policy>, path: &str) -> Result<Struck, Failure> {
     use tollgate_sandbox::Side;
     let mut session = policy.open(&head(path), &ExchangeContext::default()).await?;
     let (mut message, decided) = session.on_request(message(path)).await;
@@ -202,11 +202,11 @@ async fn answer(policy: &Arc<Policy>) -> String {
     format!("{:?}", struck.unwrap_or_else(|failure| panic!("the neighbour {failure}")))
 }
 
-pub fn event(data: &str) -> Event {
+pub(crate) fn event(data: &str) -> Event {
     Event { name: None, data: data.as_bytes().to_vec() }
 }
 
-pub fn message(path: &str) -> Message {
+pub(crate) fn message(path: &str) -> Message {
     Message {
         method: http::Method::POST,
         path: path.to_owned(),
@@ -221,7 +221,7 @@ pub fn message(path: &str) -> Message {
     }
 }
 
-pub fn head(path: &str) -> Head {
+pub(crate) fn head(path: &str) -> Head {
     Head {
         route: "chat".to_owned(),
         method: "POST".to_owned(),
@@ -235,7 +235,7 @@ pub fn head(path: &str) -> Head {
     }
 }
 
-pub fn outcome() -> Outcome {
+pub(crate) fn outcome() -> Outcome {
     Outcome {
         ending: Ending::Complete,
         status: 200,

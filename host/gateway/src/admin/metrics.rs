@@ -1,0 +1,211 @@
+//! Everything that is counted, in the Prometheus text format.
+
+use std::sync::atomic::Ordering;
+
+use tollgate_sandbox::{Policy, PolicyStats};
+
+use super::Admin;
+use crate::telemetry::exposition::{Exposition, Family, Kind};
+
+pub(super) fn render(admin: &Admin) -> String {
+    let mut out = Exposition::default();
+    process(admin, &mut out);
+    admin.control.render(&mut out);
+    admin.exchanges.render(&mut out);
+    let live = admin.shared.generation.load();
+    let stats: Vec<_> = live
+        .policies
+        .values()
+        .map(|policy| (&**policy, policy.stats()))
+        .collect();
+    policies(&stats, &mut out);
+    admin.plugin_metrics.render(out.text_mut());
+    out.into_text()
+}
+
+fn process(admin: &Admin, out: &mut Exposition) {
+    let mut family = out.family("tollgate_info", Kind::Gauge, "The version that runs.");
+    family.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.single(
+        "tollgate_generation",
+        Kind::Gauge,
+        "The generation that serves.",
+        admin.shared.generation.load().id,
+    );
+    let mut family = out.family(
+        "tollgate_generations",
+        Kind::Gauge,
+        "Generations alive, by state.",
+    );
+    let shown = admin.status.generations.shown();
+    for state in ["live", "draining"] {
+        family.sample(
+            &[("state", state)],
+            shown.iter().filter(|shown| shown.state == state).count(),
+        );
+    }
+    out.single(
+        "tollgate_looks_total",
+        Kind::Counter,
+        "Times that the files were read.",
+        admin.status.looks(),
+    );
+    let refused = admin
+        .status
+        .last_refusal()
+        .is_some_and(|refusal| refusal.stands);
+    out.single(
+        "tollgate_change_refused",
+        Kind::Gauge,
+        "1: the files as they are were refused, and an older generation serves.",
+        u8::from(refused),
+    );
+    let gauges = &admin.shared.gauges;
+    out.single(
+        "tollgate_connections_open",
+        Kind::Gauge,
+        "Connections from clients.",
+        gauges.connections(),
+    );
+    out.single(
+        "tollgate_exchanges_open",
+        Kind::Gauge,
+        "Exchanges that have not ended.",
+        gauges.exchanges(),
+    );
+    out.single(
+        "tollgate_streams_open",
+        Kind::Gauge,
+        "Event streams on their way to a client.",
+        gauges.streams(),
+    );
+    out.single(
+        "tollgate_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines that the access log's reader did not take in time.",
+        admin
+            .access
+            .as_ref()
+            .map_or(0, crate::telemetry::Lines::dropped),
+    );
+    let mut family = out.family(
+        "tollgate_plugin_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines of a policy beyond what it may log.",
+    );
+    for (policy, dropped) in admin.plugin_log.dropped() {
+        family.sample(&[("policy", &policy)], dropped);
+    }
+    out.single(
+        "tollgate_admin_requests_total",
+        Kind::Counter,
+        "Requests to this port.",
+        admin.requests.load(Ordering::Relaxed),
+    );
+}
+
+/// A family of one value a policy.
+type One = (&'static str, Kind, &'static str, fn(&PolicyStats) -> u64);
+type Stats<'a> = [(&'a Policy, PolicyStats)];
+
+/// Families of one value a policy.
+const EACH: [One; 9] = [
+    (
+        "tollgate_policy_instances_made_total",
+        Kind::Counter,
+        "Instances made.",
+        |stats| stats.instances_made,
+    ),
+    (
+        "tollgate_policy_instances_late_total",
+        Kind::Counter,
+        "Instances made while an exchange waited.",
+        |stats| stats.instances_late,
+    ),
+    (
+        "tollgate_policy_instances",
+        Kind::Gauge,
+        "Instances alive.",
+        |stats| stats.live,
+    ),
+    (
+        "tollgate_policy_memory_peak_bytes",
+        Kind::Gauge,
+        "The most memory that an instance had.",
+        |stats| stats.memory_peak_bytes,
+    ),
+    (
+        "tollgate_policy_instances_ready",
+        Kind::Gauge,
+        "Instances that wait for an exchange.",
+        |stats| stats.ready,
+    ),
+    (
+        "tollgate_policy_memory_refused_total",
+        Kind::Counter,
+        "Times that an instance asked for more memory than it may have.",
+        |stats| stats.memory_refused,
+    ),
+    (
+        "tollgate_policy_log_lines_refused_total",
+        Kind::Counter,
+        "Log lines beyond the bound of an exchange.",
+        |stats| stats.log_dropped,
+    ),
+    (
+        "tollgate_policy_host_calls_total",
+        Kind::Counter,
+        "Calls of capabilities.",
+        |stats| stats.host_calls,
+    ),
+    (
+        "tollgate_policy_quarantined",
+        Kind::Gauge,
+        "1: it failed too often and is not asked.",
+        |stats| u64::from(stats.quarantined),
+    ),
+];
+
+fn policies(stats: &Stats<'_>, out: &mut Exposition) {
+    let family = out.family(
+        "tollgate_policy_calls_total",
+        Kind::Counter,
+        "Hooks called since the policy was loaded.",
+    );
+    by_hook(family, stats, |stats, hook| stats.calls[hook] as f64);
+    let family = out.family(
+        "tollgate_policy_seconds_total",
+        Kind::Counter,
+        "Time in hooks since the policy was loaded.",
+    );
+    by_hook(family, stats, |stats, hook| stats.nanos[hook] as f64 / 1e9);
+    let mut family = out.family(
+        "tollgate_policy_errors_total",
+        Kind::Counter,
+        "Hooks that gave no decision, by why.",
+    );
+    for (policy, stats) in stats {
+        for (failure, count) in PolicyStats::FAILURES.iter().zip(stats.failures) {
+            family.sample(&[("policy", policy.name()), ("error", failure)], count);
+        }
+    }
+    for (name, kind, help, value) in EACH {
+        let mut family = out.family(name, kind, help);
+        for (policy, stats) in stats {
+            family.sample(&[("policy", policy.name())], value(stats));
+        }
+    }
+}
+
+fn by_hook(mut family: Family<'_>, stats: &Stats<'_>, value: fn(&PolicyStats, usize) -> f64) {
+    for (policy, stats) in stats {
+        for (index, hook) in PolicyStats::HOOKS.iter().enumerate() {
+            if stats.calls[index] > 0 {
+                family.sample(
+                    &[("policy", policy.name()), ("hook", hook)],
+                    value(stats, index),
+                );
+            }
+        }
+    }
+}

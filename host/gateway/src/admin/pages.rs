@@ -1,0 +1,111 @@
+//! What the admin port shows as JSON: generations, policies, the outcome of a reload.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tollgate_config::{Config, Grants, Isolation, OnError};
+use tollgate_sandbox::{Policy, contract::Hooks};
+
+use super::Shown;
+
+/// The generations that are alive, and the refusal that stands, if one does.
+pub(super) async fn generations(State(admin): State<Shown>) -> Json<Value> {
+    Json(json!({
+        "generation": admin.shared.generation.load().id,
+        "generations": admin.status.generations.shown(),
+        "last_refusal": admin.status.last_refusal(),
+    }))
+}
+
+/// The live generation's policies. No settings, since those may hold what is private.
+pub(super) async fn policies(State(admin): State<Shown>) -> Json<Value> {
+    let live = admin.shared.generation.load();
+    let policies: Vec<Value> = live
+        .policies
+        .values()
+        .filter_map(|policy| {
+            Some(policy_shown(
+                policy,
+                live.config.policies.get(policy.name())?,
+                &live.config,
+            ))
+        })
+        .collect();
+    Json(json!({ "generation": live.id, "policies": policies }))
+}
+
+fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Config) -> Value {
+    let stats = policy.stats();
+    let routes: Vec<&str> = config
+        .routes
+        .iter()
+        .filter(|route| route.policies.iter().any(|name| name == policy.name()))
+        .map(|route| route.name.as_str())
+        .collect();
+    json!({
+        "policy": policy.name(),
+        "plugin": policy.plugin(),
+        "version": policy.version(),
+        "sha256": policy.hash(),
+        "hooks": hooks(policy.hooks()),
+        "on_error": match policy.on_error() { OnError::Refuse => "refuse", OnError::Bypass => "bypass" },
+        "isolation": match written.isolation { Isolation::Exchange => "exchange", Isolation::Shared => "shared" },
+        "grants": grants(&written.grants),
+        "routes": routes,
+        "quarantined": stats.quarantined,
+        "calls": stats.calls.iter().sum::<u64>(),
+        "errors": stats.failures.iter().sum::<u64>(),
+        "instances": stats.live,
+        "memory_peak_bytes": stats.memory_peak_bytes,
+    })
+}
+
+fn hooks(hooks: Hooks) -> Vec<&'static str> {
+    [
+        (Hooks::REQUEST, "on-request"),
+        (Hooks::ATTEMPT, "on-attempt"),
+        (Hooks::RESPONSE, "on-response"),
+        (Hooks::EVENTS, "on-events"),
+        (Hooks::FINISH, "on-finish"),
+    ]
+    .into_iter()
+    .filter(|(hook, _)| hooks.contains(*hook))
+    .map(|(_, name)| name)
+    .collect()
+}
+
+fn grants(grants: &Grants) -> Vec<&'static str> {
+    [
+        (grants.kv, "kv"),
+        (grants.limits, "limits"),
+        (!grants.secrets.is_empty(), "secrets"),
+        (grants.http_call.is_some(), "http-call"),
+    ]
+    .into_iter()
+    .filter_map(|(granted, name)| granted.then_some(name))
+    .collect()
+}
+
+/// Looks at the files now, and answers with what came of it.
+pub(super) async fn reload(State(admin): State<Shown>) -> Response {
+    match admin.reloads.reload().await {
+        Ok(reloaded) => Json(json!({ "result": "ok", "reloaded": reloaded })).into_response(),
+        Err(refused) => {
+            let status = match refused.code.as_str() {
+                "stopping" => StatusCode::SERVICE_UNAVAILABLE,
+                "restart_needed" | "unstable" => StatusCode::CONFLICT,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            let generation = admin.shared.generation.load().id;
+            (
+                status,
+                Json(json!({ "result": "refused", "generation": generation, "refused": refused })),
+            )
+                .into_response()
+        }
+    }
+}

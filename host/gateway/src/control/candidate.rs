@@ -1,0 +1,314 @@
+//! From files to a generation, each step a type of its own.
+//!
+//! [`Loaded`] → [`Compiled`] → [`Proven`], and only a [`Proven`] can be swapped in.
+//! A policy whose plugin, settings, grants and limits are those of the present one
+//! is kept as it is. Knows nothing of why a candidate is built, or when.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{
+    future::BoxFuture,
+    stream::{self, StreamExt},
+};
+use tollgate_capabilities::{EmbeddedSecrets, SecretStore};
+use tollgate_config::{CompileLimits, Config, HeaderValue, Location, SecretSource, render};
+use tollgate_sandbox::{LoadError, Policy, PolicySpec, Sandbox};
+
+use super::{
+    generations::{Generations, InFlight},
+    picture::Digest,
+    refused::{Refused, Stage},
+    snapshot::{Plugin, Snapshot},
+};
+use crate::serve::{Clients, Generation, Ingredients, Shared, TlsKeys};
+
+/// Plugins compiled at once; each in a process of its own.
+const COMPILED_AT_ONCE: usize = 2;
+
+impl InFlight for Generation {
+    fn in_flight(&self) -> u64 {
+        Self::in_flight(self) as u64
+    }
+}
+
+/// All that a policy depends on. Where its settings stand is not among it.
+#[derive(Debug, Clone, PartialEq)]
+struct Identity {
+    digest: Digest,
+    config: tollgate_config::Policy,
+    compile: CompileLimits,
+    /// Of the secrets that it is granted.
+    secrets: Vec<Option<SecretSource>>,
+}
+
+impl Identity {
+    fn new(digest: Digest, policy: &tollgate_config::Policy, config: &Config) -> Self {
+        Self {
+            digest,
+            config: tollgate_config::Policy {
+                settings_at: Location::default(),
+                ..policy.clone()
+            },
+            compile: config.compile.clone(),
+            secrets: policy
+                .grants
+                .secrets
+                .iter()
+                .map(|name| config.secrets.get(name).cloned())
+                .collect(),
+        }
+    }
+}
+
+/// The policies of a generation, to be kept by the next where they are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Policies {
+    by_name: BTreeMap<String, (Identity, Arc<Policy>)>,
+}
+
+impl Policies {
+    fn same(&self, name: &str, identity: &Identity) -> Option<Arc<Policy>> {
+        let (former, policy) = self.by_name.get(name)?;
+        (former == identity).then(|| Arc::clone(policy))
+    }
+
+    /// The policies by name.
+    pub(crate) fn arcs(&self) -> BTreeMap<String, Arc<Policy>> {
+        self.by_name
+            .iter()
+            .map(|(name, (_, policy))| (name.clone(), Arc::clone(policy)))
+            .collect()
+    }
+}
+
+/// A configuration that holds, and its plugins' bytes.
+pub(crate) struct Loaded {
+    snapshot: Snapshot,
+}
+
+/// All its policies are compiled, configured and have run their samples.
+pub(crate) struct Compiled {
+    config: Arc<Config>,
+    policies: Policies,
+    secrets: Arc<EmbeddedSecrets>,
+    loaded: usize,
+}
+
+/// A whole generation that may go live.
+pub(crate) struct Proven {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) policies: Policies,
+    /// Policies that were not those of the generation before.
+    pub(crate) loaded: usize,
+}
+
+impl Loaded {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot }
+    }
+
+    /// Compiles, configures and tries every policy that `present` does not have.
+    ///
+    /// # Errors
+    /// All policies that were refused, each with its file and line.
+    pub(crate) async fn compile(
+        self,
+        sandbox: &Arc<Sandbox>,
+        present: &Policies,
+    ) -> Result<Compiled, Refused> {
+        let Snapshot { config, plugins } = self.snapshot;
+        let secrets = Arc::new(EmbeddedSecrets::new(config.secrets.clone()));
+        let loading = Loading {
+            sandbox,
+            config: &config,
+            secrets: &secrets,
+            present,
+        };
+        let mut under_way: Vec<BoxFuture<'_, _>> = Vec::new();
+        for (name, policy) in &config.policies {
+            if let Some(plugin) = plugins.get(&policy.plugin) {
+                under_way.push(Box::pin(loading.policy(name, policy, plugin)));
+            }
+        }
+        let results: Vec<_> = stream::iter(under_way)
+            .buffered(COMPILED_AT_ONCE)
+            .collect()
+            .await;
+        let mut compiled = Compiled {
+            config: Arc::clone(&config),
+            policies: Policies::default(),
+            secrets: Arc::clone(&secrets),
+            loaded: 0,
+        };
+        let mut refused = Vec::new();
+        for result in results {
+            match result {
+                Ok((name, identity, policy, is_new)) => {
+                    compiled.loaded += usize::from(is_new);
+                    compiled
+                        .policies
+                        .by_name
+                        .insert(name.to_owned(), (identity, policy));
+                }
+                Err(error) => refused.push(error),
+            }
+        }
+        Refused::all(refused).map_or(Ok(compiled), Err)
+    }
+}
+
+/// What every policy of a candidate is loaded with.
+struct Loading<'a> {
+    sandbox: &'a Arc<Sandbox>,
+    config: &'a Config,
+    secrets: &'a Arc<EmbeddedSecrets>,
+    present: &'a Policies,
+}
+
+impl Loading<'_> {
+    /// Tells as well whether the policy is a new one.
+    async fn policy<'a>(
+        &self,
+        name: &'a str,
+        policy: &tollgate_config::Policy,
+        plugin: &Plugin,
+    ) -> Result<(&'a str, Identity, Arc<Policy>, bool), Refused> {
+        let identity = Identity::new(plugin.digest, policy, self.config);
+        if let Some(kept) = self.present.same(name, &identity) {
+            return Ok((name, identity, kept, false));
+        }
+        let spec = PolicySpec {
+            name: name.to_owned(),
+            wasm: plugin.bytes()?,
+            config: policy.clone(),
+            compile: self.config.compile.clone(),
+            secrets: Arc::clone(self.secrets) as Arc<dyn SecretStore>,
+        };
+        match self.sandbox.load(spec).await {
+            Ok(loaded) => Ok((name, identity, loaded, true)),
+            Err(error) => Err(refused_policy(&error, policy, plugin)),
+        }
+    }
+}
+
+/// Settings are mended in the configuration, everything else in the plugin.
+fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &Plugin) -> Refused {
+    let code = error.code.to_string();
+    if error.settings_pointer.is_some() || is_about_settings(&code) {
+        let at = policy.locate_setting(error.settings_pointer.as_deref().unwrap_or_default());
+        return Refused {
+            stage: Stage::Compile,
+            code,
+            message: render(&at, &error.to_string()),
+            file: Some(at.file),
+            line: Some(at.line),
+        };
+    }
+    let at = &policy.settings_at;
+    Refused {
+        stage: Stage::Compile,
+        code,
+        message: format!(
+            "{}: {error} ({}:{})",
+            plugin.file.display(),
+            at.file.display(),
+            at.line
+        ),
+        file: Some(plugin.file.clone()),
+        line: None,
+    }
+}
+
+fn is_about_settings(code: &str) -> bool {
+    matches!(code, "settings" | "not_granted")
+}
+
+impl Compiled {
+    /// Builds the whole generation and tries what only the whole can show: that
+    /// every secret can be read, every key pair and root fits, every route leads
+    /// somewhere.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub(crate) fn prove(self, id: u64, clients: &Clients) -> Result<Proven, Refused> {
+        let secrets = &self.secrets;
+        readable_secrets(&self.config, secrets)?;
+        if let Some(tls) = &self.config.tls {
+            TlsKeys::load(tls).map_err(|error| Refused {
+                stage: Stage::Prove,
+                code: "tls".to_owned(),
+                file: Some(tls.certificate.clone()),
+                line: None,
+                message: error.to_string(),
+            })?;
+        }
+        let ingredients = Ingredients {
+            id,
+            config: self.config,
+            policies: self.policies.arcs(),
+            clients,
+            secret: &|name| {
+                secrets
+                    .get(name)
+                    .ok()
+                    .map(|secret| secret.expose().to_vec())
+            },
+        };
+        let generation = Generation::new(ingredients).map_err(|error| Refused {
+            stage: Stage::Prove,
+            code: "generation".to_owned(),
+            file: None,
+            line: None,
+            message: error.to_string(),
+        })?;
+        Ok(Proven {
+            generation: Arc::new(generation),
+            policies: self.policies,
+            loaded: self.loaded,
+        })
+    }
+}
+
+/// A secret that is used has to be there when the generation goes live.
+fn readable_secrets(config: &Config, secrets: &EmbeddedSecrets) -> Result<(), Refused> {
+    let granted = config
+        .policies
+        .values()
+        .flat_map(|policy| &policy.grants.secrets);
+    let headers = config
+        .upstreams
+        .values()
+        .flat_map(|upstream| &upstream.headers);
+    let sent = headers.filter_map(|header| match &header.value {
+        HeaderValue::Secret { name, .. } => Some(name),
+        HeaderValue::Plain(_) => None,
+    });
+    for name in granted.chain(sent) {
+        if let Err(error) = secrets.get(name) {
+            return Err(Refused {
+                stage: Stage::Prove,
+                code: "secret".to_owned(),
+                file: None,
+                line: None,
+                message: format!("secret `{name}` ({}): {error}", source(config, name)),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn source(config: &Config, secret: &str) -> String {
+    match config.secrets.get(secret) {
+        Some(SecretSource::Env(variable)) => format!("environment variable {variable}"),
+        Some(SecretSource::File(file)) => format!("file {}", file.display()),
+        None => "not configured".to_owned(),
+    }
+}
+
+impl Proven {
+    /// Makes it the generation that new exchanges take: one store.
+    pub(crate) fn swap_in(&self, shared: &Shared, generations: &Generations<Generation>) {
+        generations.went_live(self.generation.id, &self.generation);
+        shared.generation.store(Arc::clone(&self.generation));
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a candidate did not go live, with the place to mend.
+
+use std::{fmt, path::PathBuf};
+
+use serde::Serialize;
+
+/// How far a candidate came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The files were read.
+    Load,
+    /// The plugins were compiled and configured.
+    Compile,
+    /// The whole was tried.
+    Prove,
+}
+
+impl Stage {
+    /// The word for it in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Compile => "compile",
+            Self::Prove => "prove",
+        }
+    }
+}
+
+/// A candidate that was refused; the generation before it goes on serving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// How far it came.
+    pub stage: Stage,
+    /// A stable word for the reason, such as `config` or `not_wasm`.
+    pub code: String,
+    /// The file to mend.
+    pub file: Option<PathBuf>,
+    /// Its line, from 1.
+    pub line: Option<usize>,
+    /// The whole message, with file, line and reason; may have several lines.
+    pub message: String,
+}
+
+impl Refused {
+    /// A refusal because of `file` as a whole.
+    pub(crate) fn file(
+        stage: Stage,
+        code: &str,
+        file: impl Into<PathBuf>,
+        reason: impl fmt::Display,
+    ) -> Self {
+        let file = file.into();
+        Self {
+            stage,
+            code: code.to_owned(),
+            message: format!("{}: {reason}", file.display()),
+            file: Some(file),
+            line: None,
+        }
+    }
+
+    /// Several as one: placed where the first is, with the messages of all.
+    pub(crate) fn all(refused: Vec<Self>) -> Option<Self> {
+        let mut all = refused.into_iter();
+        let mut first = all.next()?;
+        for other in all {
+            first.message.push_str("\n\n");
+            first.message.push_str(&other.message);
+        }
+        Some(first)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}

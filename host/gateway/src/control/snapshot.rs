@@ -1,0 +1,327 @@
+//! Takes the configuration and its plugins as they stood at one moment.
+//!
+//! Everything is read, then looked at again; only if nothing moved in between was
+//! it one picture, so a plugin and a configuration that change together are taken
+//! together. Knows nothing of wasm beyond the name of a plugin's file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tollgate_config::{Config, ConfigError, SecretSource};
+
+use super::{
+    interest::Interest,
+    picture::{Content, Digest, FILE_MAX, Picture},
+    refused::{Refused, Stage},
+};
+
+/// How often a moving picture is taken again before it is refused.
+const TAKES: usize = 20;
+const BETWEEN_TAKES: Duration = Duration::from_millis(15);
+
+/// Configuration and plugins that belong together.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) config: Arc<Config>,
+    /// By the plugin's name.
+    pub(crate) plugins: BTreeMap<String, Plugin>,
+}
+
+/// A plugin's file.
+#[derive(Debug, Clone)]
+pub(crate) struct Plugin {
+    pub(crate) file: PathBuf,
+    pub(crate) digest: Digest,
+    /// `None`: as it was in the picture before, and not read again.
+    bytes: Option<Bytes>,
+}
+
+impl Plugin {
+    /// The very bytes that the digest is of.
+    ///
+    /// # Errors
+    /// The file changed since the snapshot was taken.
+    pub(crate) fn bytes(&self) -> Result<Bytes, Refused> {
+        if let Some(bytes) = &self.bytes {
+            return Ok(bytes.clone());
+        }
+        let mut picture = Picture::default();
+        match picture.add_bytes(&self.file, u64::MAX - 1) {
+            (Content::Digest(digest), Some(bytes)) if *digest == self.digest => Ok(bytes),
+            _ => Err(Refused::file(
+                Stage::Load,
+                "unstable",
+                &self.file,
+                "it changed while it was loaded",
+            )),
+        }
+    }
+}
+
+/// What a look at the files came to.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// All files that the outcome rests on.
+    pub(crate) picture: Picture,
+    /// What to watch from now on.
+    pub(crate) interest: Interest,
+    pub(crate) outcome: Result<Snapshot, Refused>,
+}
+
+/// Takes a snapshot of the configuration at `source`, a file or a folder of them.
+///
+/// What `before` saw is not read again where its stamp is the same. Blocks: it reads files.
+pub(crate) fn take(source: &Path, before: Option<&Picture>) -> Taken {
+    let mut taken = take_once(source, before);
+    for _ in 1..TAKES {
+        match taken {
+            Some(taken) => return taken,
+            None => std::thread::sleep(BETWEEN_TAKES),
+        }
+        taken = take_once(source, before);
+    }
+    taken.unwrap_or_else(|| Taken {
+        picture: configuration(source, before),
+        interest: interest(source, None),
+        outcome: Err(Refused::file(
+            Stage::Load,
+            "unstable",
+            source,
+            "it keeps changing while it is read",
+        )),
+    })
+}
+
+/// Whether a look can be spared: nothing moved since `picture`, by the stamps.
+pub(crate) fn is_unmoved(source: &Path, picture: &Picture) -> bool {
+    configuration_files(source)
+        .iter()
+        .all(|file| picture.shows(file))
+        && picture.still_holds()
+        && !picture.has_doubt()
+}
+
+/// `None`: something moved.
+fn take_once(source: &Path, before: Option<&Picture>) -> Option<Taken> {
+    let mut picture = configuration(source, before);
+    let loaded = tollgate_config::load(source);
+    if !configuration(source, None).same_content(&picture) {
+        return None;
+    }
+    let taken = match loaded {
+        Ok(config) => {
+            let config = Arc::new(config);
+            let plugins = plugins(&config, &mut picture, before);
+            attachments(&config, &mut picture, before);
+            Taken {
+                interest: interest(source, Some(&config)),
+                outcome: plugins.map(|plugins| Snapshot { config, plugins }),
+                picture,
+            }
+        }
+        Err(errors) => Taken {
+            interest: interest(source, None),
+            outcome: Err(refused_config(source, &errors)),
+            picture,
+        },
+    };
+    taken.picture.still_holds().then_some(taken)
+}
+
+/// The configuration's own files.
+fn configuration(source: &Path, before: Option<&Picture>) -> Picture {
+    let mut picture = Picture::default();
+    for file in configuration_files(source) {
+        picture.add(&file, FILE_MAX, before);
+    }
+    picture
+}
+
+const CONFIGURATION: &[&str] = &["yaml", "yml"];
+
+fn configuration_files(source: &Path) -> Vec<PathBuf> {
+    let Ok(folder) = std::fs::read_dir(source) else {
+        return vec![source.to_owned()];
+    };
+    let mut files: Vec<PathBuf> = folder
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| is_configuration(path))
+        .collect();
+    files.sort();
+    files
+}
+
+fn is_configuration(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden
+        && path
+            .extension()
+            .is_some_and(|found| CONFIGURATION.iter().any(|known| found == *known))
+}
+
+fn refused_config(source: &Path, error: &ConfigError) -> Refused {
+    let whole = |file: &PathBuf| (file.clone(), None);
+    let (file, line) = match error {
+        ConfigError::Unreadable { path, .. }
+        | ConfigError::NotAFile { path, .. }
+        | ConfigError::EmptyFolder { path }
+        | ConfigError::TooManyFiles { path, .. }
+        | ConfigError::TooLarge { path, .. } => whole(path),
+        ConfigError::NotUtf8 { location } => (location.file.clone(), Some(location.line)),
+        ConfigError::Invalid(problems) => problems.iter().next().map_or_else(
+            || (source.to_owned(), None),
+            |first| (first.location.file.clone(), Some(first.location.line)),
+        ),
+        _ => (source.to_owned(), None),
+    };
+    Refused {
+        stage: Stage::Load,
+        code: "config".to_owned(),
+        file: Some(file),
+        line,
+        message: error.to_string(),
+    }
+}
+
+/// Reads every plugin that a policy uses; the first that cannot be read is named.
+fn plugins(
+    config: &Config,
+    picture: &mut Picture,
+    before: Option<&Picture>,
+) -> Result<BTreeMap<String, Plugin>, Refused> {
+    let most = config.compile.input_bytes;
+    let names: BTreeSet<&str> = config
+        .policies
+        .values()
+        .map(|policy| policy.plugin.as_str())
+        .collect();
+    let mut plugins = BTreeMap::new();
+    let mut refused = None;
+    for name in names {
+        match plugin(&config.plugins, name, most, picture, before) {
+            Ok(plugin) => {
+                plugins.insert(name.to_owned(), plugin);
+            }
+            Err(error) => {
+                refused.get_or_insert_with(|| used_by(error, config, name));
+            }
+        }
+    }
+    refused.map_or(Ok(plugins), Err)
+}
+
+/// The file is named as the plugin, or as cargo names it, with `_` for `-`.
+fn plugin(
+    folder: &Path,
+    name: &str,
+    most: u64,
+    picture: &mut Picture,
+    before: Option<&Picture>,
+) -> Result<Plugin, Refused> {
+    let given = folder.join(format!("{name}.wasm"));
+    let cargos = folder.join(format!("{}.wasm", name.replace('-', "_")));
+    let file = if !given.exists() && cargos.exists() {
+        &cargos
+    } else {
+        &given
+    };
+    if given != cargos {
+        picture.add(if *file == given { &cargos } else { &given }, most, before);
+    }
+    if let Some(Content::Digest(digest)) = Picture::known_content(file, before) {
+        picture.add(file, most, before);
+        return Ok(Plugin {
+            file: file.clone(),
+            digest,
+            bytes: None,
+        });
+    }
+    let refuse = |code, reason: String| Err(Refused::file(Stage::Load, code, file, reason));
+    match picture.add_bytes(file, most) {
+        (Content::Digest(digest), bytes) => Ok(Plugin {
+            file: file.clone(),
+            digest: *digest,
+            bytes,
+        }),
+        (Content::Missing, _) => refuse(
+            "missing_plugin",
+            format!("there is no such file for the plugin `{name}`"),
+        ),
+        (Content::Unreadable(reason), _) => refuse("unreadable", reason.clone()),
+        (Content::TooLong(length), _) => refuse(
+            "too_large",
+            format!("it has {length} bytes, more than the {most} that `compile.input` allows"),
+        ),
+    }
+}
+
+/// Adds the policy that asked for the plugin, and where it stands.
+fn used_by(mut refused: Refused, config: &Config, plugin: &str) -> Refused {
+    if let Some((name, policy)) = config
+        .policies
+        .iter()
+        .find(|(_, policy)| policy.plugin == plugin)
+    {
+        let at = &policy.settings_at;
+        refused.message = format!(
+            "{} (policy `{name}`, {}:{})",
+            refused.message,
+            at.file.display(),
+            at.line
+        );
+    }
+    refused
+}
+
+/// Everything else that is read from files.
+fn attachments(config: &Config, picture: &mut Picture, before: Option<&Picture>) {
+    for file in attached(config) {
+        picture.add(file, FILE_MAX, before);
+    }
+}
+
+fn attached(config: &Config) -> impl Iterator<Item = &Path> {
+    let tls = config
+        .tls
+        .iter()
+        .flat_map(|tls| [&tls.certificate, &tls.key]);
+    let roots = config
+        .upstreams
+        .values()
+        .filter_map(|upstream| upstream.ca.as_ref());
+    let secrets = config.secrets.values().filter_map(|source| match source {
+        SecretSource::File(file) => Some(file),
+        SecretSource::Env(_) => None,
+    });
+    tls.chain(roots).chain(secrets).map(PathBuf::as_path)
+}
+
+fn interest(source: &Path, config: Option<&Config>) -> Interest {
+    let mut interest = Interest::default();
+    if source.is_dir() {
+        interest.folder(source, CONFIGURATION);
+        // Each file may itself be a link, as in a Kubernetes volume.
+        configuration_files(source)
+            .iter()
+            .for_each(|file| interest.file(file));
+    } else {
+        interest.file(source);
+    }
+    if let Some(config) = config {
+        interest.folder(&config.plugins, &["wasm"]);
+        for policy in config.policies.values() {
+            for name in [policy.plugin.clone(), policy.plugin.replace('-', "_")] {
+                interest.file(&config.plugins.join(format!("{name}.wasm")));
+            }
+        }
+        attached(config).for_each(|file| interest.file(file));
+    }
+    interest
+}

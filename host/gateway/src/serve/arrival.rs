@@ -1,0 +1,348 @@
+//! Takes a request in: what is ambiguous goes no further, the route is found, and
+//! only a body that something needs is waited for.
+
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tollgate_config::Limits;
+use tollgate_sandbox::{Json, JsonError, Message, RequestFacts, contract::Value, scan_request};
+
+use super::{
+    content::Content,
+    errors::ServeError,
+    headers::{self, Named},
+    path::{self, PathFault},
+    route::{Asked, Found, Need, Route},
+    stall::{Stall, Stalled},
+    state::Exchange,
+};
+
+/// Where a request goes in.
+pub(super) enum Entry {
+    Route(Arc<Route>),
+    /// The body has to be read to tell.
+    ByModel,
+}
+
+impl Entry {
+    pub(super) fn asks_policies(&self) -> bool {
+        match self {
+            Self::Route(route) => route.asks_policies,
+            Self::ByModel => true,
+        }
+    }
+}
+
+/// A request on its way through the policies.
+pub(super) struct Arrival {
+    pub(super) message: Message,
+    /// Unless the message has it.
+    pub(super) content: Content,
+    /// As it came; sent unless a policy changed the message's.
+    pub(super) path: PathAndQuery,
+    pub(super) host: HeaderValue,
+    pub(super) named: Named,
+    /// What its body calls the model.
+    model: Option<String>,
+}
+
+/// Refuses what is ambiguous, and finds the route.
+///
+/// # Errors
+/// Everything that is refused without a look at the body.
+pub(super) fn enter(
+    exchange: &mut Exchange,
+    request: &Request<Incoming>,
+) -> Result<Entry, ServeError> {
+    let limits = &exchange.generation.config.limits;
+    check_head(request, limits)?;
+    if let Some(shared) = exchange.shared() {
+        shared.via.check(request.headers())?;
+    }
+    exchange.record.bytes_in = request.body().size_hint().exact();
+    if request.body().size_hint().lower() > limits.request_body_bytes {
+        return Err(ServeError::BodyTooLarge(limits.request_body_bytes));
+    }
+    match exchange.generation.routes.find(&asked(request)?) {
+        Found::Route(route) => {
+            exchange.record.route = Some(route.name.clone());
+            Ok(Entry::Route(route.clone()))
+        }
+        Found::ByModel => Ok(Entry::ByModel),
+        Found::Nothing => Err(ServeError::NoRoute),
+    }
+}
+
+/// Waits for the body, if something needs it.
+///
+/// # Errors
+/// A body that is too long, too slow or not what is needed; no route for its model.
+pub(super) async fn take_in(
+    exchange: &mut Exchange,
+    entry: Entry,
+    request: Request<Incoming>,
+) -> Result<(Arc<Route>, Arrival), ServeError> {
+    let host = host(request.uri(), request.headers(), request.version())?;
+    let need = match &entry {
+        Entry::Route(route) => route.need,
+        Entry::ByModel => Need::Model,
+    };
+    let (parts, body) = request.into_parts();
+    let mut content = Content::to_come(body);
+    if need > Need::Nothing {
+        content = request_at_hand(exchange, content).await?;
+    }
+    let mut facts = RequestFacts::default();
+    let mut json = None;
+    if let (Content::AtHand(bytes), true) = (&content, need >= Need::Model) {
+        (facts, json) = read(
+            bytes,
+            need,
+            &parts.headers,
+            exchange.generation.config.limits.json_depth,
+        )?;
+    }
+    let route = match entry {
+        Entry::Route(route) => route,
+        Entry::ByModel => {
+            let asked = Asked {
+                method: &parts.method,
+                path: parts.uri.path(),
+                host: host_name(&host),
+                headers: &parts.headers,
+            };
+            let found = exchange
+                .generation
+                .routes
+                .find_by_model(&asked, facts.model.as_deref());
+            let route = found.ok_or(ServeError::NoRoute)?.clone();
+            exchange.record.route = Some(route.name.clone());
+            if let (Content::AtHand(bytes), Need::Json) = (&content, route.need) {
+                (_, json) = read(
+                    bytes,
+                    Need::Json,
+                    &parts.headers,
+                    exchange.generation.config.limits.json_depth,
+                )?;
+            }
+            route
+        }
+    };
+    exchange.record.bytes_in = content.length().or(exchange.record.bytes_in);
+    exchange.record.model.clone_from(&facts.model);
+    exchange.record.streaming = facts.stream;
+    let path = parts
+        .uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or(PathAndQuery::from_static("/"));
+    let body = match &content {
+        Content::AtHand(bytes) => Some(bytes.clone()),
+        Content::Empty | Content::ToCome(_) => None,
+    };
+    let named = Named::of(&parts.headers);
+    let (method, headers) = (parts.method, parts.headers);
+    let json_depth = exchange.generation.config.limits.json_depth;
+    let path_text = path.as_str().to_owned();
+    let message = Message {
+        method,
+        path: path_text,
+        headers,
+        body,
+        json,
+        json_depth,
+        ..Message::default()
+    };
+    Ok((
+        route,
+        Arrival {
+            message,
+            content,
+            path,
+            host,
+            named,
+            model: facts.model,
+        },
+    ))
+}
+
+impl Arrival {
+    /// The model that the policies left in the body.
+    pub(super) fn note_model(&mut self, exchange: &mut Exchange) {
+        if self.is_body_changed() {
+            self.model = match self.message.json("/model") {
+                Some(Value::Text(model)) => Some(model),
+                _ => None,
+            };
+            exchange.record.model.clone_from(&self.model);
+        }
+    }
+
+    fn is_body_changed(&self) -> bool {
+        let replaced = match (&self.content, &self.message.body) {
+            (Content::AtHand(before), Some(now)) => {
+                before.as_ptr() != now.as_ptr() || before.len() != now.len()
+            }
+            (_, now) => now.is_some(),
+        };
+        replaced || self.message.json.as_ref().is_some_and(Json::is_edited)
+    }
+
+    /// Has the body call the model by `name`, if it is JSON at hand.
+    pub(super) fn call_model(&mut self, exchange: &mut Exchange, name: Option<Arc<str>>) {
+        let Some(name) = name.filter(|name| self.model.as_deref() != Some(&**name)) else {
+            return;
+        };
+        if let Ok(Some(json)) = self.message.read_json()
+            && json.set("/model", &Value::Text(name.to_string())).is_ok()
+        {
+            exchange.record.target_model = Some(name);
+        }
+    }
+}
+
+fn check_head(request: &Request<Incoming>, limits: &Limits) -> Result<(), ServeError> {
+    let headers = request.headers();
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(ServeError::Method);
+    }
+    if headers::bytes(headers) + request.uri().path().len() > limits.request_header_bytes {
+        return Err(ServeError::HeadersTooLarge(limits.request_header_bytes));
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return Err(ServeError::Framing);
+    }
+    if headers
+        .get_all(header::EXPECT)
+        .iter()
+        .any(|expect| !expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(ServeError::Expectation);
+    }
+    match request.uri().path_and_query() {
+        Some(path) => path::check(path.as_str())?,
+        None if request.uri().scheme().is_some() => {}
+        None => return Err(PathFault::Relative.into()),
+    }
+    Ok(())
+}
+
+fn asked(request: &Request<Incoming>) -> Result<Asked<'_>, ServeError> {
+    let (uri, headers) = (request.uri(), request.headers());
+    check_host(uri, headers, request.version())?;
+    let host = match headers.get(header::HOST) {
+        Some(host) => host_name(host),
+        None => uri.host().unwrap_or_default(),
+    };
+    Ok(Asked {
+        method: request.method(),
+        path: uri.path(),
+        host,
+        headers,
+    })
+}
+
+/// One host, well formed, and the same one wherever it is named.
+fn check_host(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<(), ServeError> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    let authority = uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let sane = |host: &[u8]| {
+        !host.is_empty()
+            && host
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]~%".contains(byte))
+    };
+    let agree = match (host.map(HeaderValue::as_bytes), authority) {
+        (Some(host), Some(authority)) => sane(host) && host.eq_ignore_ascii_case(authority),
+        (Some(named), None) | (None, Some(named)) => {
+            sane(named) && (host.is_some() || version != Version::HTTP_11)
+        }
+        (None, None) => version == Version::HTTP_10,
+    };
+    if agree && hosts.next().is_none() {
+        Ok(())
+    } else {
+        Err(ServeError::Host)
+    }
+}
+
+fn host(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<HeaderValue, ServeError> {
+    check_host(uri, headers, version)?;
+    if let Some(host) = headers.get(header::HOST) {
+        return Ok(host.clone());
+    }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    HeaderValue::from_str(authority).map_err(|_| ServeError::Host)
+}
+
+/// The host without its port.
+fn host_name(host: &HeaderValue) -> &str {
+    let host = host.to_str().unwrap_or_default();
+    match host.rfind(':') {
+        Some(at) if !host[at..].contains(']') => &host[..at],
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agree(uri: &str, hosts: &[&str], version: Version) -> bool {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_str(host).unwrap());
+        }
+        check_host(&uri.parse().unwrap(), &headers, version).is_ok()
+    }
+
+    #[test]
+    fn a_request_names_one_host_and_no_other() {
+        for (uri, hosts, version, fine) in [
+            ("/x", &["a.example:8080"][..], Version::HTTP_11, true),
+            ("/x", &["[::1]:80"], Version::HTTP_11, true),
+            ("http://a.example/x", &["A.example"], Version::HTTP_11, true),
+            ("http://a.example/x", &[], Version::HTTP_2, true),
+            ("/x", &[], Version::HTTP_10, true),
+            ("/x", &[], Version::HTTP_11, false),
+            ("http://a.example/x", &[], Version::HTTP_11, false),
+            (
+                "http://a.example/x",
+                &["b.example"],
+                Version::HTTP_11,
+                false,
+            ),
+            ("http://a.example/x", &["b.example"], Version::HTTP_2, false),
+            ("/x", &["a", "a"], Version::HTTP_11, false),
+            ("/x", &["a/b@c"], Version::HTTP_11, false),
+            ("/x", &["a,b"], Version::HTTP_11, false),
+            ("/x", &[""], Version::HTTP_11, false),
+        ] {
+            assert_eq!(
+                agree(uri, hosts, version),
+                fine,
+                "{uri} {hosts:?} {version:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_port_is_no_part_of_a_hosts_name() {
+        for (host, name) in [
+            ("a:80", "a"),
+            ("a", "a"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(host_name(&HeaderValue::from_static(host)), name);
+        }
+    }
+}

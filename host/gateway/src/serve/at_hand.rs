@@ -1,0 +1,189 @@
+//! Bodies that something has to read: waited for whole, within their bounds, and
+//! taken for JSON by what they are and not by what they say.
+
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tollgate_sandbox::{Json, JsonError, RequestFacts, contract::Value, scan_request};
+
+use super::{
+    content::Content,
+    errors::ServeError,
+    route::Need,
+    stall::{Stall, Stalled},
+    state::Exchange,
+};
+
+/// What the route needs to know of a body. One that is not JSON is only an error if
+/// it says that it is; one that is JSON is read as such whatever it says.
+pub(super) fn read(
+    bytes: &Bytes,
+    need: Need,
+    headers: &HeaderMap,
+    depth_max: usize,
+) -> Result<(RequestFacts, Option<Json>), ServeError> {
+    if is_encoded(headers) {
+        return Err(ServeError::EncodedBody);
+    }
+    match parse(bytes, need, depth_max) {
+        Ok(read) => Ok(read),
+        Err(error) if is_json(headers) => Err(ServeError::Json(error.to_string())),
+        Err(_) => Ok(Default::default()),
+    }
+}
+
+fn parse(
+    bytes: &Bytes,
+    need: Need,
+    depth_max: usize,
+) -> Result<(RequestFacts, Option<Json>), JsonError> {
+    if need < Need::Json {
+        return Ok((scan_request(bytes)?, None));
+    }
+    let mut json = Json::parse(bytes.clone(), depth_max)?;
+    let model = match json.get("/model") {
+        Some(Value::Text(model)) => Some(model),
+        _ => None,
+    };
+    let stream = matches!(json.get("/stream"), Some(Value::Boolean(true)));
+    Ok((RequestFacts { model, stream }, Some(json)))
+}
+
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// `application/json`, or anything that ends in `+json`.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = kind
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    let ends_in = |end: &[u8]| {
+        kind.len() > end.len() && kind[kind.len() - end.len()..].eq_ignore_ascii_case(end)
+    };
+    ends_in(b"/json") || ends_in(b"+json")
+}
+
+pub(super) async fn request_at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, ServeError> {
+    let Content::ToCome(body) = content else {
+        return Ok(content);
+    };
+    let config = &exchange.generation.config;
+    let bytes_max = config.limits.request_body_bytes;
+    let stall = Stall::new(config.timeouts.request_body, exchange.deadline);
+    match exchange.gone.or(collect(body, bytes_max, stall)).await? {
+        Ok(bytes) => Ok(Content::AtHand(bytes)),
+        Err(Uncollected::TooLong) => Err(ServeError::BodyTooLarge(bytes_max)),
+        Err(Uncollected::Broken) => Err(ServeError::BodyBroken),
+        Err(Uncollected::Stalled(_)) => Err(ServeError::BodyTimeout),
+    }
+}
+
+/// Why a body is not at hand.
+pub(super) enum Uncollected {
+    TooLong,
+    Broken,
+    Stalled(Stalled),
+}
+
+/// The whole body; not copied if it came in one piece.
+pub(super) async fn collect(
+    mut body: Incoming,
+    bytes_max: u64,
+    mut stall: Stall,
+) -> Result<Bytes, Uncollected> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        let frame = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+            Poll::Pending => stall.poll(context).map(Err),
+        });
+        let frame = frame.await.map_err(Uncollected::Stalled)?;
+        stall.moved();
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|_| Uncollected::Broken)?.into_data() else {
+            continue;
+        };
+        let length = if more.is_empty() {
+            first.len()
+        } else {
+            more.len()
+        } + data.len();
+        if length as u64 > bytes_max {
+            return Err(Uncollected::TooLong);
+        }
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if more.is_empty() {
+            let expected = body.size_hint().lower().min(bytes_max) as usize;
+            more.reserve(first.len() + data.len() + expected);
+            more.extend_from_slice(&first);
+        }
+        more.extend_from_slice(&data);
+    }
+    Ok(if more.is_empty() {
+        first
+    } else {
+        more.freeze()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_body_counts_as_json_by_what_it_is_and_an_error_by_what_it_says() {
+        let typed = |kind: &'static str| {
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+        };
+        let good = Bytes::from_static(br#"{"model":"m","stream":true}"#);
+        let bad = Bytes::from_static(b"{\"model\":");
+        for need in [Need::Model, Need::Json] {
+            for kind in [
+                "application/json; charset=utf-8",
+                "application/vnd.x+JSON",
+                "text/plain",
+            ] {
+                let Ok((facts, _)) = read(&good, need, &typed(kind), 64) else {
+                    panic!("{kind}")
+                };
+                assert_eq!(
+                    facts,
+                    RequestFacts {
+                        model: Some("m".into()),
+                        stream: true
+                    }
+                );
+            }
+            assert!(matches!(
+                read(&bad, need, &typed("application/json"), 64),
+                Err(ServeError::Json(_))
+            ));
+            assert!(read(&bad, need, &typed("multipart/form-data"), 64).is_ok());
+            let mut zipped = typed("application/json");
+            zipped.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            assert!(matches!(
+                read(&bad, need, &zipped, 64),
+                Err(ServeError::EncodedBody)
+            ));
+        }
+    }
+}

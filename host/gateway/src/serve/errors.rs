@@ -1,0 +1,251 @@
+//! Everything that ends an exchange without the upstream's answer, and the one
+//! table that makes it a status, a stable code and an ending.
+//!
+//! The body is the OpenAI error object, on routes of any dialect. Messages never
+//! name an upstream's address, a header's value or a policy's inner failure.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tollgate_sandbox::contract::{Ending, Refusal};
+
+use super::{carry_on::ClientLeft, path::PathFault, reply::Reply};
+
+/// Why an exchange ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The path could be read in two ways.
+    #[error("the path is refused: {0}")]
+    Path(#[from] PathFault),
+    /// No host, two hosts, or the request line names another one.
+    #[error("the `host` header is missing, repeated, malformed or not the one of the request line")]
+    Host,
+    /// Where the body ends could be read in two ways.
+    #[error("the request's framing is ambiguous")]
+    Framing,
+    /// `CONNECT` and `TRACE`.
+    #[error("this method is not served")]
+    Method,
+    /// An `expect` other than `100-continue`.
+    #[error("only `expect: 100-continue` is understood")]
+    Expectation,
+    /// Names and values together, in bytes.
+    #[error("the headers are longer than {0} bytes")]
+    HeadersTooLarge(usize),
+    /// No route matched.
+    #[error("no route matches this request")]
+    NoRoute,
+    /// In bytes.
+    #[error("the request's body is longer than {0} bytes")]
+    BodyTooLarge(u64),
+    /// The client stopped sending its body.
+    #[error("the request's body did not arrive in time")]
+    BodyTimeout,
+    /// The client's body ended before it was complete.
+    #[error("the request's body ended early")]
+    BodyBroken,
+    /// Something needs the body as JSON.
+    #[error("the request's body is not valid JSON: {0}")]
+    Json(String),
+    /// A body that is needed at hand came compressed.
+    #[error("this route reads the request's body and takes no compressed one")]
+    EncodedBody,
+    /// The route goes by the model and the body names none.
+    #[error("the request's body has to be JSON with a `model`")]
+    ModelMissing,
+    /// No such model is configured.
+    #[error("the model `{0}` does not exist")]
+    ModelUnknown(String),
+    /// The policy said so.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// The policy failed and its `on_error` is `refuse`.
+    #[error("the policy `{0}` failed")]
+    PolicyFailed(String),
+    /// This very process has sent the request before.
+    #[error("the request came back to the gateway that sent it")]
+    Loop,
+    /// No connection to the upstream.
+    #[error("the upstream cannot be reached")]
+    UpstreamUnreachable,
+    /// No connection to the upstream in time.
+    #[error("the upstream cannot be reached in time")]
+    ConnectTimeout,
+    /// The upstream's answer could not be understood, or it hung up.
+    #[error("the upstream failed")]
+    UpstreamFailed,
+    /// No response head in time.
+    #[error("the upstream did not answer in time")]
+    FirstByteTimeout,
+    /// The upstream fell silent within its body.
+    #[error("the upstream fell silent")]
+    BetweenBytesTimeout,
+    /// Of the whole exchange.
+    #[error("the exchange took too long")]
+    TotalTimeout,
+    /// A policy needs the body at hand and it is longer than this, in bytes.
+    #[error("the upstream's response is longer than {0} bytes")]
+    ResponseTooLarge(usize),
+    /// A policy needs to read a body that came compressed.
+    #[error("the upstream's response is compressed and a policy has to read it")]
+    ResponseEncoded,
+    /// The stream of events ended without its mark, or was cut.
+    #[error("the upstream's stream ended before it was complete")]
+    StreamBroken,
+    /// Not UTF-8, or an event beyond the limit.
+    #[error("the upstream's stream is malformed: {0}")]
+    StreamMalformed(Cow<'static, str>),
+    /// Nobody is there to read an answer.
+    #[error("the client went away")]
+    ClientGone,
+}
+
+impl From<ClientLeft> for ServeError {
+    fn from(_: ClientLeft) -> Self {
+        Self::ClientGone
+    }
+}
+
+impl ServeError {
+    /// The table: status, stable code, how the exchange counts as ended.
+    fn entry(&self) -> (u16, &str, Ending) {
+        use Ending::{ClientGone, Refused, TimedOut, UpstreamFailed};
+        match self {
+            Self::Path(_) => (400, "ambiguous_path", Refused),
+            Self::Host => (400, "invalid_host", Refused),
+            Self::Framing => (400, "ambiguous_framing", Refused),
+            Self::Method => (405, "method_not_allowed", Refused),
+            Self::Expectation => (417, "expectation_failed", Refused),
+            Self::HeadersTooLarge(_) => (431, "headers_too_large", Refused),
+            Self::NoRoute => (404, "route_not_found", Refused),
+            Self::BodyTooLarge(_) => (413, "request_too_large", Refused),
+            Self::BodyTimeout => (408, "request_timeout", TimedOut),
+            Self::BodyBroken => (400, "request_incomplete", ClientGone),
+            Self::Json(_) => (400, "invalid_json", Refused),
+            Self::EncodedBody => (415, "unsupported_content_encoding", Refused),
+            Self::ModelMissing => (400, "model_required", Refused),
+            Self::ModelUnknown(_) => (404, "model_not_found", Refused),
+            Self::Refused(refusal) => (refusal.status, &refusal.code, Refused),
+            Self::PolicyFailed(_) => (500, "policy_failed", Refused),
+            Self::Loop => (508, "loop_detected", Refused),
+            Self::UpstreamUnreachable => (502, "upstream_unreachable", UpstreamFailed),
+            Self::ConnectTimeout => (504, "upstream_connect_timeout", TimedOut),
+            Self::UpstreamFailed => (502, "upstream_failed", UpstreamFailed),
+            Self::FirstByteTimeout => (504, "upstream_timeout", TimedOut),
+            Self::BetweenBytesTimeout => (504, "upstream_silent", TimedOut),
+            Self::TotalTimeout => (504, "exchange_timeout", TimedOut),
+            Self::ResponseTooLarge(_) => (502, "response_too_large", UpstreamFailed),
+            Self::ResponseEncoded => (502, "response_encoded", UpstreamFailed),
+            Self::StreamBroken => (502, "stream_broken", UpstreamFailed),
+            Self::StreamMalformed(_) => (502, "stream_malformed", UpstreamFailed),
+            Self::ClientGone => (499, "client_gone", ClientGone),
+        }
+    }
+
+    /// What the client is sent. A policy's refusal outside of 400 to 599 is a 403.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        let status = self.entry().0;
+        StatusCode::from_u16(status)
+            .ok()
+            .filter(|status| status.is_client_error() || status.is_server_error())
+            .unwrap_or(StatusCode::FORBIDDEN)
+    }
+
+    /// Stable and machine-readable.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.entry().1
+    }
+
+    /// How the exchange counts as ended.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        self.entry().2
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.status().as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
+    /// The OpenAI error object.
+    #[must_use]
+    pub fn object(&self) -> Bytes {
+        let text = serde_json::json!({
+            "error": {
+                "message": self.to_string(),
+                "type": self.kind(),
+                "param": null,
+                "code": self.code(),
+            }
+        });
+        Bytes::from(text.to_string())
+    }
+
+    pub(super) fn reply(&self) -> Reply {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Self::Refused(Refusal {
+            retry_after_ms: Some(pause),
+            ..
+        }) = self
+        {
+            headers.insert(header::RETRY_AFTER, u64::from(*pause).div_ceil(1000).into());
+        }
+        if matches!(self, Self::Method) {
+            headers.insert(
+                header::ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            );
+        }
+        Reply::at_hand(self.status(), headers, self.object())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::content::Content, *};
+
+    #[test]
+    fn an_error_is_the_object_that_openai_clients_expect() {
+        let refusal = Refusal {
+            status: 429,
+            code: "budget_spent".into(),
+            message: "no \"tokens\" left".into(),
+            retry_after_ms: Some(1_200),
+        };
+        let reply = ServeError::Refused(refusal).reply();
+        assert_eq!(reply.status, 429);
+        assert_eq!(reply.headers["retry-after"], "2");
+        let Content::AtHand(body) = reply.content else {
+            panic!("no body")
+        };
+        assert_eq!(
+            body,
+            r#"{"error":{"message":"no \"tokens\" left","type":"rate_limit_error","param":null,"code":"budget_spent"}}"#
+        );
+    }
+
+    #[test]
+    fn a_refusal_with_a_status_of_success_is_still_a_refusal() {
+        for status in [0, 99, 101, 200, 302, 999, 1000] {
+            let refusal = Refusal {
+                status,
+                code: String::new(),
+                message: String::new(),
+                retry_after_ms: None,
+            };
+            assert_eq!(ServeError::Refused(refusal).status(), 403, "{status}");
+        }
+    }
+}

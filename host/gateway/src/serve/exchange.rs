@@ -1,0 +1,116 @@
+//! One exchange, from the request's head to the response's: read this first.
+//!
+//! [`serve`] takes a generation, and [`travel`] is the whole way, a step a line. Its
+//! body then goes on by itself, with the exchange inside: see [`relay`](super::relay)
+//! and [`stream`](super::stream). Where a step fails, the error is the answer.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tollgate_sandbox::contract::Target;
+
+use super::{
+    arrival::{self, Entry},
+    body::Body,
+    carry_on::{CarryOn, Gone},
+    connection::Connection,
+    errors::ServeError,
+    forward,
+    policies::{self, Answer},
+    reply::{self, Reply},
+    respond,
+    state::Exchange,
+    target,
+};
+
+/// Answers one request. Never fails: an error is an answer too.
+///
+/// A route without policies is served in place, and dropped with its client. One
+/// with policies carries on without the client until its hooks have ended.
+pub(super) async fn serve(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let shared = connection.shared.clone();
+    let mut exchange = Exchange::begin(connection, &request);
+    let entry = match arrival::enter(&mut exchange, &request) {
+        Ok(entry) => entry,
+        Err(error) => return reply::deliver_error(&error, exchange),
+    };
+    if !entry.asks_policies() {
+        return answer(exchange, entry, request).await;
+    }
+    let gone = Gone::watched();
+    exchange.gone = gone.clone();
+    CarryOn::new(
+        answer(exchange, entry, request),
+        gone,
+        shared.tracker.clone(),
+        shared.runtime.clone(),
+    )
+    .await
+}
+
+async fn answer(
+    mut exchange: Box<Exchange>,
+    entry: Entry,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match travel(&mut exchange, entry, request).await {
+        Ok(reply) => reply.deliver(exchange),
+        Err(error) => reply::deliver_error(&error, exchange),
+    }
+}
+
+/// The way of a request to an upstream and of its response back.
+async fn travel(
+    exchange: &mut Exchange,
+    entry: Entry,
+    request: Request<Incoming>,
+) -> Result<Reply, ServeError> {
+    let generation = exchange.generation.shared();
+    // Only what the route or its policies need of the body is waited for.
+    let (route, mut arrival) = arrival::take_in(exchange, entry, request).await?;
+    // Policies may change the request, say where it goes, or answer it.
+    exchange.enlist(&route.policies);
+    let wish = match policies::ask_request(exchange, &mut arrival.message).await? {
+        Answer::Forward(wish) => wish,
+        Answer::Reply(reply) => return Ok(reply),
+    };
+    arrival.note_model(exchange);
+    // One upstream, by wish, by route or by the model's weights.
+    let choice = target::choose(&generation, &route, wish, exchange.record.model.as_deref())?;
+    arrival.call_model(exchange, choice.model.clone());
+    exchange.record.upstream = Some(choice.upstream.name.clone());
+    exchange.record.attempts += 1;
+    if !choice.policies.is_empty() {
+        exchange.enlist(choice.policies);
+        let target = contract_target(exchange, &choice);
+        if let Some(reply) =
+            policies::ask_attempt(exchange, choice.policies, &target, &mut arrival.message).await?
+        {
+            return Ok(reply);
+        }
+    }
+    let response = forward::send(exchange, choice.upstream, arrival).await?;
+    // Policies see the response in reverse order; its body passes by, or is replaced.
+    respond::reply(exchange, choice.upstream, response).await
+}
+
+fn contract_target(exchange: &Exchange, choice: &target::Choice<'_>) -> Target {
+    let dialect = match choice.upstream.dialect {
+        tollgate_config::Dialect::OpenAi => "openai",
+        tollgate_config::Dialect::Opaque => "opaque",
+    };
+    Target {
+        upstream: choice.upstream.name.to_string(),
+        dialect: dialect.to_owned(),
+        model: choice
+            .model
+            .as_deref()
+            .map(str::to_owned)
+            .or_else(|| exchange.record.model.clone()),
+        attempt: exchange.record.attempts,
+    }
+}

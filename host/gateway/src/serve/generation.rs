@@ -1,0 +1,314 @@
+//! One whole pipeline: routes, policies, models and upstreams, every name resolved.
+//!
+//! Built beside the running one and never changed after. An exchange takes one and
+//! keeps it to its end, so it never sees parts of two. Knows nothing of how its
+//! policies were loaded.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use http::{HeaderName, HeaderValue};
+use tollgate_config::{Config, Destination};
+use tollgate_sandbox::Policy;
+
+use super::{
+    headers,
+    route::{Conditions, Need, Route, RouteTable, To},
+    target::{Model, Target},
+    upstream::{ClientError, Clients, Endpoint, Upstream},
+};
+
+/// See the module.
+pub struct Generation {
+    /// Counts up from 1.
+    pub id: u64,
+    /// What it was built from.
+    pub config: Arc<Config>,
+    /// By name; configured and proven.
+    pub policies: BTreeMap<String, Arc<Policy>>,
+    pub(super) routes: RouteTable,
+    pub(super) models: HashMap<String, Model>,
+    pub(super) upstreams: HashMap<String, Arc<Upstream>>,
+    pub(super) header: HeaderValue,
+    in_flight: AtomicUsize,
+}
+
+/// What a generation is made of.
+pub struct Ingredients<'a> {
+    /// See [`Generation::id`].
+    pub id: u64,
+    /// Proven right.
+    pub config: Arc<Config>,
+    /// One for each of the configuration's.
+    pub policies: BTreeMap<String, Arc<Policy>>,
+    /// The process's own.
+    pub clients: &'a Clients,
+    /// A secret by the name that the configuration gives it; `None`: cannot be read.
+    pub secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+}
+
+/// Why a generation cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerationError {
+    /// TLS towards an upstream.
+    #[error("upstream `{upstream}`: {source}")]
+    Client {
+        /// Its name.
+        upstream: String,
+        /// What is wrong.
+        source: ClientError,
+    },
+    /// A header that cannot be sent, or is the gateway's own to write.
+    #[error("upstream `{upstream}`: the header `{header}` cannot be set")]
+    Header {
+        /// Its name.
+        upstream: String,
+        /// The header's.
+        header: String,
+    },
+    /// A secret that cannot be read, or is no header's value.
+    #[error(
+        "upstream `{upstream}`: the secret `{secret}` of the header `{header}` cannot be read or is not fit for one"
+    )]
+    Secret {
+        /// Its name.
+        upstream: String,
+        /// The header's.
+        header: String,
+        /// The secret's.
+        secret: String,
+    },
+    /// No host and port.
+    #[error("upstream `{upstream}`: `{endpoint}` is not an address")]
+    Endpoint {
+        /// Its name.
+        upstream: String,
+        /// As written.
+        endpoint: String,
+    },
+    /// A method or header that can never match.
+    #[error("route `{0}`: a method or header in `match` can never be sent")]
+    Route(String),
+    /// A name that the configuration should have resolved.
+    #[error("`{0}` is not there")]
+    Missing(String),
+}
+
+impl Generation {
+    /// Resolves everything, so that a request looks nothing up by name but its model.
+    ///
+    /// # Errors
+    /// Roots, secrets and headers that cannot be read or sent.
+    pub fn new(ingredients: Ingredients<'_>) -> Result<Self, GenerationError> {
+        let Ingredients {
+            id,
+            config,
+            policies,
+            clients,
+            secret,
+        } = ingredients;
+        let mut upstreams = HashMap::new();
+        for (name, upstream) in &config.upstreams {
+            let pool = clients
+                .pool(upstream, config.timeouts.connect)
+                .map_err(|source| GenerationError::Client {
+                    upstream: name.clone(),
+                    source,
+                })?;
+            let upstream = Upstream {
+                name: name.as_str().into(),
+                dialect: upstream.dialect,
+                stream_end: upstream.stream_end,
+                headers: upstream_headers(name, upstream, secret)?,
+                endpoints: endpoints(name, upstream)?,
+                turn: AtomicUsize::new(0),
+                pool,
+            };
+            upstreams.insert(name.clone(), Arc::new(upstream));
+        }
+        let parts = Parts {
+            policies: &policies,
+            upstreams: &upstreams,
+        };
+        let models = config
+            .models
+            .iter()
+            .map(|(name, model)| Ok((name.clone(), parts.model(model)?)));
+        let models: HashMap<_, _> = models.collect::<Result<_, GenerationError>>()?;
+        let on_attempt = models.values().any(Model::asks_policies);
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| parts.route(route, on_attempt));
+        let routes = RouteTable(routes.collect::<Result<_, _>>()?);
+        Ok(Self {
+            id,
+            policies,
+            routes,
+            models,
+            upstreams,
+            header: HeaderValue::from(id),
+            in_flight: AtomicUsize::new(0),
+            config,
+        })
+    }
+
+    /// Exchanges that it serves right now, their last hooks included.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+}
+
+struct Parts<'a> {
+    policies: &'a BTreeMap<String, Arc<Policy>>,
+    upstreams: &'a HashMap<String, Arc<Upstream>>,
+}
+
+impl Parts<'_> {
+    fn policies(&self, names: &[String]) -> Result<Vec<Arc<Policy>>, GenerationError> {
+        let find = |name: &String| {
+            self.policies
+                .get(name)
+                .cloned()
+                .ok_or_else(|| GenerationError::Missing(name.clone()))
+        };
+        names.iter().map(find).collect()
+    }
+
+    fn upstream(&self, name: &str) -> Result<Arc<Upstream>, GenerationError> {
+        self.upstreams
+            .get(name)
+            .cloned()
+            .ok_or_else(|| GenerationError::Missing(name.to_owned()))
+    }
+
+    fn model(&self, model: &tollgate_config::Model) -> Result<Model, GenerationError> {
+        let targets = model.targets.iter().map(|target| {
+            Ok(Target {
+                upstream: self.upstream(&target.upstream)?,
+                model: target.model.as_deref().map(Arc::from),
+                weight: target.weight,
+                policies: self.policies(&target.policies)?,
+            })
+        });
+        Ok(Model::new(targets.collect::<Result<_, GenerationError>>()?))
+    }
+
+    fn route(
+        &self,
+        route: &tollgate_config::Route,
+        on_attempt: bool,
+    ) -> Result<Arc<Route>, GenerationError> {
+        let policies = self.policies(&route.policies)?;
+        let to = match &route.to {
+            Destination::Model => To::Model,
+            Destination::Upstream(name) => To::Upstream(self.upstream(name)?),
+        };
+        Ok(Arc::new(Route {
+            name: route.name.as_str().into(),
+            conditions: Conditions::new(&route.matches)
+                .ok_or_else(|| GenerationError::Route(route.name.clone()))?,
+            need: Need::of(&policies, &to),
+            asks_policies: !policies.is_empty() || (on_attempt && matches!(to, To::Model)),
+            policies,
+            to,
+        }))
+    }
+}
+
+fn endpoints(
+    name: &str,
+    upstream: &tollgate_config::Upstream,
+) -> Result<Vec<Endpoint>, GenerationError> {
+    let parse = |endpoint: &tollgate_config::Endpoint| {
+        Endpoint::new(endpoint).ok_or_else(|| GenerationError::Endpoint {
+            upstream: name.to_owned(),
+            endpoint: endpoint.authority.clone(),
+        })
+    };
+    upstream.endpoints.iter().map(parse).collect()
+}
+
+fn upstream_headers(
+    name: &str,
+    upstream: &tollgate_config::Upstream,
+    secret: &dyn Fn(&str) -> Option<Vec<u8>>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, GenerationError> {
+    let mut lines = Vec::with_capacity(upstream.headers.len());
+    for header in &upstream.headers {
+        let unfit = || GenerationError::Header {
+            upstream: name.to_owned(),
+            header: header.name.clone(),
+        };
+        let field = HeaderName::from_bytes(header.name.as_bytes())
+            .ok()
+            .filter(headers::is_free)
+            .ok_or_else(unfit)?;
+        let value = match &header.value {
+            tollgate_config::HeaderValue::Plain(text) => {
+                HeaderValue::from_str(text).map_err(|_| unfit())?
+            }
+            tollgate_config::HeaderValue::Secret {
+                prefix,
+                name: secret_name,
+                suffix,
+            } => {
+                let filled = secret(secret_name).and_then(|secret| {
+                    HeaderValue::from_bytes(
+                        &[prefix.as_bytes(), &secret, suffix.as_bytes()].concat(),
+                    )
+                    .ok()
+                });
+                let mut value = filled.ok_or_else(|| GenerationError::Secret {
+                    upstream: name.to_owned(),
+                    header: header.name.clone(),
+                    secret: secret_name.clone(),
+                })?;
+                value.set_sensitive(true);
+                value
+            }
+        };
+        lines.push((field, value));
+    }
+    Ok(lines)
+}
+
+/// A generation in the hands of one exchange.
+pub(super) struct Held(Arc<Generation>);
+
+impl Held {
+    pub(super) fn new(generation: Arc<Generation>) -> Self {
+        generation.in_flight.fetch_add(1, Ordering::AcqRel);
+        Self(generation)
+    }
+
+    pub(super) fn shared(&self) -> Arc<Generation> {
+        self.0.clone()
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Deref for Held {
+    type Target = Generation;
+
+    fn deref(&self) -> &Generation {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

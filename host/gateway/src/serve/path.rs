@@ -1,0 +1,170 @@
+//! Refuses paths that two readers could read differently.
+//!
+//! The gateway never rewrites a path: the bytes that were routed are the bytes that
+//! policies see and the upstream gets. So whatever an upstream might normalise into
+//! another path is refused here, once, before anything is decided by it.
+
+/// Why a path is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathFault {
+    /// `*`, or no leading slash.
+    #[error("it has to begin with `/`")]
+    Relative,
+    /// `.` or `..` as a segment, also escaped or with parameters.
+    #[error("it has a `.` or `..` segment")]
+    DotSegment,
+    /// `//`.
+    #[error("it has an empty segment (`//`)")]
+    EmptySegment,
+    /// `%2f`, `%5c` or a backslash.
+    #[error("it has an escaped slash or a backslash")]
+    HiddenSlash,
+    /// A control character, raw or escaped, or a byte that has to be escaped.
+    #[error("it has a control or non-ASCII character")]
+    Control,
+    /// `%` without two hexadecimal digits, or escapes that are not UTF-8.
+    #[error("it has a broken escape")]
+    BrokenEscape,
+}
+
+/// Checks path and query. Query bytes are free but for controls and non-ASCII.
+pub(super) fn check(path_and_query: &str) -> Result<(), PathFault> {
+    let (path, query) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    if !path.starts_with('/') {
+        return Err(PathFault::Relative);
+    }
+    if query.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(PathFault::Control);
+    }
+    let mut escaped = false;
+    let mut dots = false;
+    let mut before = b' ';
+    for byte in path.bytes() {
+        match byte {
+            b'\\' => return Err(PathFault::HiddenSlash),
+            b'/' if before == b'/' => return Err(PathFault::EmptySegment),
+            b'.' if before == b'/' => dots = true,
+            b'%' => escaped = true,
+            byte if !byte.is_ascii_graphic() => return Err(PathFault::Control),
+            _ => {}
+        }
+        before = byte;
+    }
+    if escaped {
+        check_escapes(path)?;
+    }
+    if (dots || escaped) && path.split('/').any(is_dot_segment) {
+        return Err(PathFault::DotSegment);
+    }
+    Ok(())
+}
+
+fn check_escapes(path: &str) -> Result<(), PathFault> {
+    let decoded = decode(path).ok_or(PathFault::BrokenEscape)?;
+    if std::str::from_utf8(&decoded).is_err() {
+        return Err(PathFault::BrokenEscape);
+    }
+    let slashes = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'/').count();
+    if decoded.contains(&b'\\') || slashes(&decoded) != slashes(path.as_bytes()) {
+        return Err(PathFault::HiddenSlash);
+    }
+    if decoded.iter().any(u8::is_ascii_control) {
+        return Err(PathFault::Control);
+    }
+    Ok(())
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let high = char::from(bytes.next()?).to_digit(16)?;
+        let low = char::from(bytes.next()?).to_digit(16)?;
+        decoded.push((high * 16 + low) as u8);
+    }
+    Some(decoded)
+}
+
+fn is_dot_segment(segment: &str) -> bool {
+    let decoded = decode(segment).unwrap_or_default();
+    let name = decoded
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    name == b"." || name == b".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ordinary_paths_pass() {
+        for path in [
+            "/",
+            "/v1/chat/completions",
+            "/v1/models/llama-3.1",
+            "/v1/files/a%20b",
+            "/.well-known/x",
+            "/a..b",
+            "/...",
+            "/v1/x;version=2",
+            "/v1/x?next=/../y&q=%2e%2e%2f//",
+            "/v1/",
+            "/caf%C3%A9",
+            "/a:b@c",
+        ] {
+            assert_eq!(check(path), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_two_readers_could_read_differently_is_refused() {
+        for (path, fault) in [
+            ("*", PathFault::Relative),
+            ("v1", PathFault::Relative),
+            ("/v1/../admin", PathFault::DotSegment),
+            ("/v1/..", PathFault::DotSegment),
+            ("/./v1", PathFault::DotSegment),
+            ("/v1/%2e%2e/admin", PathFault::DotSegment),
+            ("/v1/%2E./admin", PathFault::DotSegment),
+            ("/admin/..;/x", PathFault::DotSegment),
+            ("/admin/..%3bx/y", PathFault::DotSegment),
+            ("//v1", PathFault::EmptySegment),
+            ("/v1//x", PathFault::EmptySegment),
+            ("/v1%2fx", PathFault::HiddenSlash),
+            ("/v1%5Cx", PathFault::HiddenSlash),
+            ("/v1\\x", PathFault::HiddenSlash),
+            ("/v1%00", PathFault::Control),
+            ("/v1%0d%0ax", PathFault::Control),
+            ("/v1\u{7f}", PathFault::Control),
+            ("/é", PathFault::Control),
+            ("/a?b=\u{1}", PathFault::Control),
+            ("/v1%", PathFault::BrokenEscape),
+            ("/v1%4", PathFault::BrokenEscape),
+            ("/v1%zz", PathFault::BrokenEscape),
+            ("/v1%c0%ae%c0%ae/x", PathFault::BrokenEscape),
+        ] {
+            assert_eq!(check(path), Err(fault), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_means_the_same_decoded(path in "/([a-z./;%\\\\]|%2[eEfF]|%5c|%00|%41){0,12}") {
+            if check(&path).is_ok() {
+                let decoded = String::from_utf8(decode(&path).unwrap()).unwrap();
+                prop_assert_eq!(decoded.matches('/').count(), path.matches('/').count());
+                prop_assert!(!decoded.split('/').any(|segment| segment == ".." || segment == "."));
+                prop_assert!(!decoded.contains(['\\', '\0']));
+            }
+        }
+    }
+}

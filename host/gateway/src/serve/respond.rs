@@ -1,0 +1,166 @@
+//! Makes an upstream's response the client's: what stays behind, what the policies
+//! say, and what is to be watched in the body as it passes.
+
+use http::{HeaderMap, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tollgate_config::Dialect;
+use tollgate_sandbox::{
+    Json, Message,
+    contract::{Hooks, Needs},
+};
+
+use super::{
+    at_hand::{Uncollected, collect, is_encoded, is_json},
+    content::Content,
+    errors::ServeError,
+    headers, policies,
+    reply::{Reply, Watch},
+    stall::{Stall, Stalled},
+    state::Exchange,
+    upstream::Upstream,
+    usage,
+};
+
+/// The response as the policies leave it.
+///
+/// # Errors
+/// A body that has to be at hand and cannot be, or what a policy says.
+pub(super) async fn reply(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    response: Response<Incoming>,
+) -> Result<Reply, ServeError> {
+    let (mut parts, body) = response.into_parts();
+    headers::keep_response(&mut parts.headers);
+    let content = Content::to_come(body);
+    let watch = watch(&content, parts.status, &parts.headers, upstream);
+    if is_events(&parts.headers) && is_encoded(&parts.headers) && exchange.any_wants(Hooks::EVENTS)
+    {
+        return Err(ServeError::ResponseEncoded);
+    }
+    let reply = Reply {
+        status: parts.status,
+        headers: parts.headers,
+        content,
+        watch,
+    };
+    if exchange.any_wants(Hooks::RESPONSE) {
+        ask(exchange, reply).await
+    } else {
+        Ok(reply)
+    }
+}
+
+fn watch(content: &Content, status: StatusCode, headers: &HeaderMap, upstream: &Upstream) -> Watch {
+    if matches!(content, Content::Empty) || is_encoded(headers) {
+        Watch::Nothing
+    } else if is_events(headers) {
+        Watch::Events(upstream.stream_end)
+    } else if upstream.dialect == Dialect::OpenAi && status.is_success() && is_json(headers) {
+        Watch::Usage
+    } else {
+        Watch::Nothing
+    }
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let kind = kind
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError> {
+    let Reply {
+        status,
+        headers,
+        mut content,
+        mut watch,
+    } = reply;
+    let mut json = None;
+    let (wants_body, wants_json) = needs(exchange);
+    if (wants_body || wants_json) && !matches!(watch, Watch::Events(_)) {
+        content = at_hand(exchange, content).await?;
+        if let Content::AtHand(bytes) = &content {
+            if watch == Watch::Usage {
+                exchange.record.usage = usage::of_document(bytes);
+                watch = Watch::Nothing;
+            }
+            if wants_json && is_json(&headers) {
+                if is_encoded(&headers) {
+                    return Err(ServeError::ResponseEncoded);
+                }
+                json =
+                    Json::parse(bytes.clone(), exchange.generation.config.limits.json_depth).ok();
+            }
+        }
+    }
+    let body = match &content {
+        Content::AtHand(bytes) => Some(bytes.clone()),
+        Content::Empty | Content::ToCome(_) => None,
+    };
+    let facts = std::mem::take(&mut exchange.record.facts);
+    let json_depth = exchange.generation.config.limits.json_depth;
+    let mut message = Message {
+        status: status.as_u16(),
+        headers,
+        body,
+        json,
+        json_depth,
+        facts,
+        ..Message::default()
+    };
+    let answered = policies::ask_response(exchange, &mut message).await;
+    exchange.record.facts = std::mem::take(&mut message.facts);
+    if let Some(reply) = answered? {
+        return Ok(reply);
+    }
+    let status = StatusCode::from_u16(message.status).unwrap_or(status);
+    let headers = std::mem::take(&mut message.headers);
+    match message.take_body() {
+        Some(body) => Ok(Reply::at_hand(status, headers, body)),
+        None => Ok(Reply {
+            status,
+            headers,
+            content,
+            watch,
+        }),
+    }
+}
+
+/// Whether a policy that is to be asked needs the body, and whether as JSON.
+fn needs(exchange: &Exchange) -> (bool, bool) {
+    let asked = || {
+        exchange
+            .slots
+            .iter()
+            .filter(|slot| slot.wants(Hooks::RESPONSE))
+    };
+    let any = |need: Needs| asked().any(|slot| slot.policy().needs().contains(need));
+    (any(Needs::RESPONSE_BODY), any(Needs::RESPONSE_JSON))
+}
+
+async fn at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, ServeError> {
+    let Content::ToCome(body) = content else {
+        return Ok(content);
+    };
+    let config = &exchange.generation.config;
+    let bytes_max = config.limits.response_buffer_bytes;
+    let stall = Stall::new(config.timeouts.between_bytes, exchange.deadline);
+    match exchange
+        .gone
+        .or(collect(body, bytes_max as u64, stall))
+        .await?
+    {
+        Ok(bytes) => Ok(Content::AtHand(bytes)),
+        Err(Uncollected::TooLong) => Err(ServeError::ResponseTooLarge(bytes_max)),
+        Err(Uncollected::Broken) => Err(ServeError::UpstreamFailed),
+        Err(Uncollected::Stalled(Stalled::Silent)) => Err(ServeError::BetweenBytesTimeout),
+        Err(Uncollected::Stalled(Stalled::Total)) => Err(ServeError::TotalTimeout),
+    }
+}

@@ -1,0 +1,180 @@
+//! What one exchange holds from its first byte to its last hook.
+//!
+//! However it ends, by its last byte, an error, or a client that hung up, it ends by
+//! being dropped: [`Exchange::drop`] is the one place where `on-finish` and the
+//! observer come from, so both happen exactly once.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tollgate_sandbox::{
+    Policy,
+    contract::{Ending, Hooks, Outcome},
+};
+
+use super::{
+    Shared,
+    carry_on::Gone,
+    connection::{Busy, Connection},
+    errors::ServeError,
+    generation::Held,
+    policies::Slot,
+    record::{Record, RequestId},
+};
+
+/// See the module.
+pub(super) struct Exchange {
+    pub(super) record: Record,
+    /// The route's policies, then the target's.
+    pub(super) slots: Vec<Slot>,
+    pub(super) generation: Held,
+    pub(super) gone: Gone,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
+    busy: Option<Busy>,
+    streaming: bool,
+}
+
+impl Exchange {
+    pub(super) fn begin(connection: Arc<Connection>, request: &Request<Incoming>) -> Box<Self> {
+        let generation = Held::new(connection.shared.generation.load_full());
+        let started = Instant::now();
+        let record = Record {
+            id: RequestId::of(request.headers().get("x-request-id")),
+            generation: generation.id,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            ..Record::default()
+        };
+        Box::new(Self {
+            record,
+            slots: Vec::new(),
+            gone: Gone::default(),
+            started,
+            deadline: started + generation.config.timeouts.total,
+            generation,
+            busy: Some(Busy::new(connection)),
+            streaming: false,
+        })
+    }
+
+    pub(super) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.busy.as_ref().map(|busy| &busy.0.shared)
+    }
+
+    pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
+        self.busy.as_ref().map(|busy| &busy.0)
+    }
+
+    /// Puts policies in line, each once; none is asked yet.
+    pub(super) fn enlist(&mut self, policies: &[Arc<Policy>]) {
+        for policy in policies {
+            if !self
+                .slots
+                .iter()
+                .any(|slot| Arc::ptr_eq(slot.policy(), policy))
+            {
+                self.slots.push(Slot::new(policy.clone()));
+            }
+        }
+    }
+
+    pub(super) fn any_wants(&self, hook: Hooks) -> bool {
+        self.slots.iter().any(|slot| slot.wants(hook))
+    }
+
+    pub(super) fn note_error(&mut self, error: &ServeError) {
+        self.record.ending = error.ending();
+        if !matches!(error, ServeError::ClientGone) {
+            self.record.error = Some(error.code().to_owned());
+        }
+    }
+
+    pub(super) fn note_stream(&mut self) {
+        self.record.streaming = true;
+        if !std::mem::replace(&mut self.streaming, true)
+            && let Some(shared) = self.shared()
+        {
+            shared
+                .gauges
+                .streams
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that go to the client.
+    pub(super) fn note_bytes(&mut self, count: usize) {
+        self.record.bytes_out += count as u64;
+        if self.record.first_byte.is_none() {
+            self.record.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let record = &self.record;
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Outcome {
+            ending: record.ending,
+            status: record.status,
+            upstream: record.upstream.as_deref().map(str::to_owned),
+            attempts: record.attempts,
+            first_byte_us: record.first_byte.map(micros),
+            total_us: micros(record.total),
+            usage: record.usage,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.record.total = self.started.elapsed();
+        let Some(busy) = self.busy.take() else { return };
+        let shared = busy.0.shared.clone();
+        if self.streaming {
+            shared
+                .gauges
+                .streams
+                .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        if self.slots.iter().any(Slot::is_open) {
+            let outcome = self.outcome();
+            let (record, slots) = (
+                std::mem::take(&mut self.record),
+                std::mem::take(&mut self.slots),
+            );
+            let held = self.generation.clone();
+            let (tracker, runtime) = (shared.tracker.clone(), shared.runtime.clone());
+            tracker.spawn_on(
+                finish(shared, record, slots, outcome, (held, busy)),
+                &runtime,
+            );
+        } else {
+            self.record.policies = self.slots.drain(..).map(Slot::into_record).collect();
+            shared.observer.finished(&self.record);
+        }
+    }
+}
+
+/// The last hooks, in the policies' order, off the client's path.
+async fn finish(
+    shared: Arc<Shared>,
+    mut record: Record,
+    slots: Vec<Slot>,
+    outcome: Outcome,
+    kept: (Held, Busy),
+) {
+    for slot in slots {
+        record.policies.push(slot.finish(&outcome).await);
+    }
+    shared.observer.finished(&record);
+    drop(kept);
+}
+
+/// How an exchange that reached its end without an error counts.
+pub(super) fn complete(record: &mut Record) {
+    if record.error.is_none() {
+        record.ending = Ending::Complete;
+    }
+}

@@ -1,0 +1,295 @@
+//! One line of JSON for every exchange: what was asked, what was decided, what it cost.
+//!
+//! Written by hand into a buffer that each thread keeps, since it is written for
+//! every exchange. Holds no body, no header, no query; whatever comes from outside
+//! is escaped and bounded.
+
+use std::{
+    cell::RefCell,
+    io::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tollgate_sandbox::{
+    Failure,
+    contract::{Ending, Usage},
+};
+
+use super::{
+    escape::{self, without_query},
+    lines::Lines,
+};
+use crate::serve::{Decided, PolicyRecord, Record};
+
+/// Facts of an exchange that a line holds.
+const FACTS_MAX: usize = 16;
+
+thread_local! {
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes the line of an exchange.
+pub(crate) fn log(lines: &Lines, record: &Record) {
+    LINE.with_borrow_mut(|line| {
+        line.clear();
+        write_line(line, record);
+        lines.append(line);
+    });
+}
+
+fn write_line(out: &mut Vec<u8>, record: &Record) {
+    out.extend_from_slice(b"{\"time\":\"");
+    write_time(
+        out,
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default(),
+    );
+    out.extend_from_slice(b"\",\"event\":\"exchange\"");
+    text(out, "id", record.id.as_str());
+    number(out, "generation", record.generation);
+    optional(out, "route", record.route.as_deref());
+    text(out, "method", record.method.as_str());
+    text(out, "path", without_query(record.uri.path()));
+    optional(out, "model", record.model.as_deref());
+    optional(out, "target_model", record.target_model.as_deref());
+    optional(out, "upstream", record.upstream.as_deref());
+    number(out, "attempts", record.attempts.into());
+    number(out, "status", record.status.into());
+    text(out, "ending", ending(record.ending));
+    optional(out, "error", record.error.as_deref());
+    if record.streaming {
+        out.extend_from_slice(b",\"stream\":true");
+    }
+    if let Some(bytes) = record.bytes_in {
+        number(out, "bytes_in", bytes);
+    }
+    number(out, "bytes_out", record.bytes_out);
+    duration(out, "upstream_us", record.upstream_head);
+    duration(out, "first_byte_us", record.first_byte);
+    duration(out, "total_us", Some(record.total));
+    usage(out, record.usage.as_ref());
+    facts(out, &record.facts);
+    out.extend_from_slice(b",\"policies\":[");
+    for (index, policy) in record.policies.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        decision(out, policy);
+    }
+    out.extend_from_slice(b"]}\n");
+}
+
+fn decision(out: &mut Vec<u8>, policy: &PolicyRecord) {
+    out.extend_from_slice(b"{\"policy\":");
+    escape::string(out, policy.policy.name());
+    decided(out, policy);
+    duration(out, "us", Some(policy.spent.time));
+    if policy.spent.host_calls > 0 {
+        number(out, "host_calls", policy.spent.host_calls.into());
+    }
+    out.push(b'}');
+}
+
+/// All of a policy's part that needs no policy at hand.
+fn decided(out: &mut Vec<u8>, policy: &PolicyRecord) {
+    if policy.decided != Decided::Nothing {
+        text(out, "decided", policy.decided.as_str());
+    }
+    optional(out, "code", policy.code.as_deref());
+    for (name, count) in [
+        ("edits", u64::from(policy.edits)),
+        ("events", policy.events),
+        ("events_changed", policy.events_changed),
+    ] {
+        if count > 0 {
+            number(out, name, count);
+        }
+    }
+    if let Some(failure) = &policy.failure {
+        text(out, "failure", failure_word(failure));
+        text(out, "reason", &failure.to_string());
+    }
+    if policy.bypassed {
+        out.extend_from_slice(b",\"bypassed\":true");
+    }
+}
+
+fn usage(out: &mut Vec<u8>, usage: Option<&Usage>) {
+    if let Some(usage) = usage {
+        number(out, "input_tokens", usage.input_tokens);
+        number(out, "output_tokens", usage.output_tokens);
+        number(out, "cached_tokens", usage.cached_tokens);
+    }
+}
+
+fn facts(out: &mut Vec<u8>, facts: &[(String, String)]) {
+    if facts.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b",\"facts\":{");
+    for (index, (name, value)) in facts.iter().take(FACTS_MAX).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        escape::string(out, name);
+        out.push(b':');
+        escape::string(out, value);
+    }
+    out.push(b'}');
+}
+
+/// The word of an ending, in logs and metrics.
+pub(crate) fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Complete => "complete",
+        Ending::ClientGone => "client_gone",
+        Ending::UpstreamFailed => "upstream_failed",
+        Ending::Refused => "refused",
+        Ending::Cut => "cut",
+        Ending::TimedOut => "timed_out",
+    }
+}
+
+/// The word of a failure, in logs and metrics.
+pub(crate) fn failure_word(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Trapped(_) => "trapped",
+        Failure::OutOfTime(_) => "out_of_time",
+        Failure::TooManyHostCalls(_) => "host_calls",
+        Failure::BadDecision(_) => "bad_decision",
+        Failure::Quarantined => "quarantined",
+        Failure::NoInstance => "no_instance",
+    }
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: &str) {
+    key(out, name);
+    escape::string(out, value);
+}
+
+fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        text(out, name, value);
+    }
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    key(out, name);
+    let _ = write!(out, "{value}");
+}
+
+fn duration(out: &mut Vec<u8>, name: &str, value: Option<Duration>) {
+    if let Some(value) = value {
+        number(
+            out,
+            name,
+            u64::try_from(value.as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn write_time(out: &mut Vec<u8>, since_epoch: Duration) {
+    let seconds = since_epoch.as_secs();
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let milli = since_epoch.subsec_millis();
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+    );
+}
+
+/// The Gregorian date of a day since 1970-01-01, in years that start in March.
+fn date(days: u64) -> (u64, u64, u64) {
+    const DAYS_TO_1970: u64 = 719_468;
+    const ERA: u64 = 146_097;
+    let days = days + DAYS_TO_1970;
+    let of_era = days % ERA;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    (days / ERA * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(record: &Record) -> (String, serde_json::Value) {
+        let mut out = Vec::new();
+        write_line(&mut out, record);
+        let text = String::from_utf8(out).unwrap();
+        let value = serde_json::from_str(&text).unwrap();
+        (text, value)
+    }
+
+    #[test]
+    fn a_line_tells_the_exchange_and_keeps_its_query_to_itself() {
+        let record = Record {
+            generation: 7,
+            route: Some("chat".into()),
+            uri: "/v1/chat/completions?api_key=canary".parse().unwrap(),
+            model: Some("evil\n\u{1b}[31m\"model".into()),
+            status: 200,
+            ending: Ending::Complete,
+            usage: Some(Usage {
+                input_tokens: 3,
+                output_tokens: 4,
+                cached_tokens: 0,
+            }),
+            facts: vec![("caller".into(), "ada".into())],
+            total: Duration::from_micros(1500),
+            ..Record::default()
+        };
+        let (text, value) = line(&record);
+        assert!(!text.contains("canary"));
+        assert_eq!(text.matches('\n').count(), 1);
+        assert!(!text.contains('\u{1b}'));
+        assert_eq!(value["path"], "/v1/chat/completions");
+        assert_eq!(value["generation"], 7);
+        assert_eq!(value["ending"], "complete");
+        assert_eq!(value["facts"]["caller"], "ada");
+        assert_eq!(value["output_tokens"], 4);
+        assert_eq!(value["total_us"], 1500);
+    }
+
+    #[test]
+    fn a_line_stays_short_whatever_an_exchange_holds() {
+        let record = Record {
+            model: Some("m".repeat(1 << 20)),
+            facts: (0..1000)
+                .map(|n| (format!("f{n}"), "v".repeat(1 << 16)))
+                .collect(),
+            ..Record::default()
+        };
+        assert!(line(&record).0.len() < 16 << 10);
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_735_689_599, "2024-12-31T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            let mut out = Vec::new();
+            write_time(&mut out, Duration::from_secs(seconds));
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

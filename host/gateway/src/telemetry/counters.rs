@@ -1,0 +1,362 @@
+//! Numbers of the data path, counted once an exchange has ended.
+//!
+//! Names that become labels are those of the configuration: everything else is
+//! counted as `other`, so no client can make the exposition grow.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tollgate_config::Config;
+use tollgate_sandbox::contract::Ending;
+
+use super::{
+    access,
+    exposition::{Exposition, Histogram, Kind},
+};
+use crate::serve::Record;
+
+/// Names that are kept after they left the configuration, so their counters go on.
+const FORMER_MAX: usize = 1000;
+
+const ENDINGS: [Ending; 6] = [
+    Ending::Complete,
+    Ending::ClientGone,
+    Ending::UpstreamFailed,
+    Ending::Refused,
+    Ending::Cut,
+    Ending::TimedOut,
+];
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+const OTHER: &str = "other";
+
+#[derive(Debug, Default)]
+struct Route {
+    exchanges: [[AtomicU64; ENDINGS.len()]; CLASSES.len()],
+    total: Histogram,
+    first_byte: Histogram,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Upstream {
+    head: Histogram,
+    attempts: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Tokens {
+    input: AtomicU64,
+    output: AtomicU64,
+    cached: AtomicU64,
+}
+
+/// Counters by name, and those of every name that is not known.
+type Named<T> = HashMap<Arc<str>, Arc<T>>;
+
+#[derive(Debug, Default)]
+struct Known {
+    routes: Named<Route>,
+    upstreams: Named<Upstream>,
+    models: Named<Tokens>,
+    policies: Named<Histogram>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    known: ArcSwap<Known>,
+    no_route: Route,
+    other_model: Tokens,
+}
+
+impl Counters {
+    /// Makes the names of `config` labels; what was counted under a name goes on.
+    pub(crate) fn know(&self, config: &Config) {
+        let former = self.known.load();
+        let known = Known {
+            routes: renew(
+                &former.routes,
+                config.routes.iter().map(|route| route.name.as_str()),
+            ),
+            upstreams: renew(
+                &former.upstreams,
+                config.upstreams.keys().map(String::as_str),
+            ),
+            models: renew(&former.models, config.models.keys().map(String::as_str)),
+            policies: renew(&former.policies, config.policies.keys().map(String::as_str)),
+        };
+        self.known.store(Arc::new(known));
+    }
+
+    /// Counts an exchange that ended.
+    pub(crate) fn count(&self, record: &Record) {
+        let known = self.known.load();
+        let add = |counter: &AtomicU64, by: u64| {
+            counter.fetch_add(by, Ordering::Relaxed);
+        };
+        let route = record
+            .route
+            .as_ref()
+            .and_then(|name| known.routes.get(name))
+            .map_or(&self.no_route, |route| route);
+        add(
+            &route.exchanges[class(record.status)][ending(record.ending)],
+            1,
+        );
+        route.total.add(record.total);
+        if let Some(time) = record.first_byte {
+            route.first_byte.add(time);
+        }
+        add(&route.bytes_in, record.bytes_in.unwrap_or_default());
+        add(&route.bytes_out, record.bytes_out);
+        if let Some(upstream) = record
+            .upstream
+            .as_ref()
+            .and_then(|name| known.upstreams.get(name))
+        {
+            add(&upstream.attempts, record.attempts.into());
+            if let Some(time) = record.upstream_head {
+                upstream.head.add(time);
+            }
+        }
+        if let Some(usage) = &record.usage {
+            let model = record
+                .model
+                .as_deref()
+                .and_then(|name| known.models.get(name));
+            let tokens = model.map_or(&self.other_model, |tokens| tokens);
+            add(&tokens.input, usage.input_tokens);
+            add(&tokens.output, usage.output_tokens);
+            add(&tokens.cached, usage.cached_tokens);
+        }
+        for policy in &record.policies {
+            if let Some(times) = known.policies.get(policy.policy.name()) {
+                times.add(policy.spent.time);
+            }
+        }
+    }
+
+    pub(crate) fn render(&self, out: &mut Exposition) {
+        let known = self.known.load();
+        let mut routes: BTreeMap<&str, &Route> = sorted(&known.routes);
+        routes.insert("", &self.no_route);
+        exchanges(out, &routes);
+        let mut models: BTreeMap<&str, &Tokens> = sorted(&known.models);
+        models.entry(OTHER).or_insert(&self.other_model);
+        let mut family = out.family(
+            "tollgate_tokens_total",
+            Kind::Counter,
+            "Tokens as the upstreams reported them, by configured model and kind.",
+        );
+        for (model, tokens) in models {
+            for (kind, count) in [
+                ("input", &tokens.input),
+                ("output", &tokens.output),
+                ("cached", &tokens.cached),
+            ] {
+                family.sample(
+                    &[("model", model), ("kind", kind)],
+                    count.load(Ordering::Relaxed),
+                );
+            }
+        }
+        let upstreams = sorted(&known.upstreams);
+        let mut family = out.family(
+            "tollgate_upstream_attempts_total",
+            Kind::Counter,
+            "Requests sent to an upstream.",
+        );
+        for (name, upstream) in &upstreams {
+            family.sample(
+                &[("upstream", name)],
+                upstream.attempts.load(Ordering::Relaxed),
+            );
+        }
+        let mut family = out.family(
+            "tollgate_upstream_head_seconds",
+            Kind::Histogram,
+            "From the request sent to the head of the upstream's response.",
+        );
+        for (name, upstream) in &upstreams {
+            family.histogram(&[("upstream", name)], &upstream.head);
+        }
+        let mut family = out.family(
+            "tollgate_policy_exchange_seconds",
+            Kind::Histogram,
+            "Time that a policy took of an exchange, all its hooks but the last.",
+        );
+        for (name, times) in sorted(&known.policies) {
+            family.histogram(&[("policy", name)], times);
+        }
+    }
+}
+
+fn exchanges(out: &mut Exposition, routes: &BTreeMap<&str, &Route>) {
+    let mut family = out.family(
+        "tollgate_exchanges_total",
+        Kind::Counter,
+        "Exchanges that ended, by route (empty: none matched), class of status and ending.",
+    );
+    for (name, route) in routes {
+        for (class, by_ending) in CLASSES.iter().zip(&route.exchanges) {
+            for (kind, count) in ENDINGS.iter().zip(by_ending) {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    let labels = [
+                        ("route", *name),
+                        ("status", *class),
+                        ("ending", access::ending(*kind)),
+                    ];
+                    family.sample(&labels, count);
+                }
+            }
+        }
+    }
+    let mut family = out.family(
+        "tollgate_exchange_seconds",
+        Kind::Histogram,
+        "From a request's arrival to its response's end.",
+    );
+    for (name, route) in routes {
+        family.histogram(&[("route", name)], &route.total);
+    }
+    let mut family = out.family(
+        "tollgate_first_byte_seconds",
+        Kind::Histogram,
+        "From a request's arrival to the first byte of its response's body.",
+    );
+    for (name, route) in routes {
+        family.histogram(&[("route", name)], &route.first_byte);
+    }
+    let mut family = out.family(
+        "tollgate_body_bytes_total",
+        Kind::Counter,
+        "Bytes of bodies, in requests and responses.",
+    );
+    for (name, route) in routes {
+        for (direction, bytes) in [("in", &route.bytes_in), ("out", &route.bytes_out)] {
+            family.sample(
+                &[("route", name), ("direction", direction)],
+                bytes.load(Ordering::Relaxed),
+            );
+        }
+    }
+}
+
+fn renew<'a, T: Default>(former: &Named<T>, names: impl Iterator<Item = &'a str>) -> Named<T> {
+    let mut known: Named<T> = names
+        .map(|name| match former.get_key_value(name) {
+            Some((name, counted)) => (Arc::clone(name), Arc::clone(counted)),
+            None => (Arc::from(name), Arc::default()),
+        })
+        .collect();
+    for (name, counted) in former {
+        if known.len() >= FORMER_MAX {
+            break;
+        }
+        known
+            .entry(Arc::clone(name))
+            .or_insert_with(|| Arc::clone(counted));
+    }
+    known
+}
+
+fn sorted<T>(named: &Named<T>) -> BTreeMap<&str, &T> {
+    named
+        .iter()
+        .map(|(name, counted)| (&**name, &**counted))
+        .collect()
+}
+
+fn class(status: u16) -> usize {
+    match status / 100 {
+        class @ 1..=5 => class.into(),
+        _ => 0,
+    }
+}
+
+fn ending(ending: Ending) -> usize {
+    ENDINGS
+        .iter()
+        .position(|known| *known == ending)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_sandbox::contract::Usage;
+
+    use super::*;
+
+    fn config() -> Config {
+        let text = "
+listen: 127.0.0.1:0
+admin: 127.0.0.1:0
+upstreams: { up: { dialect: openai, endpoints: [\"http://127.0.0.1:1\"] } }
+models: { known: { targets: [ { upstream: up } ] } }
+routes: [ { name: chat, match: { path: /v1/chat/completions } } ]
+";
+        tollgate_config::parse_str(text, "t.yaml", std::path::Path::new("/")).unwrap()
+    }
+
+    fn rendered(counters: &Counters) -> String {
+        let mut out = Exposition::default();
+        counters.render(&mut out);
+        out.into_text()
+    }
+
+    fn exchange(model: &str) -> Record {
+        Record {
+            route: Some("chat".into()),
+            model: Some(model.to_owned()),
+            status: 200,
+            ending: Ending::Complete,
+            usage: Some(Usage {
+                input_tokens: 1,
+                output_tokens: 2,
+                cached_tokens: 0,
+            }),
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_model_names_are_one_label() {
+        let counters = Counters::default();
+        counters.know(&config());
+        let before = rendered(&counters).lines().count();
+        for n in 0..100_000 {
+            counters.count(&exchange(&format!("random-{n}")));
+        }
+        let text = rendered(&counters);
+        assert_eq!(
+            text.lines().count(),
+            before + 1,
+            "one more: the exchanges of the route"
+        );
+        assert!(
+            text.contains("tollgate_tokens_total{model=\"other\",kind=\"output\"} 200000\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_was_counted_under_a_name_goes_on_after_a_swap() {
+        let counters = Counters::default();
+        counters.know(&config());
+        counters.count(&exchange("known"));
+        counters.know(&config());
+        counters.count(&exchange("known"));
+        let text = rendered(&counters);
+        let line =
+            "tollgate_exchanges_total{route=\"chat\",status=\"2xx\",ending=\"complete\"} 2\n";
+        assert!(text.contains(line), "{text}");
+    }
+}

@@ -1,0 +1,132 @@
+//! The plugin that a policy becomes: the exports of the contract, for any [`Policy`].
+//!
+//! Used by the attribute macro alone. One policy a module, one thread, no re-entry: the
+//! host never calls a session from within one of its own host calls.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    marker::PhantomData,
+};
+
+use crate::{
+    Head, Outcome, Policy, RawEvent, Sample, Target,
+    bindings::{
+        exports::tollgate::policy::policy::{Description, Guest, GuestSession, Hooks, Needs},
+        tollgate::policy::{
+            exchange::Message,
+            types::{Decision, EventsDecision},
+        },
+    },
+    session,
+};
+
+/// What `export!` is given.
+pub struct Plugin<P>(PhantomData<P>);
+
+/// A session that the host holds.
+pub struct Session<P>(RefCell<P>);
+
+thread_local! {
+    static SETTINGS: Cell<Option<&'static dyn Any>> = const { Cell::new(None) };
+}
+
+fn settings<P: Policy>() -> &'static P::Settings {
+    SETTINGS
+        .get()
+        .and_then(|settings| settings.downcast_ref())
+        .expect("the host configures a plugin before it uses it")
+}
+
+impl<P: Policy> Guest for Plugin<P> {
+    type Session = Session<P>;
+
+    fn describe() -> Description {
+        Description {
+            name: P::NAME.to_owned(),
+            version: P::VERSION.to_owned(),
+            hooks: hooks(P::HOOKS),
+            needs: needs(P::NEEDS),
+            settings_schema: session::settings_schema::<P>(),
+        }
+    }
+
+    /// Settings stay for the life of the instance, so they are leaked.
+    fn configure(text: String) -> Result<(), Vec<String>> {
+        let settings: &'static P::Settings = Box::leak(Box::new(session::configure::<P>(&text)?));
+        drop(text);
+        SETTINGS.set(Some(settings));
+        tell_of_panics();
+        #[cfg(feature = "heap")]
+        crate::heap::open_arena();
+        Ok(())
+    }
+
+    fn samples() -> Vec<Sample> {
+        P::samples(settings::<P>())
+    }
+}
+
+impl<P: Policy> GuestSession for Session<P> {
+    fn new(head: Head) -> Self {
+        Self(RefCell::new(P::open(settings::<P>(), &head)))
+    }
+
+    fn on_request(&self, request: &Message) -> Decision {
+        session::on_request(&mut *self.0.borrow_mut(), request)
+    }
+
+    fn on_attempt(&self, target: Target, request: &Message) -> Decision {
+        session::on_attempt(&mut *self.0.borrow_mut(), &target, request)
+    }
+
+    fn on_response(&self, status: u16, response: &Message) -> Decision {
+        session::on_response(&mut *self.0.borrow_mut(), status, response)
+    }
+
+    fn on_events(&self, batch: Vec<RawEvent>, last: bool) -> EventsDecision {
+        session::on_events(&mut *self.0.borrow_mut(), batch, last)
+    }
+
+    fn on_finish(&self, outcome: Outcome) {
+        self.0.borrow_mut().on_finish(&outcome);
+    }
+}
+
+/// A panic is a trap that says nothing, so what it says is logged first. Set after
+/// `configure`, since no capability can be called before.
+fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        crate::log::error(&format!("panicked at {place}: {message}"));
+    }));
+}
+
+fn hooks(hooks: crate::Hooks) -> Hooks {
+    [
+        (hooks.request, Hooks::REQUEST),
+        (hooks.attempt, Hooks::ATTEMPT),
+        (hooks.response, Hooks::RESPONSE),
+        (hooks.events, Hooks::EVENTS),
+        (hooks.finish, Hooks::FINISH),
+    ]
+    .into_iter()
+    .filter(|(is_written, _)| *is_written)
+    .fold(Hooks::empty(), |all, (_, hook)| all | hook)
+}
+
+fn needs(needs: crate::Needs) -> Needs {
+    [
+        (needs.request_json, Needs::REQUEST_JSON),
+        (needs.request_body, Needs::REQUEST_BODY),
+        (needs.response_json, Needs::RESPONSE_JSON),
+        (needs.response_body, Needs::RESPONSE_BODY),
+    ]
+    .into_iter()
+    .filter(|(is_needed, _)| *is_needed)
+    .fold(Needs::empty(), |all, (_, need)| all | need)
+}

@@ -1,0 +1,245 @@
+//! What an author implements.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::{Event, Events, Head, Outcome, RawEvent, Request, Response, Sample, Target, Verdict};
+
+/// One policy in one exchange.
+///
+/// The attribute [`#[policy]`](macro@crate::policy) above the `impl` makes it the
+/// crate's plugin. It sees which hooks are written; the others are never called, and
+/// what only they would need is not made ready. All hooks of one exchange are called on
+/// the same value, so what a policy must remember is a field.
+///
+/// ```
+/// use tollgate_sdk::prelude::*;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// pub struct Settings {
+///     /// The name that clients must not use.
+///     banned: String,
+/// }
+///
+/// pub struct Ban {
+///     banned: &'static str,
+/// }
+///
+/// #[policy(needs(request_json))]
+/// impl Policy for Ban {
+///     type Settings = Settings;
+///
+///     fn check(settings: &Settings) -> Result<(), Vec<String>> {
+///         if settings.banned.is_empty() {
+///             return Err(vec!["/banned: must not be empty".to_owned()]);
+///         }
+///         Ok(())
+///     }
+///
+///     fn open(settings: &'static Settings, _head: &Head) -> Self {
+///         Self { banned: &settings.banned }
+///     }
+///
+///     fn on_request(&mut self, request: &mut Request) -> Verdict {
+///         match request.json_str("/model") {
+///             Some(model) if model == self.banned => {
+///                 Verdict::refuse(403, "model_banned", "This model cannot be used.")
+///             }
+///             _ => Verdict::next(),
+///         }
+///     }
+/// }
+/// # fn main() {
+/// use tollgate_sdk::testing::{Exchange, Run};
+/// let run = Run::<Ban>::new(serde_json::json!({ "banned": "old" }));
+/// let decided = run.open(Exchange::chat().json("/model", "old")).request();
+/// assert_eq!(decided.refusal().unwrap().code, "model_banned");
+/// # }
+/// ```
+pub trait Policy: Described + Sized + 'static {
+    /// What an operator writes under `settings:`. Use `#[serde(deny_unknown_fields)]`,
+    /// so that a misspelt key is refused; doc comments end up in the JSON schema.
+    /// [`NoSettings`](crate::NoSettings) if there is nothing to configure.
+    type Settings: DeserializeOwned + JsonSchema + 'static;
+
+    /// Checks what the types cannot say. Runs once, before anything goes live; the errors
+    /// are shown to the operator, best as `<JSON pointer>: <what is wrong>`. Capabilities
+    /// cannot be used here.
+    ///
+    /// # Errors
+    /// Every mistake that was found.
+    fn check(settings: &Self::Settings) -> Result<(), Vec<String>> {
+        let _ = settings;
+        Ok(())
+    }
+
+    /// Exchanges that show that the policy works with these settings. If one does not
+    /// come out as expected, the policy does not go live.
+    fn samples(settings: &Self::Settings) -> Vec<Sample> {
+        let _ = settings;
+        vec![Sample::chat("chat")]
+    }
+
+    /// Opens a session, at the start of an exchange.
+    fn open(settings: &'static Self::Settings, head: &Head) -> Self;
+
+    /// The request, before a target is chosen.
+    fn on_request(&mut self, request: &mut Request) -> Verdict {
+        let _ = request;
+        Verdict::next()
+    }
+
+    /// The request for one target, once per try, for a policy attached to a target.
+    fn on_attempt(&mut self, target: &Target, request: &mut Request) -> Verdict {
+        let _ = (target, request);
+        Verdict::next()
+    }
+
+    /// Status and headers of the response, and its body if `needs` says so and it is no
+    /// stream.
+    fn on_response(&mut self, response: &mut Response) -> Verdict {
+        let _ = response;
+        Verdict::next()
+    }
+
+    /// One event of a stream.
+    fn on_event(&mut self, event: &mut Event) {
+        let _ = event;
+    }
+
+    /// The upstream ended the stream cleanly: what to send after its last event. Not
+    /// called when the stream broke, or when this policy ended it. Clients stop reading
+    /// at `[DONE]`, which is an event of its own: send what was held back before that.
+    fn on_end(&mut self) -> Vec<RawEvent> {
+        Vec::new()
+    }
+
+    /// All events that are ready, in one call; write it instead of `on_event` and
+    /// `on_end` when they have to be seen together.
+    fn on_events(&mut self, events: &mut Events) {
+        for event in events.iter_mut() {
+            self.on_event(event);
+            if event.is_end() {
+                return;
+            }
+        }
+        if events.is_last() {
+            for event in self.on_end() {
+                events.append(event);
+            }
+        }
+    }
+
+    /// The exchange is over. Called exactly once, also when the client went away.
+    fn on_finish(&mut self, outcome: &Outcome) {
+        let _ = outcome;
+    }
+}
+
+/// What [`#[policy]`](macro@crate::policy) writes about a policy.
+///
+/// ```
+/// use tollgate_sdk::{Described, prelude::*};
+///
+/// struct Idle;
+///
+/// #[policy(name = "idle")]
+/// impl Policy for Idle {
+///     type Settings = NoSettings;
+///
+///     fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+///         Self
+///     }
+/// }
+///
+/// # fn main() {
+/// assert_eq!(Idle::NAME, "idle");
+/// assert!(!Idle::HOOKS.request);
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is a policy without a description",
+    label = "this type",
+    note = "put `#[policy]` above `impl Policy for {Self}`: it makes the type the crate's plugin"
+)]
+pub trait Described {
+    /// The plugin's name; the crate's if the attribute says nothing else.
+    const NAME: &'static str;
+    /// The crate's version.
+    const VERSION: &'static str;
+    /// Which hooks are written.
+    const HOOKS: Hooks;
+    /// What must be at hand before they run.
+    const NEEDS: Needs;
+}
+
+/// The hooks that a policy has. One that it has not is never called.
+///
+/// ```
+/// use tollgate_sdk::Hooks;
+///
+/// let hooks = Hooks { request: true, ..Hooks::NONE };
+/// assert!(hooks.request && !hooks.events);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hooks {
+    /// `on_request`
+    pub request: bool,
+    /// `on_attempt`
+    pub attempt: bool,
+    /// `on_response`
+    pub response: bool,
+    /// `on_event`, `on_end` or `on_events`
+    pub events: bool,
+    /// `on_finish`
+    pub finish: bool,
+}
+
+impl Hooks {
+    /// No hook at all.
+    ///
+    /// ```
+    /// assert!(!tollgate_sdk::Hooks::NONE.finish);
+    /// ```
+    pub const NONE: Self = Self {
+        request: false,
+        attempt: false,
+        response: false,
+        events: false,
+        finish: false,
+    };
+}
+
+/// What must be at hand before a hook runs. Without any, bodies stream past untouched.
+///
+/// ```
+/// use tollgate_sdk::Needs;
+///
+/// let needs = Needs { request_json: true, ..Needs::NONE };
+/// assert!(!needs.request_body);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// The request's fields by JSON pointer.
+    pub request_json: bool,
+    /// The request's body as bytes.
+    pub request_body: bool,
+    /// The response's fields by JSON pointer, unless it is a stream.
+    pub response_json: bool,
+    /// The response's body as bytes, unless it is a stream.
+    pub response_body: bool,
+}
+
+impl Needs {
+    /// Nothing.
+    ///
+    /// ```
+    /// assert!(!tollgate_sdk::Needs::NONE.request_json);
+    /// ```
+    pub const NONE: Self = Self {
+        request_json: false,
+        request_body: false,
+        response_json: false,
+        response_body: false,
+    };
+}

@@ -1,0 +1,49 @@
+//! Calls the hooks of one session and turns what they did into decisions.
+//!
+//! The same in the sandbox and in native tests.
+
+use crate::{
+    Events, Policy, RawEvent, Request, Response, Target,
+    bindings::tollgate::policy::types::{Decision, EventsDecision},
+    message::Source,
+};
+
+pub(crate) fn on_request<P: Policy>(policy: &mut P, source: &Source) -> Decision {
+    let mut request = Request::new(source, P::NEEDS);
+    let verdict = policy.on_request(&mut request);
+    request.decide(verdict)
+}
+
+pub(crate) fn on_attempt<P: Policy>(policy: &mut P, target: &Target, source: &Source) -> Decision {
+    let mut request = Request::new(source, P::NEEDS);
+    let verdict = policy.on_attempt(target, &mut request);
+    request.decide(verdict)
+}
+
+pub(crate) fn on_response<P: Policy>(policy: &mut P, status: u16, source: &Source) -> Decision {
+    let mut response = Response::new(status, source, P::NEEDS);
+    let verdict = policy.on_response(&mut response);
+    response.decide(verdict)
+}
+
+pub(crate) fn on_events<P: Policy>(
+    policy: &mut P,
+    batch: Vec<RawEvent>,
+    last: bool,
+) -> EventsDecision {
+    let mut events = Events::new(batch, last);
+    policy.on_events(&mut events);
+    events.decide()
+}
+
+/// Reads and checks settings. What is wrong is said one mistake a string.
+pub(crate) fn configure<P: Policy>(settings: &str) -> Result<P::Settings, Vec<String>> {
+    let settings = crate::settings::parse::<P::Settings>(settings).map_err(|error| vec![error])?;
+    P::check(&settings)?;
+    Ok(settings)
+}
+
+/// The JSON schema of the settings.
+pub(crate) fn settings_schema<P: Policy>() -> String {
+    schemars::schema_for!(P::Settings).as_value().to_string()
+}

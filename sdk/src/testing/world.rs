@@ -1,0 +1,142 @@
+//! What capabilities find in a native test: one world a thread, so tests do not meet.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use super::limits::Bucket;
+use crate::bindings::tollgate::policy::{http_call, log::Level};
+
+pub(super) type HttpAnswer =
+    dyn FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error>;
+
+pub(super) struct World {
+    pub(super) logged: Vec<(Level, String)>,
+    pub(super) counters: BTreeMap<String, u64>,
+    pub(super) now_us: u64,
+    pub(super) random: u64,
+    pub(super) secrets: HashMap<String, Vec<u8>>,
+    pub(super) kv: HashMap<String, Entry>,
+    pub(super) buckets: HashMap<String, Bucket>,
+    pub(super) http: Option<Box<HttpAnswer>>,
+    pub(super) is_configuring: bool,
+}
+
+pub(super) struct Entry {
+    pub(super) value: Vec<u8>,
+    pub(super) ends_ms: Option<u64>,
+}
+
+/// 2026-01-01T00:00:00Z.
+const START_US: u64 = 1_767_225_600_000_000;
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::new(World {
+        logged: Vec::new(),
+        counters: BTreeMap::new(),
+        now_us: START_US,
+        random: 0x9e37_79b9_7f4a_7c15,
+        secrets: HashMap::new(),
+        kv: HashMap::new(),
+        buckets: HashMap::new(),
+        http: None,
+        is_configuring: false,
+    });
+}
+
+/// The world, for a capability.
+pub(super) fn call<T>(capability: &str, with: impl FnOnce(&mut World) -> T) -> T {
+    arrange(|world| {
+        assert!(
+            !world.is_configuring,
+            "the capability `{capability}` was called while settings were checked: it would trap in the gateway"
+        );
+        with(world)
+    })
+}
+
+/// The world, for the test.
+pub(super) fn arrange<T>(with: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(with)
+}
+
+impl World {
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+}
+
+/// Moves the clock on.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate_sdk::{kv, testing};
+///
+/// kv::put("k", b"v", Some(Duration::from_secs(1))).unwrap();
+/// testing::advance(Duration::from_secs(2));
+/// assert_eq!(kv::get("k"), Ok(None));
+/// ```
+pub fn advance(time: Duration) {
+    arrange(|world| world.now_us += u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+}
+
+/// Grants a secret.
+///
+/// ```
+/// use tollgate_sdk::{secrets, testing};
+///
+/// testing::set_secret("token", b"t");
+/// assert_eq!(secrets::get("token"), Ok(b"t".to_vec()));
+/// ```
+pub fn set_secret(name: &str, value: &[u8]) {
+    arrange(|world| world.secrets.insert(name.to_owned(), value.to_vec()));
+}
+
+/// Answers the calls of [`http`](crate::http); without it, every host is off the list.
+///
+/// ```
+/// use tollgate_sdk::{http, testing};
+///
+/// testing::answer_http(|_| Err(http::Error::TimedOut));
+/// assert!(matches!(http::get("https://slow.example").send(), Err(http::Error::TimedOut)));
+/// ```
+pub fn answer_http(
+    answer: impl FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error> + 'static,
+) {
+    arrange(|world| world.http = Some(Box::new(answer)));
+}
+
+/// The lines that were logged, without their fields.
+///
+/// ```
+/// use tollgate_sdk::{log, testing};
+///
+/// log::warn("slow");
+/// assert_eq!(testing::logged(), ["slow"]);
+/// ```
+#[must_use]
+pub fn logged() -> Vec<String> {
+    arrange(|world| {
+        world
+            .logged
+            .iter()
+            .map(|(_, message)| message.clone())
+            .collect()
+    })
+}
+
+/// What a counter came to, over all its labels.
+///
+/// ```
+/// use tollgate_sdk::{metrics, testing};
+///
+/// metrics::count("refused", &[("reason", "a")], 1);
+/// metrics::count("refused", &[("reason", "b")], 2);
+/// assert_eq!(testing::counted("refused"), 3);
+/// ```
+#[must_use]
+pub fn counted(name: &str) -> u64 {
+    arrange(|world| world.counters.get(name).copied().unwrap_or(0))
+}

@@ -1,0 +1,6 @@
+use tollgate_sdk::prelude::*;
+
+#[policy]
+struct Mine;
+
+fn main() {}

@@ -1,0 +1,14 @@
+use tollgate_sdk::prelude::*;
+
+struct Mine;
+
+#[policy(version = "1")]
+impl Policy for Mine {
+    type Settings = NoSettings;
+
+    fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+        Self
+    }
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use tollgate_sdk::prelude::*;
+
+struct Mine;
+
+#[policy(needs(request_jsno))]
+impl Policy for Mine {
+    type Settings = NoSettings;
+
+    fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+        Self
+    }
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+use tollgate_sdk::prelude::*;
+
+struct Mine;
+
+#[policy]
+impl Policy for Mine {
+    type Settings = NoSettings;
+
+    fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+        Self
+    }
+
+    fn on_request(&mut self, _request: &mut Request) -> bool {
+        true
+    }
+}
+
+fn main() {}

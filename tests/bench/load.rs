@@ -1,0 +1,117 @@
+//! What a request costs through the gateway: CPU time from the operating system,
+//! requests per second, added latency and memory, side by side with the bare
+//! minimum of a proxy.
+//!
+//! ```console
+//! $ cargo bench --bench load                 # everything
+//! $ cargo bench --bench load -- --quick      # fewer requests
+//! $ cargo bench --bench load -- policies     # the rows whose name has it
+//! ```
+//! The upstream, the load and each gateway share one machine, so only ratios within
+//! one run mean something. Every contender is measured once a round, in turn, and
+//! the median of its rounds is shown.
+
+#[path = "bare.rs"]
+mod bare;
+#[path = "contender.rs"]
+mod contender;
+#[path = "table.rs"]
+mod table;
+
+use std::time::Duration;
+
+use contender::{Contender, Kind, contenders};
+use table::{Row, print};
+use tollgate::demo::{
+    load::{Load, Report, Until},
+    standin::{Standin, StandinOptions},
+};
+
+const CONNECTIONS: usize = 16;
+/// Tokens of one streamed answer; each is an event.
+const TOKENS: u64 = 64;
+
+struct Plan {
+    rounds: usize,
+    requests: u64,
+    streams: u64,
+    filter: Option<String>,
+}
+
+impl Plan {
+    fn from_arguments() -> Self {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let quick = arguments.iter().any(|argument| argument == "--quick");
+        Self {
+            rounds: if quick { 1 } else { 3 },
+            requests: if quick { 5_000 } else { 20_000 },
+            streams: if quick { 300 } else { 1_000 },
+            filter: arguments.into_iter().find(|argument| !argument.starts_with("--")),
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    if let Ok(role) = std::env::var(bare::ROLE) {
+        return bare::main(&role);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(&Plan::from_arguments()))
+}
+
+async fn measure(plan: &Plan) -> anyhow::Result<()> {
+    let mut options = StandinOptions::behaving(&format!("tokens={TOKENS},pace=0ms"))?;
+    options.keep = 0;
+    let standin = Standin::start(([127, 0, 0, 1], 0).into(), options).await?;
+    let all = contenders(standin.addr).await?;
+    let chosen = all.iter().filter(|contender| match &plan.filter {
+        Some(filter) => contender.name.contains(filter.as_str()),
+        None => true,
+    });
+    let chosen: Vec<&Contender> = chosen.collect();
+    let mut rows: Vec<Row> = chosen.iter().map(|contender| Row::new(&contender.name)).collect();
+    for round in 0..plan.rounds {
+        for (contender, row) in chosen.iter().zip(&mut rows) {
+            eprintln!("round {} of {}: {}", round + 1, plan.rounds, contender.name);
+            one(contender, plan, row).await?;
+        }
+    }
+    print(&rows, TOKENS);
+    standin.stop().await;
+    Ok(())
+}
+
+/// One contender, once: warmed up, then plain requests, then streams.
+async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Result<()> {
+    let running = contender.start().await?;
+    row.idle_kib.push(running.resident_kib()?);
+    let load = |streamed_percent| {
+        let mut load = Load::chat(running.addr, "standin-small");
+        if matches!(contender.kind, Kind::Tollgate { .. }) {
+            load = load.header(
+                http::header::AUTHORIZATION,
+                http::HeaderValue::from_static("Bearer bench-key"),
+            );
+        }
+        load.connections = CONNECTIONS;
+        load.streamed_percent = streamed_percent;
+        load.patience = Duration::from_secs(60);
+        load
+    };
+    whole(load(0).run(Until::Requests(plan.requests / 10)).await)?;
+    let before = running.cpu()?;
+    let plain = whole(load(0).run(Until::Requests(plan.requests)).await)?;
+    row.plain(&plain, running.cpu()?.saturating_sub(before));
+    whole(load(100).run(Until::Requests(plan.streams / 10)).await)?;
+    let before = running.cpu()?;
+    let streamed = whole(load(100).run(Until::Requests(plan.streams)).await)?;
+    row.streamed(&streamed, running.cpu()?.saturating_sub(before));
+    row.busy_kib.push(running.resident_kib()?);
+    running.stop().await;
+    Ok(())
+}
+
+fn whole(report: Report) -> anyhow::Result<Report> {
+    anyhow::ensure!(report.failed == 0, "{} requests failed: {:?}", report.failed, report.failures);
+    Ok(report)
+}

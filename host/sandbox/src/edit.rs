@@ -81,6 +81,9 @@ pub enum BadEdit {
     /// An edit or verdict that fits only the other side.
     #[error("{edit}: fits no {side}")]
     WrongSide { edit: &'static str, side: Side },
+    /// The request's target is chosen already.
+    #[error("go-to: fits no attempt")]
+    NotInAttempt,
     /// No method, or one that changes what a connection is.
     #[error("set-method: {method} is no method that can be set")]
     Method { method: String },

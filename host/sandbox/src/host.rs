@@ -91,8 +91,6 @@ pub(crate) struct State {
     http_calls: u32,
     /// Of this exchange.
     pub(crate) host_calls_all: u32,
-    /// Spent waiting for a capability, in this hook.
-    pub(crate) waited: Duration,
     pub(crate) memory_bytes: usize,
     pub(crate) grew: bool,
 }
@@ -109,7 +107,6 @@ impl State {
             log_lines: 0,
             http_calls: 0,
             host_calls_all: 0,
-            waited: Duration::ZERO,
             memory_bytes: 0,
             grew: false,
         }
@@ -126,7 +123,6 @@ impl State {
     pub(crate) fn begin_hook(&mut self) {
         self.ticks = 0;
         self.host_calls = 0;
-        self.waited = Duration::ZERO;
     }
 
     pub(crate) fn end_hook(&mut self) {

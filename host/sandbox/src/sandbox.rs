@@ -28,7 +28,8 @@ use crate::{
 pub struct SandboxOptions {
     /// The program that compiles: it is run as `<program> compile-worker` and is
     /// expected to call [`compile_worker`](crate::compile_worker). `None` compiles
-    /// in this process, without limits on CPU and memory: for tests of one's own plugins.
+    /// in this process, without limits on CPU and memory, and a plugin that crashes the
+    /// compiler takes the process along: for tests of one's own plugins.
     pub compiler: Option<PathBuf>,
     /// Where compiled plugins are kept; `None`: nowhere.
     pub cache: Option<PathBuf>,

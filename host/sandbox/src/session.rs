@@ -5,6 +5,8 @@
 //! and what happens next is said by `on_error`, which is the caller's business.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,9 +15,8 @@ use wasmtime::component::ResourceAny;
 
 use crate::{
     BadEdit, Message, Side,
-    contract::{Decision, Event, EventsDecision, Head, Outcome, Target},
+    contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
     edit,
-
     host::{Bound, Bounds, ExchangeContext},
     instance::{FIRST_TICK, Instance},
     policy::{Hook, Policy},
@@ -72,7 +73,8 @@ pub struct Session {
     /// dropped and its instance cannot be entered again.
     at_work: bool,
     time: Duration,
-    waited: Duration,
+    /// Of it, with the guest or the host at work for it.
+    worked: Duration,
     host_calls: u32,
 }
 
@@ -88,14 +90,14 @@ impl Session {
         store.data_mut().begin(exchange);
         store.data_mut().begin_hook();
         store.set_epoch_deadline(FIRST_TICK);
-        let opened = guest.open(store, head).await;
+        let (opened, worked) = worked(guest.open(store, head)).await;
         match opened {
             Ok(resource) => Ok(Self {
                 policy,
                 work: Some((instance, resource)),
                 at_work: false,
                 time: started.elapsed(),
-                waited: Duration::ZERO,
+                worked,
                 host_calls: 0,
             }),
             Err(error) => {
@@ -153,15 +155,18 @@ impl Session {
         };
         let session = *session;
         store.data_mut().message = Some(message);
-        let decided = match asked {
-            Asked::Request => guest.on_request(store, session).await,
-            Asked::Attempt(target) => guest.on_attempt(store, session, target).await,
-            Asked::Response(status) => guest.on_response(store, session, status).await,
+        let call = async {
+            match asked {
+                Asked::Request => guest.on_request(store, session).await,
+                Asked::Attempt(target) => guest.on_attempt(store, session, target).await,
+                Asked::Response(status) => guest.on_response(store, session, status).await,
+            }
         };
+        let (decided, worked) = worked(call).await;
+        self.worked += worked;
         let message = store.data_mut().message.take().unwrap_or_default();
         let decided = self.leave(hook, started, decided).and_then(|decision| {
-            let side = if hook == Hook::Response { Side::Response } else { Side::Request };
-            self.judge(decision, side)
+            self.judge(decision, hook)
         });
         (message, decided)
     }
@@ -175,7 +180,8 @@ impl Session {
         let Some((Instance { store, guest, .. }, session)) = &mut self.work else {
             return Err(Failure::Quarantined);
         };
-        let decided = guest.on_events(store, *session, (batch, last)).await;
+        let (decided, worked) = worked(guest.on_events(store, *session, (batch, last))).await;
+        self.worked += worked;
         let decision = self.leave(Hook::Events, started, decided)?;
         match edit::check_events_decision(&decision, batch.len()) {
             Ok(()) => Ok(decision),
@@ -192,7 +198,8 @@ impl Session {
         if self.policy.facts.hooks[Hook::Finish as usize] {
             let started = self.enter()?;
             if let Some((Instance { store, guest, .. }, session)) = &mut self.work {
-                let done = guest.on_finish(store, *session, outcome).await;
+                let (done, worked) = worked(guest.on_finish(store, *session, outcome)).await;
+                self.worked += worked;
                 self.leave(Hook::Finish, started, done)?;
             }
         }
@@ -214,7 +221,7 @@ impl Session {
         Spent { time: self.time, host_calls: self.host_calls }
     }
 
-    fn judge(&mut self, decision: Decision, side: Side) -> Result<Decision, Failure> {
+    fn judge(&mut self, decision: Decision, hook: Hook) -> Result<Decision, Failure> {
         let most = self.policy.shared.bounds.edits;
         if decision.edits.len() > most {
             let failure = Failure::BadDecision(format!("{} edits; at most {most} are allowed", decision.edits.len()));
@@ -222,7 +229,13 @@ impl Session {
             self.discard();
             return Err(failure);
         }
-        match edit::check_verdict(&decision.verdict, side) {
+        let side = if hook == Hook::Response { Side::Response } else { Side::Request };
+        let checked = match &decision.verdict {
+            // Its target is chosen.
+            Verdict::GoTo(_) if hook == Hook::Attempt => Err(BadEdit::NotInAttempt),
+            verdict => edit::check_verdict(verdict, side),
+        };
+        match checked {
             Ok(()) => Ok(decision),
             Err(bad) => Err(self.reject(&bad)),
         }
@@ -233,7 +246,7 @@ impl Session {
             self.discard();
         }
         let budget = self.policy.shared.bounds.exchange_time;
-        if self.time.saturating_sub(self.waited) > budget {
+        if self.worked > budget {
             let failure = Failure::OutOfTime(budget);
             self.policy.blame(&failure);
             self.discard();
@@ -256,7 +269,6 @@ impl Session {
         if let Some((instance, _)) = &mut self.work {
             let state = instance.store.data_mut();
             state.end_hook();
-            self.waited += state.waited;
             counters.host_called(state.host_calls_all - self.host_calls);
             self.host_calls = state.host_calls_all;
         }
@@ -305,6 +317,21 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Session").field("policy", &self.policy.name()).finish_non_exhaustive()
     }
+}
+
+/// Awaits, and adds up the time in which the future was polled: neither what a
+/// capability takes nor the turns of others on a busy machine are the guest's doing.
+async fn worked<F: Future>(call: F) -> (F::Output, Duration) {
+    let mut call = pin!(call);
+    let mut worked = Duration::ZERO;
+    let output = poll_fn(|context| {
+        let since = Instant::now();
+        let polled = call.as_mut().poll(context);
+        worked += since.elapsed();
+        polled
+    })
+    .await;
+    (output, worked)
 }
 
 /// The hooks that are shown a message.

@@ -1,22 +1,24 @@
 //! Takes a request in: what is ambiguous goes no further, the route is found, and
 //! only a body that something needs is waited for.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
+    uri::PathAndQuery,
+};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tollgate_config::Limits;
-use tollgate_sandbox::{Json, JsonError, Message, RequestFacts, contract::Value, scan_request};
+use tollgate_sandbox::{Json, Message, contract::Value};
 
 use super::{
+    at_hand::{read, request_at_hand},
     content::Content,
     errors::ServeError,
     headers::{self, Named},
     path::{self, PathFault},
     route::{Asked, Found, Need, Route},
-    stall::{Stall, Stalled},
     state::Exchange,
 };
 
@@ -95,38 +97,14 @@ pub(super) async fn take_in(
     if need > Need::Nothing {
         content = request_at_hand(exchange, content).await?;
     }
-    let mut facts = RequestFacts::default();
-    let mut json = None;
-    if let (Content::AtHand(bytes), true) = (&content, need >= Need::Model) {
-        (facts, json) = read(
-            bytes,
-            need,
-            &parts.headers,
-            exchange.generation.config.limits.json_depth,
-        )?;
-    }
+    let depth_max = exchange.generation.config.limits.json_depth;
+    let (mut facts, mut json) = read(&content, need, &parts.headers, depth_max)?;
     let route = match entry {
         Entry::Route(route) => route,
         Entry::ByModel => {
-            let asked = Asked {
-                method: &parts.method,
-                path: parts.uri.path(),
-                host: host_name(&host),
-                headers: &parts.headers,
-            };
-            let found = exchange
-                .generation
-                .routes
-                .find_by_model(&asked, facts.model.as_deref());
-            let route = found.ok_or(ServeError::NoRoute)?.clone();
-            exchange.record.route = Some(route.name.clone());
-            if let (Content::AtHand(bytes), Need::Json) = (&content, route.need) {
-                (_, json) = read(
-                    bytes,
-                    Need::Json,
-                    &parts.headers,
-                    exchange.generation.config.limits.json_depth,
-                )?;
+            let route = route_by_model(exchange, &parts, &host, facts.model.as_deref())?;
+            if route.need == Need::Json {
+                (facts, json) = read(&content, Need::Json, &parts.headers, depth_max)?;
             }
             route
         }
@@ -134,42 +112,62 @@ pub(super) async fn take_in(
     exchange.record.bytes_in = content.length().or(exchange.record.bytes_in);
     exchange.record.model.clone_from(&facts.model);
     exchange.record.streaming = facts.stream;
-    let path = parts
-        .uri
-        .path_and_query()
-        .cloned()
-        .unwrap_or(PathAndQuery::from_static("/"));
-    let body = match &content {
-        Content::AtHand(bytes) => Some(bytes.clone()),
-        Content::Empty | Content::ToCome(_) => None,
-    };
-    let named = Named::of(&parts.headers);
-    let (method, headers) = (parts.method, parts.headers);
-    let json_depth = exchange.generation.config.limits.json_depth;
-    let path_text = path.as_str().to_owned();
     let message = Message {
-        method,
-        path: path_text,
-        headers,
-        body,
         json,
-        json_depth,
+        json_depth: depth_max,
         ..Message::default()
     };
     Ok((
         route,
-        Arrival {
+        Arrival::new(parts, content, message, (host, facts.model)),
+    ))
+}
+
+fn route_by_model(
+    exchange: &mut Exchange,
+    parts: &Parts,
+    host: &HeaderValue,
+    model: Option<&str>,
+) -> Result<Arc<Route>, ServeError> {
+    let (method, headers) = (&parts.method, &parts.headers);
+    let asked = Asked {
+        method,
+        path: parts.uri.path(),
+        host: host_name(host),
+        headers,
+    };
+    let found = exchange.generation.routes.find_by_model(&asked, model);
+    let route = found.ok_or(ServeError::NoRoute)?.clone();
+    exchange.record.route = Some(route.name.clone());
+    Ok(route)
+}
+
+impl Arrival {
+    fn new(
+        parts: Parts,
+        content: Content,
+        mut message: Message,
+        (host, model): (HeaderValue, Option<String>),
+    ) -> Self {
+        let path = parts.uri.path_and_query().cloned();
+        let path = path.unwrap_or(PathAndQuery::from_static("/"));
+        path.as_str().clone_into(&mut message.path);
+        if let Content::AtHand(bytes) = &content {
+            message.body = Some(bytes.clone());
+        }
+        let named = Named::of(&parts.headers);
+        message.method = parts.method;
+        message.headers = parts.headers;
+        Self {
             message,
             content,
             path,
             host,
             named,
-            model: facts.model,
-        },
-    ))
-}
+            model,
+        }
+    }
 
-impl Arrival {
     /// The model that the policies left in the body.
     pub(super) fn note_model(&mut self, exchange: &mut Exchange) {
         if self.is_body_changed() {

@@ -20,11 +20,14 @@ use super::{
 /// What the route needs to know of a body. One that is not JSON is only an error if
 /// it says that it is; one that is JSON is read as such whatever it says.
 pub(super) fn read(
-    bytes: &Bytes,
+    content: &Content,
     need: Need,
     headers: &HeaderMap,
     depth_max: usize,
 ) -> Result<(RequestFacts, Option<Json>), ServeError> {
+    let (Content::AtHand(bytes), true) = (content, need >= Need::Model) else {
+        return Ok(Default::default());
+    };
     if is_encoded(headers) {
         return Err(ServeError::EncodedBody);
     }
@@ -76,7 +79,10 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     ends_in(b"/json") || ends_in(b"+json")
 }
 
-pub(super) async fn request_at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, ServeError> {
+pub(super) async fn request_at_hand(
+    exchange: &mut Exchange,
+    content: Content,
+) -> Result<Content, ServeError> {
     let Content::ToCome(body) = content else {
         return Ok(content);
     };
@@ -154,8 +160,8 @@ mod tests {
         let typed = |kind: &'static str| {
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
         };
-        let good = Bytes::from_static(br#"{"model":"m","stream":true}"#);
-        let bad = Bytes::from_static(b"{\"model\":");
+        let good = Content::AtHand(Bytes::from_static(br#"{"model":"m","stream":true}"#));
+        let bad = Content::AtHand(Bytes::from_static(b"{\"model\":"));
         for need in [Need::Model, Need::Json] {
             for kind in [
                 "application/json; charset=utf-8",

@@ -17,6 +17,7 @@ mod exchange;
 mod forward;
 mod generation;
 mod headers;
+mod introduction;
 mod listener;
 mod onion;
 mod path;
@@ -75,7 +76,11 @@ impl Shared {
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn new(first: Arc<Generation>, clients: Arc<Clients>, observer: Box<dyn Observe>) -> Arc<Self> {
+    pub fn new(
+        first: Arc<Generation>,
+        clients: Arc<Clients>,
+        observer: Box<dyn Observe>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             generation: ArcSwap::new(first),
             observer,

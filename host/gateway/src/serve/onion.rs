@@ -5,7 +5,7 @@ use tollgate_sandbox::contract::{Event, EventAction, EventsDecision, Hooks};
 
 use super::{
     errors::ServeError,
-    policies::Introduction,
+    introduction::Introduction,
     record::Decided,
     sse::{Frame, encode, is_done},
     state::Exchange,

@@ -7,16 +7,16 @@
 
 use std::{mem, sync::Arc};
 
-use tokio::time::Instant;
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    ExchangeContext, Failure, Message, Policy, Session, Side,
-    contract::{Decision, Destination, Head, Hooks, Outcome, Target, Verdict},
+    Failure, Message, Policy, Session, Side,
+    contract::{Decision, Destination, Hooks, Outcome, Target, Verdict},
 };
 
 use super::{
     errors::ServeError,
     generation::Generation,
+    introduction::Introduction,
     path,
     record::{Decided, PolicyRecord, Record},
     reply::Reply,
@@ -81,7 +81,7 @@ async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answ
                     upstream: to.upstream.or(wish.upstream),
                 };
             }
-            Step::Reply(reply) => return Ok(Answer::Reply(reply)),
+            Step::Reply(reply) => return Ok(Answer::Reply(*reply)),
         }
     }
     Ok(Answer::Forward(wish))
@@ -127,7 +127,7 @@ pub(super) async fn ask_attempt(
         *message = back;
         match slot.judge(decided, message, Side::Request, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
-            Step::Reply(reply) => return Ok(Some(reply)),
+            Step::Reply(reply) => return Ok(Some(*reply)),
         }
     }
     Ok(None)
@@ -168,7 +168,7 @@ pub(super) async fn ask_response(
         *message = back;
         match slot.judge(decided, message, Side::Response, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
-            Step::Reply(reply) => return Ok(Some(reply)),
+            Step::Reply(reply) => return Ok(Some(*reply)),
         }
     }
     Ok(None)
@@ -190,7 +190,7 @@ enum State {
 enum Step {
     Next,
     GoTo(Destination),
-    Reply(Reply),
+    Reply(Box<Reply>),
 }
 
 impl Slot {
@@ -280,7 +280,7 @@ impl Slot {
                 _ => Ok(Step::GoTo(to)),
             },
             Verdict::Reply(answer) => match Reply::of(answer) {
-                Ok(reply) => Ok(Step::Reply(reply)),
+                Ok(reply) => Ok(Step::Reply(Box::new(reply))),
                 Err(fault) => self
                     .failed(Failure::BadDecision(fault), record)
                     .map(|()| Step::Next),
@@ -347,67 +347,5 @@ impl Slot {
             }
         }
         self.record
-    }
-}
-
-/// What a session is told when it opens.
-pub(super) struct Introduction {
-    head: Head,
-    context: ExchangeContext,
-}
-
-impl Introduction {
-    fn of_request(record: &Record, message: &Message, deadline: Instant) -> Self {
-        Self::new(
-            record,
-            message.method.as_str(),
-            &message.path,
-            (&message.facts, deadline),
-        )
-    }
-
-    /// For a policy that was not asked about the request.
-    pub(super) fn of_response(
-        record: &Record,
-        facts: &[(String, String)],
-        deadline: Instant,
-    ) -> Self {
-        let path = record
-            .uri
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
-        Self::new(record, record.method.as_str(), path, (facts, deadline))
-    }
-
-    fn new(
-        record: &Record,
-        method: &str,
-        path: &str,
-        (facts, deadline): (&[(String, String)], Instant),
-    ) -> Self {
-        let fact = |name: &str| {
-            facts
-                .iter()
-                .rev()
-                .find(|(fact, _)| fact == name)
-                .map(|(_, value)| value.clone())
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let head = Head {
-            route: record.route.as_deref().unwrap_or_default().to_owned(),
-            method: method.to_owned(),
-            path: path.to_owned(),
-            model: record.model.clone(),
-            caller: fact("caller"),
-            tier: fact("tier"),
-            streaming: record.streaming,
-            body_bytes: record.bytes_in,
-            deadline_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
-        };
-        let context = ExchangeContext {
-            request_id: record.id.as_str().into(),
-            deadline: deadline.into_std(),
-        };
-        Self { head, context }
     }
 }

@@ -6,14 +6,9 @@ use serde_json::json;
 use tollgate_sandbox::{LoadError, SandboxOptions};
 
 use crate::{
-    guest,
     shape::Shape,
     stage::{Stage, options, spec},
 };
-
-async fn stage() -> Stage {
-    Stage::with(SandboxOptions { compiler: Some(guest::compile_worker()), ..options() }).await
-}
 
 async fn refused(stage: &Stage, wasm: Vec<u8>, cpu_seconds: u64) -> LoadError {
     let mut spec = spec("hostile", wasm.into(), json!({}));
@@ -24,7 +19,7 @@ async fn refused(stage: &Stage, wasm: Vec<u8>, cpu_seconds: u64) -> LoadError {
 
 #[tokio::test]
 async fn the_child_compiles_and_refuses_as_the_process_itself_does() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     assert_eq!(stage.refused_bytes("").await.code, "not_wasm");
     let wasm = Shape { describe: "(unreachable)", ..Shape::default() }.module();
     assert_eq!(stage.refused_bytes(wasm).await.code, "configure");
@@ -34,7 +29,7 @@ async fn the_child_compiles_and_refuses_as_the_process_itself_does() {
 
 #[tokio::test]
 async fn one_function_without_end_is_stopped_at_its_budget() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     let body = "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.load (local.get 1))) (local.get 1)))".repeat(400_000);
     let extra = format!("(func (param i32 i32) {body})");
     let error = refused(&stage, Shape { extra, ..Shape::default() }.module(), 1).await;
@@ -44,7 +39,7 @@ async fn one_function_without_end_is_stopped_at_its_budget() {
 
 #[tokio::test]
 async fn a_hundred_thousand_functions_are_stopped_at_their_budget() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     let function = "(func (param i32 i64 f64) (result i64) (i64.add (i64.extend_i32_u (local.get 0)) (i64.mul (local.get 1) (i64.trunc_sat_f64_s (local.get 2)))))";
     let error = refused(&stage, Shape { extra: function.repeat(100_000), ..Shape::default() }.module(), 1).await;
     assert_eq!(error.code, "compile_budget", "{error}");
@@ -52,7 +47,7 @@ async fn a_hundred_thousand_functions_are_stopped_at_their_budget() {
 
 #[tokio::test]
 async fn blocks_nested_a_hundred_thousand_deep_are_refused() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     // Without parentheses: the parser of the text would recurse.
     let extra = format!("(func {} {})", "block ".repeat(100_000), "end ".repeat(100_000));
     let error = refused(&stage, Shape { extra, ..Shape::default() }.module(), 2).await;
@@ -61,7 +56,7 @@ async fn blocks_nested_a_hundred_thousand_deep_are_refused() {
 
 #[tokio::test]
 async fn a_hundred_thousand_globals_and_data_segments_are_refused_or_borne() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     let extra = "(global (mut i64) (i64.const 1))".repeat(100_000)
         + &"(data (i32.const 8000) \"x\")".repeat(99_000);
     let mut spec = spec("hostile", Shape { extra, ..Shape::default() }.module().into(), json!({}));
@@ -72,14 +67,14 @@ async fn a_hundred_thousand_globals_and_data_segments_are_refused_or_borne() {
 
 #[tokio::test]
 async fn a_memory_of_four_gibibytes_does_not_weigh_on_the_child() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     let error = refused(&stage, Shape { memory: "65536", ..Shape::default() }.module(), 5).await;
     assert_eq!(error.code, "start", "{error}");
 }
 
 #[tokio::test]
 async fn a_pattern_that_backtracks_without_end_is_stopped() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     let schema = r#"{"properties":{"a":{"pattern":"^(?=(a+)+$)b|^(a|a)*\\1$"}}}"#.to_owned();
     let mut spec = spec("hostile", Shape { schema, ..Shape::default() }.module().into(), json!({ "a": "a".repeat(64) + "!" }));
     spec.compile.cpu_time = Duration::from_secs(2);
@@ -89,7 +84,7 @@ async fn a_pattern_that_backtracks_without_end_is_stopped() {
 
 #[tokio::test]
 async fn a_schema_that_refers_to_itself_is_stopped() {
-    let stage = stage().await;
+    let stage = Stage::with_child().await;
     for schema in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##] {
         let wasm = Shape { schema: schema.to_owned(), ..Shape::default() }.module();
         let mut spec = spec("hostile", wasm.into(), json!({}));

@@ -1,9 +1,14 @@
 //! Time, stack, memory and traps: what one instance may use up.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tollgate_sandbox::{ExchangeContext, Failure};
 
-use crate::stage::{Stage, event, head, message, outcome, strike};
+use crate::{
+    guest,
+    stage::{Stage, event, head, message, outcome, spec, strike},
+};
 
 const HOOKS: [&str; 6] = ["open", "request", "attempt", "response", "events", "finish"];
 
@@ -26,7 +31,9 @@ async fn an_endless_loop_of_memory_fill_is_out_of_time() {
 #[tokio::test]
 async fn many_short_calls_use_up_the_exchange() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "spin", "hook": "events", "amount": 300_000 })).await;
+    let mut spec = spec("hostile", guest::hostile(), json!({ "mode": "spin", "hook": "events", "amount": 300_000 }));
+    spec.config.sandbox.exchange_time = Duration::from_millis(100);
+    let policy = stage.load(spec).await;
     let mut session = policy.open(&head("/strike"), &ExchangeContext::default()).await.unwrap();
     let mut calls = 0;
     let failure = loop {

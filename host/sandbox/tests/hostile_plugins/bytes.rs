@@ -70,7 +70,7 @@ async fn a_file_beyond_the_bound_is_refused_by_its_size() {
 
 #[tokio::test]
 async fn a_good_plugin_cut_anywhere_is_refused() {
-    let stage = Stage::new().await;
+    let stage = Stage::with_child().await;
     for whole in [Shape::default().module(), Shape::default().component(), guest::hostile().to_vec()] {
         let step = (whole.len() / 97).max(1);
         for cut in (8..whole.len() - 1).step_by(step) {
@@ -85,7 +85,7 @@ async fn a_good_plugin_cut_anywhere_is_refused() {
 
 #[tokio::test]
 async fn a_flipped_bit_is_refused_or_harmless() {
-    let stage = Stage::new().await;
+    let stage = Stage::with_child().await;
     let mut seed = 7;
     for whole in [Shape::default().module(), Shape::default().component()] {
         for _ in 0..100 {

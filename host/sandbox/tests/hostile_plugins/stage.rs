@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tollgate_capabilities::{Capabilities, EmbeddedOptions, Secret, SecretError, SecretStore};
-use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError};
+use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
     contract::{Decision, Edit, Ending, Event, Head, Outcome, Target},
@@ -29,6 +29,11 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn new() -> Self {
         Self::with(options()).await
+    }
+
+    /// Compiles in a child, as the gateway does.
+    pub(crate) async fn with_child() -> Self {
+        Self::with(SandboxOptions { compiler: Some(guest::compile_worker()), ..options() }).await
     }
 
     pub(crate) async fn with(options: SandboxOptions) -> Self {
@@ -115,7 +120,7 @@ fn shared_cache() -> PathBuf {
         .clone()
 }
 
-/// Everything granted, with the bounds that hold by default.
+/// Everything granted.
 pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
     PolicySpec {
         name: name.to_owned(),
@@ -137,7 +142,12 @@ pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
             },
             settings,
             settings_at: Default::default(),
-            sandbox: Default::default(),
+            // Ten times what holds by default: the host's side is built without optimisation.
+            sandbox: SandboxLimits {
+                hook_time: Duration::from_millis(100),
+                exchange_time: Duration::from_secs(2),
+                ..SandboxLimits::default()
+            },
         },
         compile: Default::default(),
         secrets: Arc::new(TwoSecrets),

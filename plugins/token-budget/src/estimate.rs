@@ -1,0 +1,143 @@
+//! What a request may take at most, before it runs.
+//!
+//! Its fields are the client's: they may be missing, wrong or hostile. What is no whole
+//! number is left to the upstream to refuse, and never holds less than the default.
+
+use tollgate_sdk::prelude::*;
+
+use crate::settings::Settings;
+
+const OUTPUT_MAX: [&str; 3] = [
+    "/max_tokens",
+    "/max_completion_tokens",
+    "/max_output_tokens",
+];
+const CHOICES: [&str; 2] = ["/n", "/best_of"];
+/// Of a small budget, a request that states no maximum holds this part.
+const PART: u64 = 8;
+
+/// Tokens of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    pub(crate) input: u64,
+    /// Of all choices together.
+    pub(crate) output: u64,
+    pub(crate) choices: u64,
+}
+
+impl Estimate {
+    /// `budget`: what there is at most, in tokens.
+    pub(crate) fn of(request: &Request, body_bytes: u64, settings: &Settings, budget: u64) -> Self {
+        let [a, b, c] = OUTPUT_MAX;
+        let [d, e] = CHOICES;
+        let mut stated = request.json_values(&[a, b, c, d, e]);
+        let choices = stated.split_off(OUTPUT_MAX.len());
+        let input = body_bytes.div_ceil(settings.bytes_per_token.get());
+        let choices = choices
+            .into_iter()
+            .flatten()
+            .filter_map(whole)
+            .fold(1, u64::max);
+        let output = match output_stated(stated, settings.reserve_output) {
+            Some(output) => output.saturating_mul(choices),
+            None => settings
+                .reserve_output
+                .min(budget.div_ceil(PART))
+                .saturating_mul(choices)
+                .min(budget.saturating_sub(input)),
+        };
+        Self {
+            input,
+            output,
+            choices,
+        }
+    }
+
+    pub(crate) fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+}
+
+/// Upstreams differ in which field wins, so the greatest counts.
+fn output_stated(fields: Vec<Option<Value>>, default: u64) -> Option<u64> {
+    let mut most = None;
+    let mut any_nonsense = false;
+    for field in fields.into_iter().flatten() {
+        match field {
+            Value::Null => {}
+            field => match whole(field) {
+                Some(tokens) => most = most.max(Some(tokens)),
+                None => any_nonsense = true,
+            },
+        }
+    }
+    most.map(|most| {
+        if any_nonsense {
+            most.max(default)
+        } else {
+            most
+        }
+    })
+}
+
+/// A number that is whole and not negative; one that is too large for the type is its
+/// greatest value.
+fn whole(value: Value) -> Option<u64> {
+    let number = match value {
+        Value::Number(number) => number,
+        Value::Json(text) => match text.parse::<u64>() {
+            Ok(number) => return Some(number),
+            Err(_) => text.parse::<f64>().ok()?,
+        },
+        Value::Null | Value::Boolean(_) | Value::Text(_) => return None,
+    };
+    (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Value {
+        Value::Json(text.to_owned())
+    }
+
+    #[test]
+    fn a_whole_number_is_read_however_it_travels() {
+        assert_eq!(whole(Value::Number(7.0)), Some(7));
+        assert_eq!(whole(Value::Number(0.0)), Some(0));
+        assert_eq!(whole(json("9223372036854775808")), Some(1 << 63));
+        assert_eq!(whole(json("99999999999999999999999")), Some(u64::MAX));
+        assert_eq!(whole(Value::Number(1e300)), Some(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_no_whole_number_is_ignored() {
+        let values = [
+            Value::Number(-1.0),
+            Value::Number(0.5),
+            Value::Number(f64::NAN),
+            Value::from("100"),
+            Value::Boolean(true),
+            Value::Null,
+            json("[1]"),
+            json("-9223372036854775808"),
+        ];
+        for value in values {
+            assert_eq!(whole(value.clone()), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_greatest_stated_maximum_counts() {
+        let fields = vec![Some(Value::Number(5.0)), None, Some(Value::Number(9.0))];
+        assert_eq!(output_stated(fields, 1024), Some(9));
+        assert_eq!(output_stated(vec![Some(Value::Null), None], 1024), None);
+    }
+
+    #[test]
+    fn nonsense_beside_a_maximum_does_not_lower_what_is_held() {
+        let fields = vec![Some(Value::Number(1.0)), Some(Value::from("5000"))];
+        assert_eq!(output_stated(fields, 1024), Some(1024));
+    }
+}

@@ -1,0 +1,18 @@
+//! The whole gateway on ports of its own, between a stand-in model server and real
+//! clients.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod admin;
+mod client;
+mod data_path;
+mod departures;
+mod edge;
+mod failures;
+mod fixture;
+mod hooks;
+mod reload_files;
+mod standard_plugins;
+mod streams;
+mod swaps;
+mod tls;

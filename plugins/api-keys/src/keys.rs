@@ -87,7 +87,7 @@ impl From<Vec<Key>> for Keys {
         for (position, key) in keys.iter_mut().enumerate() {
             key.position = position;
         }
-        keys.sort_by_key(|key| (key.sha256, key.position));
+        keys.sort_unstable_by_key(|key| (key.sha256, key.position));
         Self(keys)
     }
 }

@@ -26,18 +26,14 @@ fn refused(settings: Value) -> Vec<String> {
         .expect("the settings are refused")
 }
 
-fn chat(body: Value) -> Exchange {
-    let mut exchange = Exchange::chat();
-    for (name, value) in body.as_object().unwrap() {
-        exchange = exchange.json(&format!("/{name}"), value.clone());
-    }
-    exchange
+fn chat(body: &Value) -> Exchange {
+    Exchange::chat().body(body.to_string())
 }
 
 fn body_after(rules: &Run<ModelRules>, body: Value) -> Value {
-    let decided = rules.open(chat(body)).request();
+    let decided = rules.open(chat(&body)).request();
     assert!(decided.is_next(), "{:?}", decided.verdict);
-    decided.json("").unwrap()
+    decided.json("").expect("a JSON body")
 }
 
 fn target(model: Option<&str>) -> Target {
@@ -221,7 +217,7 @@ fn a_number_too_large_for_a_float_is_clamped() {
 fn what_is_not_a_chat_keeps_its_messages_and_what_is_no_object_its_body() {
     let rules =
         rule(json!({ "request": { "prepend_system": "x", "headers": { "set": { "x-a": "1" } } } }));
-    let mut session = rules.open(chat(json!({ "model": "m", "messages": "no list" })));
+    let mut session = rules.open(chat(&json!({ "model": "m", "messages": "no list" })));
     assert_eq!(session.request().json("/messages"), Some("no list".into()));
 
     let mut session = rules.open(Exchange::chat().body("[1]"));
@@ -413,21 +409,20 @@ fn cases_that_hold_let_the_settings_in() {
         "events": [{ "choices": [{ "delta": { "role": "assistant" } }] }, text("m"), "[DONE]"],
         "expect_events": [text("shown"), "[DONE]"],
     }));
-    let run = run(settings);
-    let names: Vec<String> = run
+    let names: Vec<String> = run(settings)
         .samples()
         .into_iter()
         .map(|sample| sample.name)
         .collect();
     assert_eq!(names, ["everything"]);
 
-    Run::<ModelRules>::new(case(json!({
+    run(case(json!({
         "name": "by the target's model",
         "model": "m",
         "request": { "body": { "model": "other" } },
         "expect": { "body": { "model": "other", "metadata": { "by": "rule" } } },
     })));
-    Run::<ModelRules>::new(case(json!({
+    run(case(json!({
         "name": "refused",
         "request": { "body": { "model": "m", "metadata": "x" } },
         "expect": { "refused": "invalid_field" },

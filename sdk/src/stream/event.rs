@@ -256,7 +256,7 @@ impl Event {
                 (new != text).then_some((choice.text_at.clone()?, new))
             })
             .collect();
-        changed.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
+        changed.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(place.start));
         if !changed.is_empty() {
             self.splice(changed);
         }

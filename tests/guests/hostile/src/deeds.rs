@@ -22,7 +22,7 @@ pub fn commit(scene: &Scene<'_>) -> String {
             black_box(());
         },
         "fill" => {
-            let mut bytes = vec![0; 8 << 20];
+            let mut bytes = vec![0_u8; 4 << 20];
             loop {
                 black_box(&mut bytes).fill(black_box(1));
             }
@@ -61,7 +61,9 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
             String::new()
         }
         "metric-names" => repeat(amount, |n| metrics::count(&format!("m{n}"), &[], 1)),
-        "metric-labels" => repeat(amount, |n| metrics::count("m", &[("l".to_owned(), format!("v{n}"))], 1)),
+        "metric-labels" => repeat(amount, |n| {
+            metrics::count("m", &[("l".to_owned(), format!("v{n}"))], 1)
+        }),
         "metric-text" => repeat(1, |_| {
             metrics::count(text, &[(text.to_owned(), text.to_owned())], 1);
             metrics::gauge(text, &[], f64::NAN);
@@ -72,7 +74,9 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
         "kv-put" => said(kv::put(text, b"mine", 0)),
         "kv-get" => said(kv::get(text)),
         "kv-not-a-number" => said(kv::put("n", b"abc", 0).and_then(|()| kv::increment("n", 1, 0))),
-        "kv-overflow" => said(kv::increment("o", i64::MAX, 0).and_then(|_| kv::increment("o", 1, 0))),
+        "kv-overflow" => {
+            said(kv::increment("o", i64::MAX, 0).and_then(|_| kv::increment("o", 1, 0)))
+        }
         "random" => random::bytes(amount as u32).len().to_string(),
         "host-calls" => repeat(amount, |_| {
             clock::now_ms();
@@ -95,19 +99,32 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
         "limit-of-nothing" => said(limits::take("b", 1, limit(0))),
         "json-many" => {
             let pointers = vec![text.to_owned(); amount as usize];
-            message.map(|m| m.json_many(&pointers).len()).unwrap_or(0).to_string()
+            message
+                .map(|m| m.json_many(&pointers).len())
+                .unwrap_or(0)
+                .to_string()
         }
         "headers-many" => {
             let names = vec![text.to_owned(); amount as usize];
-            message.map(|m| m.headers(&names).len()).unwrap_or(0).to_string()
+            message
+                .map(|m| m.headers(&names).len())
+                .unwrap_or(0)
+                .to_string()
         }
-        "body-past-end" => message.map(|m| m.body(u64::MAX, u32::MAX).len()).unwrap_or(0).to_string(),
+        "body-past-end" => message
+            .map(|m| m.body(u64::MAX, u32::MAX).len())
+            .unwrap_or(0)
+            .to_string(),
         _ => String::new(),
     }
 }
 
 fn limit(amount: u64) -> limits::Limit {
-    limits::Limit { algorithm: limits::Algorithm::TokenBucket, amount, period_ms: 1000 }
+    limits::Limit {
+        algorithm: limits::Algorithm::TokenBucket,
+        amount,
+        period_ms: 1000,
+    }
 }
 
 fn said(what: impl Debug) -> String {
@@ -120,10 +137,15 @@ fn repeat(times: u64, act: impl Fn(u64)) -> String {
 }
 
 fn first_error<E: Debug>(times: u64, act: impl Fn(u64) -> Result<(), E>) -> String {
-    (0..times).find_map(|n| act(n).err().map(|error| format!("{n}: {error:?}"))).unwrap_or_default()
+    (0..times)
+        .find_map(|n| act(n).err().map(|error| format!("{n}: {error:?}")))
+        .unwrap_or_default()
 }
 
-#[expect(unconditional_recursion, reason = "it is what the stack's bound is tried with")]
+#[expect(
+    unconditional_recursion,
+    reason = "it is what the stack's bound is tried with"
+)]
 fn dive(depth: u64) -> u64 {
     dive(black_box(depth + 1)).wrapping_mul(black_box(3)) + depth
 }

@@ -80,7 +80,12 @@ pub fn commit(mode: &str, scene: &Scene<'_>) -> String {
             "forge-overlap" => {
                 // Each field names the same megabyte twice.
                 let big = vec![b'x'; 1 << 20];
-                let field = [big.as_ptr() as usize, big.len(), big.as_ptr() as usize, big.len()];
+                let field = [
+                    big.as_ptr() as usize,
+                    big.len(),
+                    big.as_ptr() as usize,
+                    big.len(),
+                ];
                 let fields = vec![field; amount];
                 log_write(3, at, text.len(), fields.as_ptr() as usize, fields.len());
             }
@@ -97,18 +102,34 @@ pub fn edits(mode: &str, amount: usize) -> Vec<Edit> {
     unsafe {
         match mode {
             "forged-far" => {
-                vec![Edit::ReplaceBody(Vec::from_raw_parts(0xffff_0000_usize as *mut u8, 0x1_0000, 0x1_0000))]
+                vec![Edit::ReplaceBody(Vec::from_raw_parts(
+                    0xffff_0000_usize as *mut u8,
+                    0x1_0000,
+                    0x1_0000,
+                ))]
             }
             "forged-long" => {
-                vec![Edit::ReplaceBody(Vec::from_raw_parts(1024 as *mut u8, 0x7fff_ffff, 0x7fff_ffff))]
+                vec![Edit::ReplaceBody(Vec::from_raw_parts(
+                    1024 as *mut u8,
+                    0x7fff_ffff,
+                    0x7fff_ffff,
+                ))]
             }
             "forged-overlap" => {
                 let big = vec![b'x'; 1 << 20].leak();
                 (0..amount)
-                    .map(|_| Edit::ReplaceBody(Vec::from_raw_parts(big.as_mut_ptr(), big.len(), big.len())))
+                    .map(|_| {
+                        Edit::ReplaceBody(Vec::from_raw_parts(
+                            big.as_mut_ptr(),
+                            big.len(),
+                            big.len(),
+                        ))
+                    })
                     .collect()
             }
-            "forged-text" => vec![Edit::SetPath(String::from_utf8_unchecked(vec![b'/', 0xff, 0xfe]))],
+            "forged-text" => vec![Edit::SetPath(String::from_utf8_unchecked(vec![
+                b'/', 0xff, 0xfe,
+            ]))],
             _ => Vec::new(),
         }
     }

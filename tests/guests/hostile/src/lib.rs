@@ -1,6 +1,7 @@
 //! A plugin that misbehaves as its settings say: `mode` is what it does, `hook`
 //! where, `text` and `amount` with what. Without a `mode` it behaves. Unless it is to
 //! misbehave `always`, it does so only where the path begins with `/strike`.
+//! With the mode `ask`, the exchange says all that in the name of its route.
 //!
 //! It is built on the bare contract and not on the SDK, since it has to be able to
 //! break the rules of the canonical ABI too.
@@ -13,15 +14,13 @@ mod verdicts;
 
 use std::cell::RefCell;
 
-use exports::tollgate::policy::policy::{
-    Description, Guest, GuestSession, Hooks, Needs,
-};
+use exports::tollgate::policy::policy::{Description, Guest, GuestSession, Hooks, Needs};
 use plan::Plan;
 use tollgate::policy::{
     exchange::Message,
     types::{
-        Decision, Edit, Event, EventAction, EventsDecision, Expectation, Head, Header, Outcome, Sample, Target,
-        Verdict,
+        Decision, Edit, Event, EventAction, EventsDecision, Expectation, Head, Header, Outcome,
+        Sample, Target, Verdict,
     },
 };
 
@@ -46,7 +45,13 @@ impl Session {
     fn strike(&self, hook: &str, message: Option<&Message>) -> Option<String> {
         let plan = plan::get();
         let now = plan.hook == hook && (plan.always || self.path.starts_with("/strike"));
-        now.then(|| deeds::commit(&Scene { plan, path: &self.path, message }))
+        now.then(|| {
+            deeds::commit(&Scene {
+                plan,
+                path: &self.path,
+                message,
+            })
+        })
     }
 
     fn decide(&self, hook: &str, message: &Message) -> Decision {
@@ -54,17 +59,24 @@ impl Session {
         let plan = plan::get();
         match seen {
             None => next(Vec::new()),
-            Some(seen) => verdicts::made(plan).unwrap_or_else(|| next(vec![set_header("x-seen", seen.as_bytes())])),
+            Some(seen) => verdicts::made(plan)
+                .unwrap_or_else(|| next(vec![set_header("x-seen", seen.as_bytes())])),
         }
     }
 }
 
 pub fn next(edits: Vec<Edit>) -> Decision {
-    Decision { verdict: Verdict::Next, edits }
+    Decision {
+        verdict: Verdict::Next,
+        edits,
+    }
 }
 
 pub fn set_header(name: &str, value: &[u8]) -> Edit {
-    Edit::SetHeader(Header { name: name.to_owned(), value: value.to_vec() })
+    Edit::SetHeader(Header {
+        name: name.to_owned(),
+        value: value.to_vec(),
+    })
 }
 
 impl Guest for Hostile {
@@ -86,7 +98,11 @@ impl Guest for Hostile {
             if plan.mode == "errors" {
                 return Err(vec![plan.text.repeat(plan.amount.max(1) as usize)]);
             }
-            deeds::commit(&Scene { plan, path: "", message: None });
+            deeds::commit(&Scene {
+                plan,
+                path: "",
+                message: None,
+            });
         }
         Ok(())
     }
@@ -99,9 +115,15 @@ impl Guest for Hostile {
         match plan.mode.as_str() {
             "expects-403" => vec![sample(Expectation::Answered(403))],
             "traps-in-sample" => vec![sample(Expectation::Runs)],
-            "many" => (0..plan.amount).map(|_| sample(Expectation::Runs)).collect(),
+            "many" => (0..plan.amount)
+                .map(|_| sample(Expectation::Runs))
+                .collect(),
             _ => {
-                deeds::commit(&Scene { plan, path: "", message: None });
+                deeds::commit(&Scene {
+                    plan,
+                    path: "",
+                    message: None,
+                });
                 Vec::new()
             }
         }
@@ -125,7 +147,11 @@ fn sample(expect: Expectation) -> Sample {
 
 impl GuestSession for Session {
     fn new(head: Head) -> Self {
-        let session = Self { path: head.path, held: RefCell::default() };
+        plan::ask(&head.route);
+        let session = Self {
+            path: head.path,
+            held: RefCell::default(),
+        };
         session.strike("open", None);
         session
     }
@@ -137,7 +163,14 @@ impl GuestSession for Session {
         }
         if plan.mode.is_empty() {
             let host = request.header("host").unwrap_or_default();
-            let answer = [plan.text.as_bytes(), b" ", self.path.as_bytes(), b" ", &host].concat();
+            let answer = [
+                plan.text.as_bytes(),
+                b" ",
+                self.path.as_bytes(),
+                b" ",
+                &host,
+            ]
+            .concat();
             return next(vec![set_header("x-neighbour", &answer)]);
         }
         self.decide("request", request)
@@ -153,35 +186,56 @@ impl GuestSession for Session {
 
     fn on_events(&self, batch: Vec<Event>, last: bool) -> EventsDecision {
         let plan = plan::get();
-        let nothing = EventsDecision { actions: Vec::new(), append: Vec::new() };
+        let nothing = EventsDecision {
+            actions: Vec::new(),
+            append: Vec::new(),
+        };
         if plan.hook != "events" || !self.path.starts_with("/strike") {
             return nothing;
         }
         let amount = plan.amount as usize;
         let event = |data: Vec<u8>| Event { name: None, data };
         match plan.mode.as_str() {
-            "more-actions" => EventsDecision { actions: vec![EventAction::Drop; amount], ..nothing },
+            "more-actions" => EventsDecision {
+                actions: vec![EventAction::Drop; amount],
+                ..nothing
+            },
             "hold" => {
                 let dropped = vec![EventAction::Drop; batch.len()];
                 self.held.borrow_mut().extend(batch);
-                EventsDecision { actions: dropped, ..nothing }
+                EventsDecision {
+                    actions: dropped,
+                    ..nothing
+                }
             }
             "huge-event" => EventsDecision {
                 actions: vec![EventAction::Replace(vec![event(vec![b'x'; amount])])],
                 ..nothing
             },
             "many-events" => EventsDecision {
-                actions: vec![EventAction::Replace((0..amount).map(|_| event(Vec::new())).collect())],
+                actions: vec![EventAction::Replace(
+                    (0..amount).map(|_| event(Vec::new())).collect(),
+                )],
                 ..nothing
             },
             "event-name" => EventsDecision {
-                append: vec![Event { name: Some(plan.text.clone()), data: Vec::new() }],
+                append: vec![Event {
+                    name: Some(plan.text.clone()),
+                    data: Vec::new(),
+                }],
                 ..nothing
             },
-            "event-bytes" => EventsDecision { append: vec![event(vec![0xff, 0xfe])], ..nothing },
+            "event-bytes" => EventsDecision {
+                append: vec![event(vec![0xff, 0xfe])],
+                ..nothing
+            },
             "end-always" => EventsDecision {
                 actions: batch.iter().map(|_| EventAction::End(Vec::new())).collect(),
-                append: if last { vec![event(b"after the end".to_vec())] } else { Vec::new() },
+                append: if last {
+                    vec![event(b"after the end".to_vec())]
+                } else {
+                    Vec::new()
+                },
             },
             _ => {
                 self.strike("events", None);

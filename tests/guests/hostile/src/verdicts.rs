@@ -4,7 +4,9 @@ use crate::{
     forgery, next,
     plan::Plan,
     set_header,
-    tollgate::policy::types::{Answer, Decision, Destination, Edit, Header, Refusal, Value, Verdict},
+    tollgate::policy::types::{
+        Answer, Decision, Destination, Edit, Header, Refusal, Value, Verdict,
+    },
 };
 
 /// The decision that the plan asks for, if it asks for one.
@@ -15,7 +17,10 @@ pub fn made(plan: &Plan) -> Option<Decision> {
         "header-bytes" => set_header("x-evil", &[0xff, 0x00, 0x80]),
         "header-long" => set_header("x-evil", &vec![b'x'; amount]),
         "header-name" => set_header(text, b"1"),
-        "append-name" => Edit::AppendHeader(Header { name: text.to_owned(), value: b"1".to_vec() }),
+        "append-name" => Edit::AppendHeader(Header {
+            name: text.to_owned(),
+            value: b"1".to_vec(),
+        }),
         "remove-name" => Edit::RemoveHeader(text.to_owned()),
         "method" => Edit::SetMethod(text.to_owned()),
         "path" => Edit::SetPath(text.to_owned()),
@@ -33,24 +38,48 @@ pub fn made(plan: &Plan) -> Option<Decision> {
 
 fn verdict(plan: &Plan) -> Option<Decision> {
     let (text, amount) = (plan.text.as_str(), plan.amount as usize);
-    let answer = |status, headers, body| Verdict::Reply(Answer { status, headers, body });
+    let answer = |status, headers, body| {
+        Verdict::Reply(Answer {
+            status,
+            headers,
+            body,
+        })
+    };
     let verdict = match plan.mode.as_str() {
         "edits" => return Some(next((0..amount).map(|_| set_header("x", b"1")).collect())),
         mode if mode.starts_with("forged-") => return Some(next(forgery::edits(mode, amount))),
         "reply-status" => answer(plan.amount as u16, Vec::new(), Vec::new()),
         "reply-no-content" => answer(204, Vec::new(), b"body".to_vec()),
-        "reply-header" => answer(200, vec![Header { name: text.to_owned(), value: b"1".to_vec() }], Vec::new()),
-        "reply-value" => {
-            answer(200, vec![Header { name: "x-evil".to_owned(), value: text.as_bytes().to_vec() }], Vec::new())
-        }
+        "reply-header" => answer(
+            200,
+            vec![Header {
+                name: text.to_owned(),
+                value: b"1".to_vec(),
+            }],
+            Vec::new(),
+        ),
+        "reply-value" => answer(
+            200,
+            vec![Header {
+                name: "x-evil".to_owned(),
+                value: text.as_bytes().to_vec(),
+            }],
+            Vec::new(),
+        ),
         "refuse-status" => Verdict::Refuse(Refusal {
             status: plan.amount as u16,
             code: "no".to_owned(),
             message: "no".to_owned(),
             retry_after_ms: None,
         }),
-        "go-to" => Verdict::GoTo(Destination { model: Some(text.to_owned()), upstream: Some(text.to_owned()) }),
+        "go-to" => Verdict::GoTo(Destination {
+            model: Some(text.to_owned()),
+            upstream: Some(text.to_owned()),
+        }),
         _ => return None,
     };
-    Some(Decision { verdict, edits: Vec::new() })
+    Some(Decision {
+        verdict,
+        edits: Vec::new(),
+    })
 }

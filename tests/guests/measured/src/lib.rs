@@ -1,0 +1,72 @@
+//! A policy of one small deed, chosen by its settings, so that a benchmark measures
+//! that deed and the way to it.
+
+use tollgate_sdk::prelude::*;
+
+/// What `on-request` does, or `on-events`.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// Nothing.
+    Nothing,
+    /// Sets a header.
+    SetHeader,
+    /// Reads a header.
+    ReadHeader,
+    /// Reads a JSON field.
+    JsonGet,
+    /// Sets a JSON field.
+    JsonSet,
+    /// Changes the text of every event.
+    ChangeText,
+}
+
+/// The settings.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    deed: Deed,
+}
+
+/// One exchange.
+pub struct Measured {
+    deed: Deed,
+}
+
+#[policy(needs(request_json))]
+impl Policy for Measured {
+    type Settings = Settings;
+
+    fn open(settings: &'static Settings, _head: &Head) -> Self {
+        Self { deed: settings.deed }
+    }
+
+    fn on_request(&mut self, request: &mut Request) -> Verdict {
+        match self.deed {
+            Deed::Nothing | Deed::ChangeText => {}
+            Deed::SetHeader => request.set_header("x-measured", "yes"),
+            Deed::ReadHeader => {
+                std::hint::black_box(request.header("x-wanted"));
+            }
+            Deed::JsonGet => {
+                std::hint::black_box(request.json_str("/model"));
+            }
+            Deed::JsonSet => request.set_json("/temperature", 0.5),
+        }
+        Verdict::next()
+    }
+
+    fn on_response(&mut self, _response: &mut Response) -> Verdict {
+        Verdict::next()
+    }
+
+    fn on_events(&mut self, events: &mut Events) {
+        if let Deed::ChangeText = self.deed {
+            for event in events.iter_mut() {
+                event.map_text(str::to_uppercase);
+            }
+        }
+    }
+
+    fn on_finish(&mut self, _outcome: &Outcome) {}
+}

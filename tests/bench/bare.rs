@@ -21,21 +21,29 @@ pub(crate) const PLACES: &str = "TOLLGATE_BENCH_PLACES";
 
 pub(crate) fn main(role: &str) -> anyhow::Result<()> {
     let places = std::env::var(PLACES)?;
-    let (listen, upstream) = places.split_once(' ').ok_or_else(|| anyhow::anyhow!("{PLACES} has two places"))?;
+    let (listen, upstream) = places
+        .split_once(' ')
+        .ok_or_else(|| anyhow::anyhow!("{PLACES} has two places"))?;
     let (listen, upstream): (SocketAddr, SocketAddr) = (listen.parse()?, upstream.parse()?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen).await?;
         let app = match role {
             "axum + reqwest" => {
                 let client = reqwest::Client::builder().no_proxy().build()?;
-                Router::new().fallback(with_reqwest).with_state((client, upstream))
+                Router::new()
+                    .fallback(with_reqwest)
+                    .with_state((client, upstream))
             }
             "axum + hyper-util" => {
                 let mut connector = HttpConnector::new();
                 connector.set_nodelay(true);
                 let client: Pool = Client::builder(TokioExecutor::new()).build(connector);
-                Router::new().fallback(with_hyper).with_state((client, upstream))
+                Router::new()
+                    .fallback(with_hyper)
+                    .with_state((client, upstream))
             }
             other => anyhow::bail!("no such role: {other}"),
         };
@@ -70,7 +78,9 @@ async fn with_reqwest(
     if let Some(headers) = response.headers_mut() {
         headers.clone_from(answer.headers());
     }
-    response.body(Body::from_stream(answer.bytes_stream())).map_err(|_| http::StatusCode::BAD_GATEWAY)
+    response
+        .body(Body::from_stream(answer.bytes_stream()))
+        .map_err(|_| http::StatusCode::BAD_GATEWAY)
 }
 
 async fn with_hyper(
@@ -78,7 +88,13 @@ async fn with_hyper(
     mut request: Request,
 ) -> Result<Response, http::StatusCode> {
     let bad = http::StatusCode::BAD_GATEWAY;
-    *request.uri_mut() = format!("http://{upstream}{}", request.uri()).parse().map_err(|_| bad)?;
+    *request.uri_mut() = format!("http://{upstream}{}", request.uri())
+        .parse()
+        .map_err(|_| bad)?;
     request.headers_mut().remove(http::header::HOST);
-    Ok(client.request(request).await.map_err(|_| bad)?.map(Body::new))
+    Ok(client
+        .request(request)
+        .await
+        .map_err(|_| bad)?
+        .map(Body::new))
 }

@@ -26,7 +26,10 @@ pub(crate) enum Kind {
     Direct,
     Bare(&'static str),
     Nginx(PathBuf),
-    Tollgate { policies: usize, isolation: &'static str },
+    Tollgate {
+        policies: usize,
+        isolation: &'static str,
+    },
 }
 
 /// A contender at work.
@@ -44,20 +47,38 @@ pub(crate) async fn contenders(upstream: SocketAddr) -> anyhow::Result<Vec<Conte
         build_guests(&["api-keys", "model-rules", "token-budget"], &built)
     })
     .await??;
-    let new = |name: &str, kind| Contender { name: name.to_owned(), kind, upstream, folder: folder.clone() };
+    let new = |name: &str, kind| Contender {
+        name: name.to_owned(),
+        kind,
+        upstream,
+        folder: folder.clone(),
+    };
     let mut all = vec![new("direct", Kind::Direct)];
-    if let Some(nginx) = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().map(PathBuf::from).find(|path| path.exists()) {
+    if let Some(nginx) = ["/usr/sbin/nginx", "/usr/bin/nginx"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+    {
         all.push(new("nginx", Kind::Nginx(nginx)));
     }
     all.push(new("axum + reqwest", Kind::Bare("axum + reqwest")));
     all.push(new("axum + hyper-util", Kind::Bare("axum + hyper-util")));
-    all.push(new("tollgate, no policy", Kind::Tollgate { policies: 0, isolation: "exchange" }));
+    all.push(new(
+        "tollgate, no policy",
+        Kind::Tollgate {
+            policies: 0,
+            isolation: "exchange",
+        },
+    ));
     for isolation in ["exchange", "shared"] {
         for policies in [1, 3, 8] {
             let noun = if policies == 1 { "policy" } else { "policies" };
             all.push(new(
                 &format!("tollgate, {policies} {noun}, {isolation}"),
-                Kind::Tollgate { policies, isolation },
+                Kind::Tollgate {
+                    policies,
+                    isolation,
+                },
             ));
         }
     }
@@ -68,7 +89,12 @@ impl Contender {
     pub(crate) async fn start(&self) -> anyhow::Result<Running> {
         let addr = free_address()?;
         let process = match &self.kind {
-            Kind::Direct => return Ok(Running { addr: self.upstream, process: None }),
+            Kind::Direct => {
+                return Ok(Running {
+                    addr: self.upstream,
+                    process: None,
+                });
+            }
             Kind::Bare(role) => Command::new(std::env::current_exe()?)
                 .env(bare::ROLE, role)
                 .env(bare::PLACES, format!("{addr} {}", self.upstream))
@@ -77,15 +103,30 @@ impl Contender {
             Kind::Nginx(program) => {
                 let config = self.folder.join("nginx.conf");
                 std::fs::write(&config, nginx_config(addr, self.upstream))?;
-                Command::new(program).arg("-c").arg(&config).arg("-p").arg(&self.folder).stdin(Stdio::null()).spawn()?
+                Command::new(program)
+                    .arg("-c")
+                    .arg(&config)
+                    .arg("-p")
+                    .arg(&self.folder)
+                    .stdin(Stdio::null())
+                    .spawn()?
             }
-            Kind::Tollgate { policies, isolation } => {
+            Kind::Tollgate {
+                policies,
+                isolation,
+            } => {
                 let config = self.folder.join("tollgate.yaml");
-                std::fs::write(&config, tollgate_config(addr, self.upstream, *policies, isolation)?)?;
+                std::fs::write(
+                    &config,
+                    tollgate_config(addr, self.upstream, *policies, isolation)?,
+                )?;
                 gateway(&config)?
             }
         };
-        let running = Running { addr, process: Some(process) };
+        let running = Running {
+            addr,
+            process: Some(process),
+        };
         running.wait_until_it_listens().await?;
         Ok(running)
     }
@@ -124,7 +165,12 @@ impl Running {
         for process in self.processes()? {
             let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
             let after_name = stat.rsplit_once(')').context("no stat")?.1;
-            let field = |n: usize| after_name.split_whitespace().nth(n).and_then(|text| text.parse::<u64>().ok());
+            let field = |n: usize| {
+                after_name
+                    .split_whitespace()
+                    .nth(n)
+                    .and_then(|text| text.parse::<u64>().ok())
+            };
             ticks += field(11).context("no utime")? + field(12).context("no stime")?;
         }
         // USER_HZ is 100 wherever this runs.
@@ -145,15 +191,23 @@ impl Running {
     }
 
     fn processes(&self) -> anyhow::Result<Vec<u32>> {
-        let Some(process) = &self.process else { return Ok(Vec::new()) };
+        let Some(process) = &self.process else {
+            return Ok(Vec::new());
+        };
         let id = process.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        Ok(std::iter::once(id).chain(children.split_whitespace().filter_map(|id| id.parse().ok())).collect())
+        let children =
+            std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        Ok(std::iter::once(id)
+            .chain(children.split_whitespace().filter_map(|id| id.parse().ok()))
+            .collect())
     }
 
     pub(crate) async fn stop(mut self) {
         if let Some(process) = &mut self.process {
-            if let Some(id) = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            if let Some(id) = i32::try_from(process.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+            {
                 let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
             }
             let _ = process.wait();
@@ -176,13 +230,17 @@ fn tollgate_config(
     policies: usize,
     isolation: &str,
 ) -> anyhow::Result<String> {
-    let key: String = Sha256::digest(b"bench-key").iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let key: String = Sha256::digest(b"bench-key")
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
     let admin = free_address()?;
     let rules: Vec<String> = (1..=6).map(|n| format!("rules{n}")).collect();
-    let order = ["callers", "rules1", "budget", "rules2", "rules3", "rules4", "rules5", "rules6"];
+    let order = [
+        "callers", "rules1", "budget", "rules2", "rules3", "rules4", "rules5", "rules6",
+    ];
     let mut text = format!(
         "listen: {addr}\nadmin: {admin}\nplugins: plugins/\npolicies:\n\
          \x20 callers:\n    plugin: api-keys\n    on_error: refuse\n    isolation: {isolation}\n    settings:\n      keys: [ {{ sha256: {key}, caller: bench, tier: team }} ]\n\

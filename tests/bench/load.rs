@@ -46,7 +46,9 @@ impl Plan {
             rounds: if quick { 1 } else { 3 },
             requests: if quick { 5_000 } else { 20_000 },
             streams: if quick { 300 } else { 1_000 },
-            filter: arguments.into_iter().find(|argument| !argument.starts_with("--")),
+            filter: arguments
+                .into_iter()
+                .find(|argument| !argument.starts_with("--")),
         }
     }
 }
@@ -55,7 +57,10 @@ fn main() -> anyhow::Result<()> {
     if let Ok(role) = std::env::var(bare::ROLE) {
         return bare::main(&role);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(measure(&Plan::from_arguments()))
 }
 
@@ -69,7 +74,10 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
         None => true,
     });
     let chosen: Vec<&Contender> = chosen.collect();
-    let mut rows: Vec<Row> = chosen.iter().map(|contender| Row::new(&contender.name)).collect();
+    let mut rows: Vec<Row> = chosen
+        .iter()
+        .map(|contender| Row::new(&contender.name))
+        .collect();
     for round in 0..plan.rounds {
         for (contender, row) in chosen.iter().zip(&mut rows) {
             eprintln!("round {} of {}: {}", round + 1, plan.rounds, contender.name);
@@ -112,6 +120,11 @@ async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Resul
 }
 
 fn whole(report: Report) -> anyhow::Result<Report> {
-    anyhow::ensure!(report.failed == 0, "{} requests failed: {:?}", report.failed, report.failures);
+    anyhow::ensure!(
+        report.failed == 0,
+        "{} requests failed: {:?}",
+        report.failed,
+        report.failures
+    );
     Ok(report)
 }

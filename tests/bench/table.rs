@@ -33,15 +33,18 @@ impl Row {
     }
 
     pub(crate) fn plain(&mut self, report: &Report, cpu: Duration) {
-        self.plain_us.push(cpu.as_secs_f64() * 1e6 / report.sent as f64);
+        self.plain_us
+            .push(cpu.as_secs_f64() * 1e6 / report.sent as f64);
         self.per_second.push(report.per_second());
         self.p50_us.push(f64::from(report.plain_latency.p50_us));
         self.p99_us.push(f64::from(report.plain_latency.p99_us));
     }
 
     pub(crate) fn streamed(&mut self, report: &Report, cpu: Duration) {
-        self.streamed_us.push(cpu.as_secs_f64() * 1e6 / report.sent as f64);
-        self.first_event_us.push(f64::from(report.first_event.p50_us));
+        self.streamed_us
+            .push(cpu.as_secs_f64() * 1e6 / report.sent as f64);
+        self.first_event_us
+            .push(f64::from(report.first_event.p50_us));
     }
 }
 
@@ -49,13 +52,18 @@ impl Row {
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// Prints a Markdown table. The ratio is to the row `tollgate, no policy`, if it is there.
 pub(crate) fn print(rows: &[Row], tokens: u64) {
     let base = |value: fn(&Row) -> f64| {
-        rows.iter().find(|row| row.name == "tollgate, no policy").map_or(f64::NAN, value)
+        rows.iter()
+            .find(|row| row.name == "tollgate, no policy")
+            .map_or(f64::NAN, value)
     };
     let plain = |row: &Row| median(&row.plain_us);
     let streamed = |row: &Row| median(&row.streamed_us);
@@ -84,5 +92,9 @@ pub(crate) fn print(rows: &[Row], tokens: u64) {
 }
 
 fn mebibytes(kib: &[u64]) -> f64 {
-    median(&kib.iter().map(|kib| *kib as f64 / 1024.0).collect::<Vec<_>>())
+    median(
+        &kib.iter()
+            .map(|kib| *kib as f64 / 1024.0)
+            .collect::<Vec<_>>(),
+    )
 }

@@ -73,20 +73,36 @@ impl Ask {
     }
 
     pub(crate) async fn send(&self) -> Answer {
-        let Streamed { status, headers, mut body, _driver, .. } = self.stream().await;
-        let body = timeout(PATIENCE, body.collect_all()).await.expect("the answer ends");
-        Answer { status, headers, body }
+        let Streamed {
+            status,
+            headers,
+            mut body,
+            _driver,
+            ..
+        } = self.stream().await;
+        let body = timeout(PATIENCE, body.collect_all())
+            .await
+            .expect("the answer ends");
+        Answer {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// Sends it and waits for the head of the answer.
     pub(crate) async fn stream(&self) -> Streamed {
-        timeout(PATIENCE, self.try_stream()).await.expect("an answer begins")
+        timeout(PATIENCE, self.try_stream())
+            .await
+            .expect("an answer begins")
     }
 
     /// Sends it, waits for nothing. Dropped, the client hangs up.
     pub(crate) fn begin(&self) -> Waiting {
         let ask = self.clone();
-        Waiting(tokio::spawn(async move { drop(ask.try_stream().await.collect().await) }))
+        Waiting(tokio::spawn(async move {
+            drop(ask.try_stream().await.collect().await)
+        }))
     }
 
     async fn try_stream(&self) -> Streamed {
@@ -97,19 +113,31 @@ impl Ask {
             Value::Null => self.body.clone(),
             json => Bytes::from(json.to_string()),
         };
-        let mut request = Request::builder().method(self.method.as_str()).uri(self.path.as_str());
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        let mut request = Request::builder()
+            .method(self.method.as_str())
+            .uri(self.path.as_str());
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
             request = request.header("host", self.addr.to_string());
         }
         for (name, value) in &self.headers {
             request = request.header(name.as_str(), value.as_slice());
         }
-        let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let response = sender
+            .send_request(request.body(Full::new(body)).unwrap())
+            .await
+            .unwrap();
         let (parts, body) = response.into_parts();
         Streamed {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body: Reading { body, _sender: sender },
+            body: Reading {
+                body,
+                _sender: sender,
+            },
             buffer: String::new(),
             _driver: driver,
         }
@@ -179,7 +207,11 @@ impl Answer {
         assert!(self.header("x-request-id").is_some_and(|id| !id.is_empty()));
         let error = &self.json()["error"];
         for field in ["message", "type", "code"] {
-            assert!(error[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {}", self.text());
+            assert!(
+                error[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{field}: {}",
+                self.text()
+            );
         }
         assert!(error["param"].is_null());
         error["code"].as_str().unwrap().to_owned()
@@ -216,17 +248,34 @@ impl Streamed {
 
     /// The next event, if the stream does not end or break first.
     pub(crate) async fn next(&mut self) -> Option<String> {
-        timeout(PATIENCE, self.read_on()).await.expect("an event or the end").ok().flatten()
+        timeout(PATIENCE, self.read_on())
+            .await
+            .expect("an event or the end")
+            .ok()
+            .flatten()
     }
 
     /// Everything from here on.
     pub(crate) async fn collect(mut self) -> Collected {
         let mut events = Vec::new();
         loop {
-            match timeout(PATIENCE, self.read_on()).await.expect("an event or the end") {
+            match timeout(PATIENCE, self.read_on())
+                .await
+                .expect("an event or the end")
+            {
                 Ok(Some(event)) => events.push(event),
-                Ok(None) => return Collected { events, is_whole: true },
-                Err(_) => return Collected { events, is_whole: false },
+                Ok(None) => {
+                    return Collected {
+                        events,
+                        is_whole: true,
+                    };
+                }
+                Err(_) => {
+                    return Collected {
+                        events,
+                        is_whole: false,
+                    };
+                }
             }
         }
     }
@@ -242,19 +291,31 @@ impl Streamed {
                 }
             }
             let Some(frame) = self.body.body.frame().await.transpose()? else {
-                assert!(self.buffer.trim().is_empty(), "half an event: {}", self.buffer);
+                assert!(
+                    self.buffer.trim().is_empty(),
+                    "half an event: {}",
+                    self.buffer
+                );
                 return Ok(None);
             };
-            let text = frame.data_ref().map_or("", |data| std::str::from_utf8(data).unwrap());
-            self.buffer.push_str(&text.replace("\r\n", "\n").replace('\r', "\n"));
+            let text = frame
+                .data_ref()
+                .map_or("", |data| std::str::from_utf8(data).unwrap());
+            self.buffer
+                .push_str(&text.replace("\r\n", "\n").replace('\r', "\n"));
         }
     }
 }
 
 fn event_of(lines: &str) -> Option<String> {
     let field = |name: &str| {
-        let values = lines.trim_start_matches('\u{feff}').lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let values: Vec<_> = values.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect();
+        let values = lines
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let values: Vec<_> = values
+            .map(|value| value.strip_prefix(' ').unwrap_or(value))
+            .collect();
         (!values.is_empty()).then(|| values.join("\n"))
     };
     let data = field("data")?;
@@ -267,8 +328,20 @@ fn event_of(lines: &str) -> Option<String> {
 impl Collected {
     /// The text that the model said.
     pub(crate) fn text(&self) -> String {
-        let chunks = self.events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
-        chunks.filter_map(|chunk| Some(chunk.pointer("/choices/0/delta/content")?.as_str()?.to_owned())).collect()
+        let chunks = self
+            .events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok());
+        chunks
+            .filter_map(|chunk| {
+                Some(
+                    chunk
+                        .pointer("/choices/0/delta/content")?
+                        .as_str()?
+                        .to_owned(),
+                )
+            })
+            .collect()
     }
 
     /// Whole, and with the mark at its end.
@@ -292,7 +365,9 @@ pub(crate) async fn raw(addr: SocketAddr, bytes: &[u8]) -> String {
     let mut piece = [0; 16 * 1024];
     loop {
         let read = timeout(PATIENCE, stream.read(&mut piece)).await;
-        match read.unwrap_or_else(|_| panic!("still open after {}", String::from_utf8_lossy(&answer))) {
+        match read
+            .unwrap_or_else(|_| panic!("still open after {}", String::from_utf8_lossy(&answer)))
+        {
             Ok(0) | Err(_) => return String::from_utf8_lossy(&answer).into_owned(),
             Ok(count) => answer.extend_from_slice(&piece[..count]),
         }
@@ -302,5 +377,7 @@ pub(crate) async fn raw(addr: SocketAddr, bytes: &[u8]) -> String {
 /// The statuses of the answers in raw bytes.
 pub(crate) fn statuses(answer: &str) -> Vec<u16> {
     let heads = answer.match_indices("HTTP/1.").map(|(at, _)| &answer[at..]);
-    heads.filter_map(|head| head.get(9..12)?.parse().ok()).collect()
+    heads
+        .filter_map(|head| head.get(9..12)?.parse().ok())
+        .collect()
 }

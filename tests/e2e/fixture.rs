@@ -40,10 +40,23 @@ pub(crate) fn guests() -> PathBuf {
     shared_folder().join("guests")
 }
 
+/// The file of one guest of the workspace, built if it was not yet.
+pub(crate) fn guest(name: &'static str) -> PathBuf {
+    build(name);
+    shared_folder().join(format!("guests/{name}.wasm"))
+}
+
+/// Where all gateways of the tests keep what they compiled.
+pub(crate) fn cache() -> PathBuf {
+    shared_folder().join("cache")
+}
+
 fn build(guest: &'static str) {
     static BUILT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let folder = shared_folder().join("guests");
-    let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut built = BUILT
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     if built.contains(guest) {
         return;
     }
@@ -96,8 +109,13 @@ impl Site {
 
     /// In a folder that has something in it.
     pub(crate) async fn start_in(folder: tempfile::TempDir, config: &str, behaviour: &str) -> Self {
-        let options = StandinOptions { keep: 4096, ..StandinOptions::behaving(behaviour).unwrap() };
-        let standin = Standin::start(([127, 0, 0, 1], 0).into(), options).await.unwrap();
+        let options = StandinOptions {
+            keep: 4096,
+            ..StandinOptions::behaving(behaviour).unwrap()
+        };
+        let standin = Standin::start(([127, 0, 0, 1], 0).into(), options)
+            .await
+            .unwrap();
         fs::write(folder.path().join("canary.txt"), "canary-of-the-secret").unwrap();
         write(folder.path(), config, &standin);
         let memory = Memory::default();
@@ -109,7 +127,12 @@ impl Site {
             Ok(gateway) => gateway,
             Err(refused) => panic!("{refused:#}"),
         };
-        Self { gateway, standin, folder, access: (lines, memory) }
+        Self {
+            gateway,
+            standin,
+            folder,
+            access: (lines, memory),
+        }
     }
 
     /// Replaces the configuration as editors do: a new file, renamed.
@@ -129,7 +152,10 @@ impl Site {
 
     /// Waits until a generation after `before` is live.
     pub(crate) async fn after_generation(&self, before: u64) -> u64 {
-        until("a new generation", || Some(self.gateway.generation()).filter(|now| *now > before)).await
+        until("a new generation", || {
+            Some(self.gateway.generation()).filter(|now| *now > before)
+        })
+        .await
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -157,14 +183,18 @@ impl Site {
 
     /// What the admin port answers.
     pub(crate) async fn look(&self, path: &str) -> Answer {
-        Ask::new(self.gateway.admin_addr(), "GET", path).send().await
+        Ask::new(self.gateway.admin_addr(), "GET", path)
+            .send()
+            .await
     }
 
     /// The sum of all samples on `/metrics` that begin so.
     pub(crate) async fn metric(&self, beginning: &str) -> f64 {
         let text = self.look("/metrics").await.text();
         let samples = text.lines().filter(|line| line.starts_with(beginning));
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        samples
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Waits until that sum is `value`.
@@ -185,7 +215,9 @@ impl Site {
     /// The access log, once it has at least so many lines.
     pub(crate) async fn exchanges(&self, count: usize) -> Vec<Value> {
         let text = self.access_log(count).await;
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The same, as it is written.
@@ -203,7 +235,10 @@ impl Site {
     pub(crate) async fn seen(&self, what: &str, enough: impl Fn(&Seen) -> bool) -> Seen {
         match self.standin.wait_for(PATIENCE, enough).await {
             Some(seen) => seen,
-            None => panic!("{what}: not within {PATIENCE:?}, but {:?}", self.standin.seen()),
+            None => panic!(
+                "{what}: not within {PATIENCE:?}, but {:?}",
+                self.standin.seen()
+            ),
         }
     }
 }
@@ -215,7 +250,10 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
         if let Some(found) = look() {
             return found;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: not within {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -237,7 +275,10 @@ routes:
 
 /// One policy `probe` with these settings before chat requests, as [`chat_through`].
 pub(crate) fn probing(settings: &str) -> String {
-    chat_through("probe", &format!("\n  probe: {{ PROBE, on_error: refuse, settings: {{ {settings} }} }}"))
+    chat_through(
+        "probe",
+        &format!("\n  probe: {{ PROBE, on_error: refuse, settings: {{ {settings} }} }}"),
+    )
 }
 
 fn write(folder: &Path, config: &str, standin: &Standin) {
@@ -261,10 +302,11 @@ const PROBE: &str = r#"plugin: probe, grants: { kv: true, secrets: [ canary ], h
 fn whole_config(config: &str, standin: &Standin) -> String {
     let mut text = format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nplugins: plugins/\n{config}");
     if !config.contains("\ncache:") {
-        text.push_str(&format!("\ncache: {}\n", shared_folder().join("cache").display()));
+        text.push_str(&format!("\ncache: {}\n", cache().display()));
     }
     if config.contains("PROBE") {
         text.push_str("\nsecrets: { canary: { file: canary.txt } }\n");
     }
-    text.replace("PROBE", PROBE).replace("UPSTREAM", &standin.addr.to_string())
+    text.replace("PROBE", PROBE)
+        .replace("UPSTREAM", &standin.addr.to_string())
 }

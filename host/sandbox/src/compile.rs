@@ -87,12 +87,20 @@ impl From<contract::Sample> for SampleText {
             name: sample.name,
             method: sample.method,
             path: sample.path,
-            headers: sample.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+            headers: sample
+                .headers
+                .into_iter()
+                .map(|h| (h.name, h.value))
+                .collect(),
             body: sample.body,
             facts: sample.facts,
             response_status: sample.response_status,
             response_body: sample.response_body,
-            events: sample.events.into_iter().map(|e| (e.name, e.data)).collect(),
+            events: sample
+                .events
+                .into_iter()
+                .map(|e| (e.name, e.data))
+                .collect(),
             expect: match sample.expect {
                 contract::Expectation::Runs => Expect::Runs,
                 contract::Expectation::Forwarded => Expect::Forwarded,
@@ -112,7 +120,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: &str, reason: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), reason: reason.into(), settings_pointer: None }
+        Self {
+            code: code.to_owned(),
+            reason: reason.into(),
+            settings_pointer: None,
+        }
     }
 }
 
@@ -169,10 +181,14 @@ impl Compiler {
                 let job = job.clone();
                 tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
                     .await
-                    .map_err(|panic| Refusal::new("compile", format!("the compiler failed: {panic}")))??
+                    .map_err(|panic| {
+                        Refusal::new("compile", format!("the compiler failed: {panic}"))
+                    })??
             }
         };
-        let Some(cache) = &self.cache else { return Ok(made) };
+        let Some(cache) = &self.cache else {
+            return Ok(made);
+        };
         match cache.put(&key, &made) {
             Ok(kept) => Ok(kept),
             Err(error) => {
@@ -218,11 +234,13 @@ fn fingerprint(engine: &Engine) -> String {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 impl LoadError {

@@ -78,7 +78,11 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
         .max_unused_warm_slots(256)
         .decommit_batch_size(8);
     // The scan can miss pages that were swapped out (wasmtime issue 14357).
-    slots.pagemap_scan(if has_swap() { Enabled::No } else { Enabled::Auto });
+    slots.pagemap_scan(if has_swap() {
+        Enabled::No
+    } else {
+        Enabled::Auto
+    });
     let mut config = common();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots));
     Engine::new(&config)

@@ -6,7 +6,10 @@
 
 use wasmtime::{
     Store,
-    component::{Component, ComponentExportIndex, Func, Instance, InstancePre, Resource, ResourceAny, TypedFunc},
+    component::{
+        Component, ComponentExportIndex, Func, Instance, InstancePre, Resource, ResourceAny,
+        TypedFunc,
+    },
 };
 
 use crate::{
@@ -71,7 +74,10 @@ impl Guest {
         exports: &Exports,
         store: &mut Store<State>,
     ) -> wasmtime::Result<Self> {
-        Ok(Self { instance: pre.instantiate_async(store).await?, exports: exports.clone() })
+        Ok(Self {
+            instance: pre.instantiate_async(store).await?,
+            exports: exports.clone(),
+        })
     }
 
     pub(crate) async fn configure(
@@ -81,21 +87,31 @@ impl Guest {
     ) -> wasmtime::Result<Result<(), Vec<String>>> {
         let func = self.func(store, &self.exports.configure)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
-        let call: Call<(&str,), Result<(), Vec<String>>> = unsafe { TypedFunc::new_unchecked(func) };
+        let call: Call<(&str,), Result<(), Vec<String>>> =
+            unsafe { TypedFunc::new_unchecked(func) };
         Ok(call.call_async(store, (settings,)).await?.0)
     }
 
-    pub(crate) async fn open(&self, store: &mut Store<State>, head: &Head) -> wasmtime::Result<ResourceAny> {
+    pub(crate) async fn open(
+        &self,
+        store: &mut Store<State>,
+        head: &Head,
+    ) -> wasmtime::Result<ResourceAny> {
         let func = self.func(store, &self.exports.constructor)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: Call<(&Head,), ResourceAny> = unsafe { TypedFunc::new_unchecked(func) };
         Ok(call.call_async(store, (head,)).await?.0)
     }
 
-    pub(crate) async fn on_request(&self, store: &mut Store<State>, session: ResourceAny) -> wasmtime::Result<Decision> {
+    pub(crate) async fn on_request(
+        &self,
+        store: &mut Store<State>,
+        session: ResourceAny,
+    ) -> wasmtime::Result<Decision> {
         let func = self.func(store, &self.exports.request)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
-        let call: Call<(ResourceAny, Resource<MessageView>), Decision> = unsafe { TypedFunc::new_unchecked(func) };
+        let call: Call<(ResourceAny, Resource<MessageView>), Decision> =
+            unsafe { TypedFunc::new_unchecked(func) };
         Ok(call.call_async(store, (session, shown())).await?.0)
     }
 
@@ -120,7 +136,8 @@ impl Guest {
     ) -> wasmtime::Result<Decision> {
         let func = self.func(store, &self.exports.response)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
-        let call: Call<(ResourceAny, u16, Resource<MessageView>), Decision> = unsafe { TypedFunc::new_unchecked(func) };
+        let call: Call<(ResourceAny, u16, Resource<MessageView>), Decision> =
+            unsafe { TypedFunc::new_unchecked(func) };
         Ok(call.call_async(store, (session, status, shown())).await?.0)
     }
 
@@ -132,7 +149,8 @@ impl Guest {
     ) -> wasmtime::Result<EventsDecision> {
         let func = self.func(store, &self.exports.events)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
-        let call: Call<(ResourceAny, &[Event], bool), EventsDecision> = unsafe { TypedFunc::new_unchecked(func) };
+        let call: Call<(ResourceAny, &[Event], bool), EventsDecision> =
+            unsafe { TypedFunc::new_unchecked(func) };
         Ok(call.call_async(store, (session, batch.0, batch.1)).await?.0)
     }
 
@@ -144,11 +162,16 @@ impl Guest {
     ) -> wasmtime::Result<()> {
         let func = self.func(store, &self.exports.finish)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
-        let call: TypedFunc<(ResourceAny, &Outcome), ()> = unsafe { TypedFunc::new_unchecked(func) };
+        let call: TypedFunc<(ResourceAny, &Outcome), ()> =
+            unsafe { TypedFunc::new_unchecked(func) };
         call.call_async(store, (session, outcome)).await
     }
 
-    fn func(&self, store: &mut Store<State>, export: &ComponentExportIndex) -> wasmtime::Result<Func> {
+    fn func(
+        &self,
+        store: &mut Store<State>,
+        export: &ComponentExportIndex,
+    ) -> wasmtime::Result<Func> {
         self.instance
             .get_func(store, export)
             .ok_or_else(|| wasmtime::Error::msg("an export of the contract is missing"))

@@ -154,7 +154,9 @@ impl State {
 
     /// Each call is a tick of the epoch clock with the guest at work. Counting them,
     /// instead of reading a clock, does not blame the guest for a busy machine.
-    pub(crate) fn on_tick(mut store: StoreContextMut<'_, Self>) -> wasmtime::Result<UpdateDeadline> {
+    pub(crate) fn on_tick(
+        mut store: StoreContextMut<'_, Self>,
+    ) -> wasmtime::Result<UpdateDeadline> {
         let state = store.data_mut();
         state.ticks += 1;
         if state.ticks > state.shared.bounds.hook_ticks {
@@ -172,12 +174,18 @@ impl ResourceLimiter for State {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if desired > self.shared.bounds.memory_bytes {
-            self.shared.counters.memory_refused.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .counters
+                .memory_refused
+                .fetch_add(1, Ordering::Relaxed);
             return Ok(false);
         }
         self.memory_bytes = self.memory_bytes - current.min(self.memory_bytes) + desired;
         self.grew |= current > 0;
-        self.shared.counters.memory_peak.fetch_max(self.memory_bytes as u64, Ordering::Relaxed);
+        self.shared
+            .counters
+            .memory_peak
+            .fetch_max(self.memory_bytes as u64, Ordering::Relaxed);
         Ok(true)
     }
 

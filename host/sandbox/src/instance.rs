@@ -28,7 +28,10 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) async fn make(policy: &Policy, permit: OwnedSemaphorePermit) -> wasmtime::Result<Self> {
+    pub(crate) async fn make(
+        policy: &Policy,
+        permit: OwnedSemaphorePermit,
+    ) -> wasmtime::Result<Self> {
         let mut store = new_store(policy.pre.engine(), policy.shared.clone());
         let guest = Guest::make(&policy.pre, &policy.exports, &mut store).await?;
         if let Some(settings) = &policy.settings {
@@ -77,6 +80,8 @@ pub(crate) fn new_store(engine: &Engine, shared: Arc<Shared>) -> Store<State> {
 
 /// Scatters consecutive numbers (the finalizer of SplitMix64).
 fn spread(n: u64) -> u32 {
-    let mixed = (n ^ (n >> 30)).wrapping_add(1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (n ^ (n >> 30))
+        .wrapping_add(1)
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (mixed >> 32) as u32
 }

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tollgate_config::{Isolation, OnError};
 use wasmtime::component::InstancePre;
 
-pub(crate) use counters::{Counters, Fault, Hook};
 pub use counters::PolicyStats;
+pub(crate) use counters::{Counters, Fault, Hook};
 use quarantine::Quarantine;
 
 use crate::{
@@ -120,7 +120,16 @@ impl Policy {
     /// The hooks that the plugin wants; others are never called.
     #[must_use]
     pub fn hooks(&self) -> Hooks {
-        flags(self.facts.hooks, [Hooks::REQUEST, Hooks::ATTEMPT, Hooks::RESPONSE, Hooks::EVENTS, Hooks::FINISH])
+        flags(
+            self.facts.hooks,
+            [
+                Hooks::REQUEST,
+                Hooks::ATTEMPT,
+                Hooks::RESPONSE,
+                Hooks::EVENTS,
+                Hooks::FINISH,
+            ],
+        )
     }
 
     /// What must be at hand before its hooks run.
@@ -128,7 +137,12 @@ impl Policy {
     pub fn needs(&self) -> Needs {
         flags(
             self.facts.needs,
-            [Needs::REQUEST_JSON, Needs::REQUEST_BODY, Needs::RESPONSE_JSON, Needs::RESPONSE_BODY],
+            [
+                Needs::REQUEST_JSON,
+                Needs::REQUEST_BODY,
+                Needs::RESPONSE_JSON,
+                Needs::RESPONSE_BODY,
+            ],
         )
     }
 
@@ -151,7 +165,11 @@ impl Policy {
     ///
     /// # Errors
     /// Quarantine, no free instance, or the plugin's constructor failed.
-    pub async fn open(self: &Arc<Self>, head: &Head, exchange: &ExchangeContext) -> Result<Session, Failure> {
+    pub async fn open(
+        self: &Arc<Self>,
+        head: &Head,
+        exchange: &ExchangeContext,
+    ) -> Result<Session, Failure> {
         if !self.quarantine.admits() {
             self.shared.counters.fault(Fault::Quarantined);
             return Err(Failure::Quarantined);
@@ -172,21 +190,28 @@ impl Policy {
         self.shared.counters.late.fetch_add(1, Ordering::Relaxed);
         let target = self.ready_target.load(Ordering::Relaxed);
         if target < READY_MAX {
-            self.ready_target.store((target * 2).min(READY_MAX), Ordering::Relaxed);
+            self.ready_target
+                .store((target * 2).min(READY_MAX), Ordering::Relaxed);
         }
         let permit = self.tender.permit().await.ok_or_else(|| {
             self.shared.counters.fault(Fault::NoInstance);
             Failure::NoInstance
         })?;
-        Instance::make(self, permit).await.map_err(|error| self.failed(&error))
+        Instance::make(self, permit)
+            .await
+            .map_err(|error| self.failed(&error))
     }
 
     /// Makes one more ready, if there are too few.
     pub(crate) async fn refill(self: &Arc<Self>) {
-        if self.quarantine.is_closed() || self.ready.lock().len() >= self.ready_target.load(Ordering::Relaxed) {
+        if self.quarantine.is_closed()
+            || self.ready.lock().len() >= self.ready_target.load(Ordering::Relaxed)
+        {
             return;
         }
-        let Some(permit) = self.tender.try_permit() else { return };
+        let Some(permit) = self.tender.try_permit() else {
+            return;
+        };
         match Instance::make(self, permit).await {
             Ok(instance) => self.ready.lock().push(instance),
             Err(error) => {
@@ -244,10 +269,20 @@ impl Policy {
 
 impl std::fmt::Debug for Policy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Policy").field("name", &self.name()).field("hash", &self.hash).finish_non_exhaustive()
+        formatter
+            .debug_struct("Policy")
+            .field("name", &self.name())
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
     }
 }
 
-fn flags<T: std::ops::BitOr<Output = T> + Default, const N: usize>(on: [bool; N], all: [T; N]) -> T {
-    on.into_iter().zip(all).filter(|(on, _)| *on).fold(T::default(), |sum, (_, flag)| sum | flag)
+fn flags<T: std::ops::BitOr<Output = T> + Default, const N: usize>(
+    on: [bool; N],
+    all: [T; N],
+) -> T {
+    on.into_iter()
+        .zip(all)
+        .filter(|(on, _)| *on)
+        .fold(T::default(), |sum, (_, flag)| sum | flag)
 }

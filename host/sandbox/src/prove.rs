@@ -17,10 +17,17 @@ use crate::{
 /// Runs every sample, or a plain chat request if there is none.
 pub(crate) async fn prove(policy: &Arc<Policy>) -> Result<(), Refusal> {
     let plain = [plain_sample()];
-    let samples = if policy.facts.samples.is_empty() { &plain[..] } else { &policy.facts.samples };
+    let samples = if policy.facts.samples.is_empty() {
+        &plain[..]
+    } else {
+        &policy.facts.samples
+    };
     for sample in samples {
         run(policy, sample).await.map_err(|reason| {
-            Refusal::new("sample", format!("its sample `{}` failed: {reason}", sample.name))
+            Refusal::new(
+                "sample",
+                format!("its sample `{}` failed: {reason}", sample.name),
+            )
         })?;
     }
     Ok(())
@@ -35,7 +42,8 @@ fn plain_sample() -> SampleText {
         body: r#"{"model":"sample","messages":[{"role":"user","content":"hello"}]}"#.to_owned(),
         facts: Vec::new(),
         response_status: 200,
-        response_body: r#"{"choices":[{"message":{"role":"assistant","content":"hi"}}]}"#.to_owned(),
+        response_body: r#"{"choices":[{"message":{"role":"assistant","content":"hi"}}]}"#
+            .to_owned(),
         events: Vec::new(),
         expect: Expect::Runs,
     }
@@ -65,17 +73,30 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
         }
         respond(policy, &mut session, sample).await?;
     }
-    session.on_finish(&outcome(sample)).await.map_err(|failure| failed("on-finish", failure))?;
+    session
+        .on_finish(&outcome(sample))
+        .await
+        .map_err(|failure| failed("on-finish", failure))?;
     Ok(())
 }
 
-async fn respond(policy: &Policy, session: &mut Session, sample: &SampleText) -> Result<(), String> {
+async fn respond(
+    policy: &Policy,
+    session: &mut Session,
+    sample: &SampleText,
+) -> Result<(), String> {
     let wants = |hook: Hook| policy.facts.hooks[hook as usize];
     if wants(Hook::Response) {
-        let at_hand = sample.events.is_empty() && policy.needs().intersects(Needs::RESPONSE_JSON | Needs::RESPONSE_BODY);
+        let at_hand = sample.events.is_empty()
+            && policy
+                .needs()
+                .intersects(Needs::RESPONSE_JSON | Needs::RESPONSE_BODY);
         let response = Message {
             status: sample.response_status,
-            headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
+            headers: HeaderMap::from_iter([(
+                http::header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            )]),
             body: at_hand.then(|| Bytes::from(sample.response_body.clone())),
             ..Message::default()
         };
@@ -84,10 +105,22 @@ async fn respond(policy: &Policy, session: &mut Session, sample: &SampleText) ->
         settle(session, &mut back, decision, Side::Response)?;
     }
     if wants(Hook::Events) && !sample.events.is_empty() {
-        let events: Vec<Event> =
-            sample.events.iter().map(|(name, data)| Event { name: name.clone(), data: data.clone() }).collect();
-        session.on_events(&events, false).await.map_err(|failure| format!("on-events: it {failure}"))?;
-        session.on_events(&[], true).await.map_err(|failure| format!("on-events: it {failure}"))?;
+        let events: Vec<Event> = sample
+            .events
+            .iter()
+            .map(|(name, data)| Event {
+                name: name.clone(),
+                data: data.clone(),
+            })
+            .collect();
+        session
+            .on_events(&events, false)
+            .await
+            .map_err(|failure| format!("on-events: it {failure}"))?;
+        session
+            .on_events(&[], true)
+            .await
+            .map_err(|failure| format!("on-events: it {failure}"))?;
     }
     Ok(())
 }
@@ -99,7 +132,9 @@ fn settle(
     decision: Decision,
     side: Side,
 ) -> Result<Option<u16>, String> {
-    message.apply(decision.edits, side).map_err(|bad| format!("it {}", session.reject(&bad)))?;
+    message
+        .apply(decision.edits, side)
+        .map_err(|bad| format!("it {}", session.reject(&bad)))?;
     Ok(match decision.verdict {
         Verdict::Next | Verdict::GoTo(_) => None,
         Verdict::Reply(answer) => Some(answer.status),
@@ -111,14 +146,26 @@ fn check(expected: Expect, answered: Option<u16>) -> Result<(), String> {
     match (expected, answered) {
         (Expect::Runs, _) | (Expect::Forwarded, None) => Ok(()),
         (Expect::Answered(wanted), Some(status)) if wanted == status => Ok(()),
-        (Expect::Forwarded, Some(status)) => Err(format!("it was to be forwarded and was answered with {status}")),
-        (Expect::Answered(wanted), Some(status)) => Err(format!("it was to be answered with {wanted} and got {status}")),
-        (Expect::Answered(wanted), None) => Err(format!("it was to be answered with {wanted} and was forwarded")),
+        (Expect::Forwarded, Some(status)) => Err(format!(
+            "it was to be forwarded and was answered with {status}"
+        )),
+        (Expect::Answered(wanted), Some(status)) => Err(format!(
+            "it was to be answered with {wanted} and got {status}"
+        )),
+        (Expect::Answered(wanted), None) => Err(format!(
+            "it was to be answered with {wanted} and was forwarded"
+        )),
     }
 }
 
 fn head(sample: &SampleText) -> Head {
-    let fact = |name: &str| sample.facts.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    let fact = |name: &str| {
+        sample
+            .facts
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.clone())
+    };
     let body: serde_json::Value = serde_json::from_str(&sample.body).unwrap_or_default();
     Head {
         route: "sample".to_owned(),
@@ -136,12 +183,17 @@ fn head(sample: &SampleText) -> Head {
 fn message(sample: &SampleText) -> Result<Message, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &sample.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| format!("`{name}` has no valid value"))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("`{name}` is no header name"))?;
+        let value =
+            HeaderValue::from_bytes(value).map_err(|_| format!("`{name}` has no valid value"))?;
         headers.append(name, value);
     }
     Ok(Message {
-        method: sample.method.parse().map_err(|_| format!("`{}` is no method", sample.method))?,
+        method: sample
+            .method
+            .parse()
+            .map_err(|_| format!("`{}` is no method", sample.method))?,
         path: sample.path.clone(),
         headers,
         body: Some(Bytes::from(sample.body.clone())),
@@ -151,7 +203,12 @@ fn message(sample: &SampleText) -> Result<Message, String> {
 }
 
 fn target() -> Target {
-    Target { upstream: "sample".to_owned(), dialect: "openai".to_owned(), model: None, attempt: 1 }
+    Target {
+        upstream: "sample".to_owned(),
+        dialect: "openai".to_owned(),
+        model: None,
+        attempt: 1,
+    }
 }
 
 fn outcome(sample: &SampleText) -> Outcome {

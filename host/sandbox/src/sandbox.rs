@@ -42,7 +42,12 @@ pub struct SandboxOptions {
 impl Default for SandboxOptions {
     /// Compiles in this process and keeps nothing; 4,096 instances of at most 64 MiB.
     fn default() -> Self {
-        Self { compiler: None, cache: None, instances: 4096, memory_bytes: 64 << 20 }
+        Self {
+            compiler: None,
+            cache: None,
+            instances: 4096,
+            memory_bytes: 64 << 20,
+        }
     }
 }
 
@@ -108,8 +113,14 @@ impl Sandbox {
     ///
     /// # Errors
     /// See [`SandboxError`].
-    pub fn new(options: SandboxOptions, capabilities: Capabilities) -> Result<Arc<Self>, SandboxError> {
-        let pool = PoolSize { instances: options.instances, memory_bytes: options.memory_bytes };
+    pub fn new(
+        options: SandboxOptions,
+        capabilities: Capabilities,
+    ) -> Result<Arc<Self>, SandboxError> {
+        let pool = PoolSize {
+            instances: options.instances,
+            memory_bytes: options.memory_bytes,
+        };
         let unusable = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
         let engine = engine::runner(pool).map_err(unusable)?;
         engine::start_clock(&engine)?;
@@ -133,19 +144,29 @@ impl Sandbox {
     /// Everything that is wrong with the plugin, its settings or its grants.
     pub async fn load(&self, spec: PolicySpec) -> Result<Arc<Policy>, LoadError> {
         let (name, plugin) = (spec.name.clone(), spec.config.plugin.clone());
-        self.load_inner(spec).await.map_err(|refusal| LoadError::of(&name, &plugin, refusal))
+        self.load_inner(spec)
+            .await
+            .map_err(|refusal| LoadError::of(&name, &plugin, refusal))
     }
 
     async fn load_inner(&self, spec: PolicySpec) -> Result<Arc<Policy>, Refusal> {
         let hash = compile::hex(&Sha256::digest(&spec.wasm));
-        let artefact = self.compiler.artefact(spec.wasm.clone(), self.job(&spec)).await?;
+        let artefact = self
+            .compiler
+            .artefact(spec.wasm.clone(), self.job(&spec))
+            .await?;
         let pre = self.link(&artefact)?;
         let scratch = Arc::new(self.shared(&spec, self.capabilities.scratch()));
         let store = new_store(&self.engine, scratch);
         let permit = self.tender.permit().await.ok_or_else(|| {
-            Refusal::new("no_instance", "all instances are in use, so it cannot be tried; load it again later")
+            Refusal::new(
+                "no_instance",
+                "all instances are in use, so it cannot be tried; load it again later",
+            )
         })?;
-        let exports = Exports::check(&pre, store, &compile::exported()).await.map_err(|error| mismatch(&error))?;
+        let exports = Exports::check(&pre, store, &compile::exported())
+            .await
+            .map_err(|error| mismatch(&error))?;
         drop(permit);
         let parts = |capabilities: Capabilities| Parts {
             shared: Arc::new(self.shared(&spec, capabilities)),
@@ -167,21 +188,37 @@ impl Sandbox {
         let mut limits = JobLimits::from(&spec.compile);
         limits.guest_memory_bytes = spec.config.sandbox.memory_bytes.min(self.memory_bytes);
         limits.guest_table_elements = spec.config.sandbox.table_elements;
-        Job { settings: spec.config.settings.to_string(), granted: granted(&spec.config.grants), limits }
+        Job {
+            settings: spec.config.settings.to_string(),
+            granted: granted(&spec.config.grants),
+            limits,
+        }
     }
 
     fn link(&self, artefact: &Artefact) -> Result<InstancePre<State>, Refusal> {
         let component = match &artefact.code {
             Code::Bytes(bytes) => deserialize(|| {
-                #[expect(unsafe_code, reason = "the bytes are our own compiling child's output, from a pipe that only it writes to")]
-                unsafe { Component::deserialize(&self.engine, bytes) }
+                #[expect(
+                    unsafe_code,
+                    reason = "the bytes are our own compiling child's output, from a pipe that only it writes to"
+                )]
+                unsafe {
+                    Component::deserialize(&self.engine, bytes)
+                }
             }),
             Code::File(path) => deserialize(|| {
-                #[expect(unsafe_code, reason = "the file is in a folder that none but us can write, and its hash was checked")]
-                unsafe { Component::deserialize_file(&self.engine, path) }
+                #[expect(
+                    unsafe_code,
+                    reason = "the file is in a folder that none but us can write, and its hash was checked"
+                )]
+                unsafe {
+                    Component::deserialize_file(&self.engine, path)
+                }
             }),
         }?;
-        self.linker.instantiate_pre(&component).map_err(|error| mismatch(&error))
+        self.linker
+            .instantiate_pre(&component)
+            .map_err(|error| mismatch(&error))
     }
 
     fn shared(&self, spec: &PolicySpec, capabilities: Capabilities) -> Shared {
@@ -214,11 +251,19 @@ impl std::fmt::Debug for Sandbox {
 }
 
 fn mismatch(error: &wasmtime::Error) -> Refusal {
-    Refusal::new("invalid", format!("it does not fit the contract: {error:#}"))
+    Refusal::new(
+        "invalid",
+        format!("it does not fit the contract: {error:#}"),
+    )
 }
 
 fn deserialize(load: impl FnOnce() -> wasmtime::Result<Component>) -> Result<Component, Refusal> {
-    load().map_err(|error| Refusal::new("compile", format!("the compiled plugin cannot be loaded: {error:#}")))
+    load().map_err(|error| {
+        Refusal::new(
+            "compile",
+            format!("the compiled plugin cannot be loaded: {error:#}"),
+        )
+    })
 }
 
 fn granted(grants: &Grants) -> Vec<String> {

@@ -121,23 +121,34 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn on_request(&mut self, request: Message) -> (Message, Result<Decision, Failure>) {
-        self.with_message(Hook::Request, Asked::Request, request).await
+        self.with_message(Hook::Request, Asked::Request, request)
+            .await
     }
 
     /// Asks the `on-attempt` hook, as [`Session::on_request`] does.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn on_attempt(&mut self, target: &Target, request: Message) -> (Message, Result<Decision, Failure>) {
-        self.with_message(Hook::Attempt, Asked::Attempt(target), request).await
+    pub async fn on_attempt(
+        &mut self,
+        target: &Target,
+        request: Message,
+    ) -> (Message, Result<Decision, Failure>) {
+        self.with_message(Hook::Attempt, Asked::Attempt(target), request)
+            .await
     }
 
     /// Asks the `on-response` hook, as [`Session::on_request`] does.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn on_response(&mut self, status: u16, response: Message) -> (Message, Result<Decision, Failure>) {
-        self.with_message(Hook::Response, Asked::Response(status), response).await
+    pub async fn on_response(
+        &mut self,
+        status: u16,
+        response: Message,
+    ) -> (Message, Result<Decision, Failure>) {
+        self.with_message(Hook::Response, Asked::Response(status), response)
+            .await
     }
 
     async fn with_message(
@@ -165,9 +176,9 @@ impl Session {
         let (decided, worked) = worked(call).await;
         self.worked += worked;
         let message = store.data_mut().message.take().unwrap_or_default();
-        let decided = self.leave(hook, started, decided).and_then(|decision| {
-            self.judge(decision, hook)
-        });
+        let decided = self
+            .leave(hook, started, decided)
+            .and_then(|decision| self.judge(decision, hook));
         (message, decided)
     }
 
@@ -175,7 +186,11 @@ impl Session {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn on_events(&mut self, batch: &[Event], last: bool) -> Result<EventsDecision, Failure> {
+    pub async fn on_events(
+        &mut self,
+        batch: &[Event],
+        last: bool,
+    ) -> Result<EventsDecision, Failure> {
         let started = self.enter()?;
         let Some((Instance { store, guest, .. }, session)) = &mut self.work else {
             return Err(Failure::Quarantined);
@@ -218,18 +233,28 @@ impl Session {
     /// What the session has cost so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
-        Spent { time: self.time, host_calls: self.host_calls }
+        Spent {
+            time: self.time,
+            host_calls: self.host_calls,
+        }
     }
 
     fn judge(&mut self, decision: Decision, hook: Hook) -> Result<Decision, Failure> {
         let most = self.policy.shared.bounds.edits;
         if decision.edits.len() > most {
-            let failure = Failure::BadDecision(format!("{} edits; at most {most} are allowed", decision.edits.len()));
+            let failure = Failure::BadDecision(format!(
+                "{} edits; at most {most} are allowed",
+                decision.edits.len()
+            ));
             self.policy.blame(&failure);
             self.discard();
             return Err(failure);
         }
-        let side = if hook == Hook::Response { Side::Response } else { Side::Request };
+        let side = if hook == Hook::Response {
+            Side::Response
+        } else {
+            Side::Request
+        };
         let checked = match &decision.verdict {
             // Its target is chosen.
             Verdict::GoTo(_) if hook == Hook::Attempt => Err(BadEdit::NotInAttempt),
@@ -260,7 +285,12 @@ impl Session {
         Ok(Instant::now())
     }
 
-    fn leave<T>(&mut self, hook: Hook, started: Instant, result: wasmtime::Result<T>) -> Result<T, Failure> {
+    fn leave<T>(
+        &mut self,
+        hook: Hook,
+        started: Instant,
+        result: wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
         self.at_work = false;
         let took = started.elapsed();
         self.time += took;
@@ -289,20 +319,26 @@ impl Session {
         if self.at_work || !self.policy.is_shared() {
             return self.discard();
         }
-        let Some((mut instance, session)) = self.work.take() else { return };
+        let Some((mut instance, session)) = self.work.take() else {
+            return;
+        };
         instance.store.data_mut().begin_hook();
         instance.store.set_epoch_deadline(FIRST_TICK);
         let dropped = session.resource_drop_async(&mut instance.store).await;
         if dropped.is_ok() && instance.may_go_on() {
             self.policy.give_back(instance);
         } else {
-            self.policy.tender.clear(self.policy.clone(), Some(instance));
+            self.policy
+                .tender
+                .clear(self.policy.clone(), Some(instance));
         }
     }
 
     fn discard(&mut self) {
         if let Some((instance, _)) = self.work.take() {
-            self.policy.tender.clear(self.policy.clone(), Some(instance));
+            self.policy
+                .tender
+                .clear(self.policy.clone(), Some(instance));
         }
     }
 }
@@ -315,7 +351,10 @@ impl Drop for Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Session").field("policy", &self.policy.name()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Session")
+            .field("policy", &self.policy.name())
+            .finish_non_exhaustive()
     }
 }
 

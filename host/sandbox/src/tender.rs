@@ -58,7 +58,10 @@ impl Tender {
             }
             // Slots first: one policy that is slow to make must not keep those that
             // all others left.
-            let policies: Vec<_> = chores.into_iter().map(|Chore { policy, .. }| policy).collect();
+            let policies: Vec<_> = chores
+                .into_iter()
+                .map(|Chore { policy, .. }| policy)
+                .collect();
             for policy in policies {
                 policy.refill().await;
                 self.free();
@@ -68,7 +71,12 @@ impl Tender {
 
     /// Frees the slots of what was left meanwhile.
     fn free(&self) {
-        let spent: Vec<_> = self.chores.lock().iter_mut().filter_map(|chore| chore.spent.take()).collect();
+        let spent: Vec<_> = self
+            .chores
+            .lock()
+            .iter_mut()
+            .filter_map(|chore| chore.spent.take())
+            .collect();
         drop(spent);
     }
 
@@ -80,7 +88,10 @@ impl Tender {
         if let Some(permit) = self.try_permit() {
             return Some(permit);
         }
-        tokio::time::timeout(PATIENCE, self.permits.clone().acquire_owned()).await.ok()?.ok()
+        tokio::time::timeout(PATIENCE, self.permits.clone().acquire_owned())
+            .await
+            .ok()?
+            .ok()
     }
 }
 

@@ -65,7 +65,10 @@ impl Exchange {
     /// # Panics
     /// If the method is none.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test that is wrong should fail where it is wrong")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test that is wrong should fail where it is wrong"
+    )]
     pub fn new(method: &str, path: &str) -> Self {
         Self {
             method: method.parse().expect("a method"),
@@ -100,7 +103,9 @@ impl Exchange {
     #[must_use]
     pub fn json(self, body: Value) -> Self {
         let streaming = body["stream"] == true;
-        let mut exchange = self.header("content-type", "application/json").body(body.to_string());
+        let mut exchange = self
+            .header("content-type", "application/json")
+            .body(body.to_string());
         exchange.streaming = streaming;
         exchange
     }
@@ -123,7 +128,8 @@ impl Exchange {
     #[must_use]
     pub fn answered(mut self, status: u16, body: &Value) -> Self {
         self.status = status;
-        self.response_headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        self.response_headers
+            .push(("content-type".to_owned(), "application/json".to_owned()));
         self.response = Bytes::from(body.to_string());
         self
     }
@@ -131,7 +137,10 @@ impl Exchange {
     /// The upstream's stream; the events of one call are ready together.
     #[must_use]
     pub fn streamed(mut self, batch: &[&str]) -> Self {
-        let event = |data: &&str| Event { name: None, data: data.as_bytes().to_vec() };
+        let event = |data: &&str| Event {
+            name: None,
+            data: data.as_bytes().to_vec(),
+        };
         self.batches.push(batch.iter().map(event).collect());
         self.streaming = true;
         self
@@ -140,7 +149,11 @@ impl Exchange {
     /// What the upstream reports as used: input and output tokens.
     #[must_use]
     pub fn usage(mut self, input_tokens: u64, output_tokens: u64) -> Self {
-        self.usage = Some(Usage { input_tokens, output_tokens, cached_tokens: 0 });
+        self.usage = Some(Usage {
+            input_tokens,
+            output_tokens,
+            cached_tokens: 0,
+        });
         self
     }
 
@@ -153,21 +166,30 @@ impl Exchange {
 
     pub(crate) async fn run(self, policy: &Arc<Policy>) -> Result<Run, RunError> {
         let failed = |hook| move |failure| RunError::Failed { hook, failure };
-        let mut session =
-            policy.open(&self.head(), &ExchangeContext::default()).await.map_err(failed("opening a session"))?;
+        let mut session = policy
+            .open(&self.head(), &ExchangeContext::default())
+            .await
+            .map_err(failed("opening a session"))?;
         let mut run = Run {
             request: self.request(),
             verdict: None,
             response: None,
             response_verdict: None,
             events: Vec::new(),
-            report: Report { time: std::time::Duration::ZERO, memory_bytes: 0, host_calls: 0 },
+            report: Report {
+                time: std::time::Duration::ZERO,
+                memory_bytes: 0,
+                host_calls: 0,
+            },
         };
         self.request_hooks(policy, &mut session, &mut run).await?;
         if !matches!(run.verdict, Some(Verdict::Reply(_) | Verdict::Refuse(_))) {
             self.response_hooks(policy, &mut session, &mut run).await?;
         }
-        let spent = session.on_finish(&self.outcome()).await.map_err(failed("on-finish"))?;
+        let spent = session
+            .on_finish(&self.outcome())
+            .await
+            .map_err(failed("on-finish"))?;
         run.report = Report {
             time: spent.time,
             memory_bytes: policy.stats().memory_peak_bytes,
@@ -176,32 +198,75 @@ impl Exchange {
         Ok(run)
     }
 
-    async fn request_hooks(&self, policy: &Policy, session: &mut Session, run: &mut Run) -> Result<(), RunError> {
+    async fn request_hooks(
+        &self,
+        policy: &Policy,
+        session: &mut Session,
+        run: &mut Run,
+    ) -> Result<(), RunError> {
         if policy.hooks().contains(Hooks::REQUEST) {
             let (request, decision) = session.on_request(std::mem::take(&mut run.request)).await;
             run.request = request;
-            let decision = decision.map_err(|failure| RunError::Failed { hook: "on-request", failure })?;
-            apply(session, &mut run.request, decision.edits, Side::Request, "on-request")?;
+            let decision = decision.map_err(|failure| RunError::Failed {
+                hook: "on-request",
+                failure,
+            })?;
+            apply(
+                session,
+                &mut run.request,
+                decision.edits,
+                Side::Request,
+                "on-request",
+            )?;
             run.verdict = Some(decision.verdict);
         }
         if policy.hooks().contains(Hooks::ATTEMPT) {
-            let target =
-                Target { upstream: "upstream".to_owned(), dialect: "openai".to_owned(), model: None, attempt: 1 };
-            let (request, decision) = session.on_attempt(&target, std::mem::take(&mut run.request)).await;
+            let target = Target {
+                upstream: "upstream".to_owned(),
+                dialect: "openai".to_owned(),
+                model: None,
+                attempt: 1,
+            };
+            let (request, decision) = session
+                .on_attempt(&target, std::mem::take(&mut run.request))
+                .await;
             run.request = request;
-            let decision = decision.map_err(|failure| RunError::Failed { hook: "on-attempt", failure })?;
-            apply(session, &mut run.request, decision.edits, Side::Request, "on-attempt")?;
+            let decision = decision.map_err(|failure| RunError::Failed {
+                hook: "on-attempt",
+                failure,
+            })?;
+            apply(
+                session,
+                &mut run.request,
+                decision.edits,
+                Side::Request,
+                "on-attempt",
+            )?;
         }
         Ok(())
     }
 
-    async fn response_hooks(&self, policy: &Policy, session: &mut Session, run: &mut Run) -> Result<(), RunError> {
+    async fn response_hooks(
+        &self,
+        policy: &Policy,
+        session: &mut Session,
+        run: &mut Run,
+    ) -> Result<(), RunError> {
         let mut response = self.response_message();
         if policy.hooks().contains(Hooks::RESPONSE) {
             let (back, decision) = session.on_response(self.status, response).await;
             response = back;
-            let decision = decision.map_err(|failure| RunError::Failed { hook: "on-response", failure })?;
-            apply(session, &mut response, decision.edits, Side::Response, "on-response")?;
+            let decision = decision.map_err(|failure| RunError::Failed {
+                hook: "on-response",
+                failure,
+            })?;
+            apply(
+                session,
+                &mut response,
+                decision.edits,
+                Side::Response,
+                "on-response",
+            )?;
             run.response_verdict = Some(decision.verdict);
         }
         run.response = Some(response);
@@ -212,10 +277,14 @@ impl Exchange {
                 continue;
             }
             let last = at + 1 == self.batches.len();
-            let decision = session
-                .on_events(batch, last)
-                .await
-                .map_err(|failure| RunError::Failed { hook: "on-events", failure })?;
+            let decision =
+                session
+                    .on_events(batch, last)
+                    .await
+                    .map_err(|failure| RunError::Failed {
+                        hook: "on-events",
+                        failure,
+                    })?;
             let mut actions = decision.actions.into_iter();
             for event in batch {
                 match actions.next().unwrap_or(EventAction::Keep) {
@@ -234,7 +303,12 @@ impl Exchange {
     }
 
     fn head(&self) -> Head {
-        let fact = |name: &str| self.facts.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        let fact = |name: &str| {
+            self.facts
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| value.clone())
+        };
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         Head {
             route: "test".to_owned(),
@@ -289,10 +363,16 @@ fn apply(
     side: Side,
     hook: &'static str,
 ) -> Result<(), RunError> {
-    message.apply(edits, side).map_err(|bad| RunError::Failed { hook, failure: session.reject(&bad) })
+    message.apply(edits, side).map_err(|bad| RunError::Failed {
+        hook,
+        failure: session.reject(&bad),
+    })
 }
 
-#[expect(clippy::expect_used, reason = "a test that is wrong should fail where it is wrong")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test that is wrong should fail where it is wrong"
+)]
 fn headers(pairs: &[(String, String)]) -> http::HeaderMap {
     pairs
         .iter()

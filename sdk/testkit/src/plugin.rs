@@ -10,7 +10,9 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tollgate_capabilities::{Capabilities, EmbeddedOptions, EmbeddedSecrets};
-use tollgate_config::{CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits, SecretSource};
+use tollgate_config::{
+    CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits, SecretSource,
+};
 use tollgate_sandbox::{LoadError, Policy, PolicySpec, PolicyStats, Sandbox, SandboxOptions};
 
 use crate::{BuildError, Exchange, Run, RunError, build};
@@ -55,7 +57,11 @@ impl Plugin {
     /// When the file cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BuildError> {
         let path = path.as_ref();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .replace('_', "-");
         Ok(Self::from_bytes(&name, std::fs::read(path)?))
     }
 
@@ -122,7 +128,10 @@ impl Plugin {
     /// What the gateway would refuse it for.
     pub fn load(&self) -> Result<Loaded, LoadError> {
         let laboratory = laboratory();
-        let secrets = self.secrets.iter().map(|(name, file)| (name.clone(), SecretSource::File(file.clone())));
+        let secrets = self
+            .secrets
+            .iter()
+            .map(|(name, file)| (name.clone(), SecretSource::File(file.clone())));
         let spec = PolicySpec {
             name: self.name.clone(),
             wasm: self.wasm.clone(),
@@ -186,7 +195,10 @@ struct Laboratory {
 }
 
 /// One engine for all tests of a process: its pools reserve much address space.
-#[expect(clippy::expect_used, reason = "a test kit without a sandbox can only say so")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test kit without a sandbox can only say so"
+)]
 fn laboratory() -> &'static Laboratory {
     static LABORATORY: OnceLock<Laboratory> = OnceLock::new();
     LABORATORY.get_or_init(|| {
@@ -195,10 +207,14 @@ fn laboratory() -> &'static Laboratory {
             .enable_all()
             .build()
             .expect("a tokio runtime");
-        let options = SandboxOptions { instances: 512, ..SandboxOptions::default() };
+        let options = SandboxOptions {
+            instances: 512,
+            ..SandboxOptions::default()
+        };
         let sandbox = {
             let _inside = runtime.enter();
-            Sandbox::new(options, Capabilities::embedded(EmbeddedOptions::default())).expect("a sandbox")
+            Sandbox::new(options, Capabilities::embedded(EmbeddedOptions::default()))
+                .expect("a sandbox")
         };
         Laboratory { runtime, sandbox }
     })

@@ -47,11 +47,19 @@ struct Entry {
 impl Cache {
     pub(crate) fn open(folder: PathBuf) -> Result<Self, CacheError> {
         let unusable = |error| CacheError::Unusable(folder.clone(), error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(unusable)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(unusable)?;
         let meta = fs::metadata(&folder).map_err(unusable)?;
         let us = rustix::process::geteuid().as_raw();
         if meta.uid() != us || meta.mode() & 0o022 != 0 {
-            return Err(CacheError::OpenToOthers(folder, meta.mode() & 0o7777, meta.uid()));
+            return Err(CacheError::OpenToOthers(
+                folder,
+                meta.mode() & 0o7777,
+                meta.uid(),
+            ));
         }
         Ok(Self { folder })
     }
@@ -60,18 +68,28 @@ impl Cache {
         let entry: Entry = serde_json::from_slice(&fs::read(self.path(key, "json")).ok()?).ok()?;
         let path = self.path(key, "cwasm");
         let code = fs::read(&path).ok()?;
-        (hex(&Sha256::digest(&code)) == entry.code_sha256)
-            .then_some(Artefact { facts: entry.facts, code: Code::File(path) })
+        (hex(&Sha256::digest(&code)) == entry.code_sha256).then_some(Artefact {
+            facts: entry.facts,
+            code: Code::File(path),
+        })
     }
 
     pub(crate) fn put(&self, key: &str, artefact: &Artefact) -> std::io::Result<Artefact> {
-        let Code::Bytes(code) = &artefact.code else { return Ok(artefact.clone()) };
+        let Code::Bytes(code) = &artefact.code else {
+            return Ok(artefact.clone());
+        };
         self.make_room();
-        let entry = Entry { facts: artefact.facts.clone(), code_sha256: hex(&Sha256::digest(code)) };
+        let entry = Entry {
+            facts: artefact.facts.clone(),
+            code_sha256: hex(&Sha256::digest(code)),
+        };
         let path = self.path(key, "cwasm");
         write_whole(&path, code)?;
         write_whole(&self.path(key, "json"), &serde_json::to_vec(&entry)?)?;
-        Ok(Artefact { facts: artefact.facts.clone(), code: Code::File(path) })
+        Ok(Artefact {
+            facts: artefact.facts.clone(),
+            code: Code::File(path),
+        })
     }
 
     fn path(&self, key: &str, extension: &str) -> PathBuf {
@@ -80,7 +98,9 @@ impl Cache {
 
     /// A file that is in use stays mapped after its name is gone.
     fn make_room(&self) {
-        let Ok(files) = fs::read_dir(&self.folder) else { return };
+        let Ok(files) = fs::read_dir(&self.folder) else {
+            return;
+        };
         let mut entries: Vec<_> = files
             .filter_map(Result::ok)
             .filter(|file| file.path().extension().is_some_and(|e| e == "cwasm"))
@@ -112,7 +132,9 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         file.write_all(bytes)?;
         file.sync_data()
     })();
-    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    written
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        })
 }

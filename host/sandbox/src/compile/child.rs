@@ -29,13 +29,19 @@ pub(super) async fn compile(program: &Path, job: &Job, wasm: &[u8]) -> Result<Ar
     let patience = Duration::from_secs(job.limits.cpu_seconds * 4 + 10);
     match tokio::time::timeout(patience, talk(program, job, wasm)).await {
         Ok(answer) => answer,
-        Err(_) => Err(Refusal::new("compile_budget", format!("compiling took longer than {patience:?} and was stopped"))),
+        Err(_) => Err(Refusal::new(
+            "compile_budget",
+            format!("compiling took longer than {patience:?} and was stopped"),
+        )),
     }
 }
 
 async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let failed = |what: &str, error: std::io::Error| {
-        Refusal::new("compile", format!("the compiler ({}) {what}: {error}", program.display()))
+        Refusal::new(
+            "compile",
+            format!("the compiler ({}) {what}: {error}", program.display()),
+        )
     };
     let mut child = tokio::process::Command::new(program)
         .arg("compile-worker")
@@ -48,11 +54,19 @@ async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusa
         .map_err(|error| failed("cannot be started", error))?;
     let (mut stdin, stdout) = match (child.stdin.take(), child.stdout.take()) {
         (Some(stdin), Some(stdout)) => (stdin, stdout),
-        _ => return Err(Refusal::new("compile", "the compiler has no standard streams")),
+        _ => {
+            return Err(Refusal::new(
+                "compile",
+                "the compiler has no standard streams",
+            ));
+        }
     };
-    let header = serde_json::to_vec(job).map_err(|error| Refusal::new("compile", error.to_string()))?;
+    let header =
+        serde_json::to_vec(job).map_err(|error| Refusal::new("compile", error.to_string()))?;
     let write = async {
-        stdin.write_all(&(header.len() as u64).to_le_bytes()).await?;
+        stdin
+            .write_all(&(header.len() as u64).to_le_bytes())
+            .await?;
         stdin.write_all(&header).await?;
         stdin.write_all(wasm).await?;
         stdin.shutdown().await?;
@@ -64,7 +78,10 @@ async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusa
     // A child that was stopped stops reading: what counts is how it ended.
     let (_written, read) = tokio::join!(write, limited.read_to_end(&mut output));
     read.map_err(|error| failed("could not be read", error))?;
-    let status = child.wait().await.map_err(|error| failed("was lost", error))?;
+    let status = child
+        .wait()
+        .await
+        .map_err(|error| failed("was lost", error))?;
     if !status.success() {
         return Err(stopped(status, job));
     }
@@ -74,7 +91,11 @@ async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusa
 fn stopped(status: std::process::ExitStatus, job: &Job) -> Refusal {
     let limits = &job.limits;
     // The kernel stops by a signal; a compiler that ended on its own met a bug.
-    let code = if status.code().is_none() { "compile_budget" } else { "compile" };
+    let code = if status.code().is_none() {
+        "compile_budget"
+    } else {
+        "compile"
+    };
     Refusal::new(
         code,
         format!(
@@ -88,12 +109,18 @@ fn stopped(status: std::process::ExitStatus, job: &Job) -> Refusal {
 fn decode(output: Vec<u8>) -> Result<Artefact, Refusal> {
     let broken = || Refusal::new("compile", "the compiler's answer cannot be read");
     let output = Bytes::from(output);
-    let length: [u8; 8] = output.get(..8).and_then(|b| b.try_into().ok()).ok_or_else(broken)?;
+    let length: [u8; 8] = output
+        .get(..8)
+        .and_then(|b| b.try_into().ok())
+        .ok_or_else(broken)?;
     let length = usize::try_from(u64::from_le_bytes(length)).map_err(|_| broken())?;
     let end = length.checked_add(8).ok_or_else(broken)?;
     let header = output.get(8..end).ok_or_else(broken)?;
     let facts: Result<Facts, Refusal> = serde_json::from_slice(header).map_err(|_| broken())?;
-    Ok(Artefact { facts: facts?, code: Code::Bytes(output.slice(end..)) })
+    Ok(Artefact {
+        facts: facts?,
+        code: Code::Bytes(output.slice(end..)),
+    })
 }
 
 /// The whole life of a compiling child process: limits itself, reads one job from
@@ -119,16 +146,37 @@ fn serve_one() -> std::io::Result<()> {
     let mut stdin = std::io::stdin().lock();
     let mut length = [0; 8];
     stdin.read_exact(&mut length)?;
-    let mut header = vec![0; usize::try_from(u64::from_le_bytes(length)).unwrap_or(0).min(64 << 20)];
+    let mut header = vec![
+        0;
+        usize::try_from(u64::from_le_bytes(length))
+            .unwrap_or(0)
+            .min(64 << 20)
+    ];
     stdin.read_exact(&mut header)?;
     let job: Job = serde_json::from_slice(&header)?;
     limit_ourselves(&job)?;
     let mut wasm = Vec::new();
-    stdin.take(job.limits.input_bytes + 1).read_to_end(&mut wasm)?;
-    let result = pipeline::run(&job, &wasm);
+    stdin
+        .take(job.limits.input_bytes + 1)
+        .read_to_end(&mut wasm)?;
+    // Nothing of it is used any more where it panics.
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pipeline::run(&job, &wasm)))
+            .unwrap_or_else(|_| {
+                Err(Refusal::new(
+                    "compile",
+                    "the compiler fails on it, so it is not whole or not sound",
+                ))
+            });
     let (facts, code) = match result {
-        Ok(Artefact { facts, code: Code::Bytes(code) }) => (Ok(facts), code),
-        Ok(Artefact { code: Code::File(_), .. }) => return Err(std::io::ErrorKind::Other.into()),
+        Ok(Artefact {
+            facts,
+            code: Code::Bytes(code),
+        }) => (Ok(facts), code),
+        Ok(Artefact {
+            code: Code::File(_),
+            ..
+        }) => return Err(std::io::ErrorKind::Other.into()),
         Err(refusal) => (Err(refusal), Bytes::new()),
     };
     let header = serde_json::to_vec(&facts)?;
@@ -140,7 +188,10 @@ fn serve_one() -> std::io::Result<()> {
 }
 
 fn limit_ourselves(job: &Job) -> std::io::Result<()> {
-    let hard = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    let hard = |value: u64| Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
     setrlimit(Resource::Cpu, hard(job.limits.cpu_seconds))?;
     setrlimit(Resource::As, hard(job.limits.address_bytes))?;
     setrlimit(Resource::Core, hard(0))?;

@@ -4,8 +4,8 @@
 //! capability would be frozen into every instance.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
     sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -41,7 +41,8 @@ pub(super) struct Guest {
 
 impl Guest {
     pub(super) fn start(component: &[u8], job: &Job) -> Result<Self, Refusal> {
-        let engine = engine::configurer().map_err(|error| pipeline::internal("the compiler", &error))?;
+        let engine =
+            engine::configurer().map_err(|error| pipeline::internal("the compiler", &error))?;
         let component = pipeline::for_configuring(&engine, component)?;
         let mut linker = Linker::new(&engine);
         linker
@@ -58,15 +59,25 @@ impl Guest {
         store.set_epoch_deadline(ticks(PATIENCE));
         let done = Arc::new(AtomicBool::new(false));
         tick(engine.clone(), done.clone());
-        let instance = wait(linker.instantiate_async(&mut store, &component)).map_err(|error| not_started(&error))?;
-        Ok(Self { store, instance, done })
+        let instance = wait(linker.instantiate_async(&mut store, &component))
+            .map_err(|error| not_started(&error))?;
+        Ok(Self {
+            store,
+            instance,
+            done,
+        })
     }
 
     pub(super) fn describe(&mut self) -> Result<Description, Refusal> {
         let (description,): (Description,) = self.call("describe", ())?;
-        for (what, text) in [("name", &description.name), ("version", &description.version)] {
+        for (what, text) in [
+            ("name", &description.name),
+            ("version", &description.version),
+        ] {
             if text.len() > NAME_BYTES_MAX || text.contains(char::is_control) {
-                let reason = format!("`describe` gave a {what} that is longer than {NAME_BYTES_MAX} bytes or not plain text");
+                let reason = format!(
+                    "`describe` gave a {what} that is longer than {NAME_BYTES_MAX} bytes or not plain text"
+                );
                 return Err(Refusal::new("configure", reason));
             }
         }
@@ -81,7 +92,10 @@ impl Guest {
     pub(super) fn samples(&mut self) -> Result<Vec<SampleText>, Refusal> {
         let (samples,): (Vec<Sample>,) = self.call("samples", ())?;
         if samples.len() > SAMPLES_MAX {
-            let reason = format!("`samples` gave {} samples; at most {SAMPLES_MAX} are run", samples.len());
+            let reason = format!(
+                "`samples` gave {} samples; at most {SAMPLES_MAX} are run",
+                samples.len()
+            );
             return Err(Refusal::new("configure", reason));
         }
         Ok(samples.into_iter().map(SampleText::from).collect())
@@ -104,11 +118,16 @@ impl Guest {
         let called = self
             .instance
             .get_export(&mut *store, None, &pipeline::exported())
-            .and_then(|(_, interface)| self.instance.get_export(&mut *store, Some(&interface), name))
+            .and_then(|(_, interface)| {
+                self.instance
+                    .get_export(&mut *store, Some(&interface), name)
+            })
             .ok_or_else(|| wasmtime::Error::msg("it is not exported"))
             .and_then(|(_, func)| self.instance.get_typed_func::<P, R>(&mut *store, func))
             .and_then(|func| wait(func.call_async(&mut *store, params)));
-        called.map_err(|error| Refusal::new("configure", format!("`{name}` failed: {}", reason(&error))))
+        called.map_err(|error| {
+            Refusal::new("configure", format!("`{name}` failed: {}", reason(&error)))
+        })
     }
 
     async fn read<R: Lift + 'static, T>(
@@ -117,9 +136,18 @@ impl Guest {
         take: impl FnOnce(&Store<StoreLimits>, R) -> T,
     ) -> T {
         const OWN: &str = "the instrumentation exports what its own index names";
-        let (_, outer) = self.instance.get_export(&mut self.store, None, instance).expect(OWN);
-        let (_, inner) = self.instance.get_export(&mut self.store, Some(&outer), func).expect(OWN);
-        let func = self.instance.get_typed_func::<(), (R,)>(&mut self.store, inner).expect(OWN);
+        let (_, outer) = self
+            .instance
+            .get_export(&mut self.store, None, instance)
+            .expect(OWN);
+        let (_, inner) = self
+            .instance
+            .get_export(&mut self.store, Some(&outer), func)
+            .expect(OWN);
+        let func = self
+            .instance
+            .get_typed_func::<(), (R,)>(&mut self.store, inner)
+            .expect(OWN);
         let (value,) = func.call_async(&mut self.store, ()).await.expect(OWN);
         take(&self.store, value)
     }
@@ -132,8 +160,16 @@ impl Drop for Guest {
 }
 
 impl ComponentInstanceState for Guest {
-    async fn call_func_ret_list_u8(&mut self, instance: &str, func: &str, contents: impl FnOnce(&[u8]) + Send) {
-        self.read((instance, func), |store, list: WasmList<u8>| contents(list.as_le_slice(store))).await;
+    async fn call_func_ret_list_u8(
+        &mut self,
+        instance: &str,
+        func: &str,
+        contents: impl FnOnce(&[u8]) + Send,
+    ) {
+        self.read((instance, func), |store, list: WasmList<u8>| {
+            contents(list.as_le_slice(store))
+        })
+        .await;
     }
     async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
         self.read((instance, func), |_, value| value).await
@@ -142,10 +178,12 @@ impl ComponentInstanceState for Guest {
         self.read((instance, func), |_, value| value).await
     }
     async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
-        self.read((instance, func), |_, value: f32| value.to_bits()).await
+        self.read((instance, func), |_, value: f32| value.to_bits())
+            .await
     }
     async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
-        self.read((instance, func), |_, value: f64| value.to_bits()).await
+        self.read((instance, func), |_, value: f64| value.to_bits())
+            .await
     }
 }
 
@@ -156,14 +194,18 @@ pub(super) fn check_settings(schema: &str, settings: &str) -> Result<(), Refusal
         .map_err(|error| bad(format!("its settings schema is not JSON: {error}")))?;
     let validator = jsonschema::validator_for(&schema)
         .map_err(|error| bad(format!("its settings schema is no JSON schema: {error}")))?;
-    let settings: serde_json::Value =
-        serde_json::from_str(settings).map_err(|error| bad(format!("the settings are not JSON: {error}")))?;
+    let settings: serde_json::Value = serde_json::from_str(settings)
+        .map_err(|error| bad(format!("the settings are not JSON: {error}")))?;
     let errors: Vec<String> = validator
         .iter_errors(&settings)
         .take(8)
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
-    if errors.is_empty() { Ok(()) } else { Err(settings_refused(&errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(settings_refused(&errors))
+    }
 }
 
 /// Errors are `<json pointer>: <message>`; the first pointer leads to the line.
@@ -173,11 +215,22 @@ fn settings_refused(errors: &[String]) -> Refusal {
         .and_then(|error| error.split_once(": "))
         .map(|(pointer, _)| pointer)
         .filter(|pointer| pointer.is_empty() || pointer.starts_with('/'))
-        .filter(|pointer| pointer.len() <= POINTER_BYTES_MAX && !pointer.contains(char::is_control));
+        .filter(|pointer| {
+            pointer.len() <= POINTER_BYTES_MAX && !pointer.contains(char::is_control)
+        });
     let pointer = pointer.map(str::to_owned);
     let mut reason = String::from("the settings are refused: ");
-    reason.push_str(&errors.iter().map(|e| e.trim_start_matches(": ")).collect::<Vec<_>>().join("; "));
-    Refusal { settings_pointer: pointer, ..Refusal::new("settings", reason) }
+    reason.push_str(
+        &errors
+            .iter()
+            .map(|e| e.trim_start_matches(": "))
+            .collect::<Vec<_>>()
+            .join("; "),
+    );
+    Refusal {
+        settings_pointer: pointer,
+        ..Refusal::new("settings", reason)
+    }
 }
 
 fn not_started(error: &wasmtime::Error) -> Refusal {
@@ -193,7 +246,9 @@ fn reason(error: &wasmtime::Error) -> String {
 }
 
 fn ticks(patience: Duration) -> u64 {
-    u64::try_from(patience.as_millis() / engine::TICK.as_millis() / 10).unwrap_or(u64::MAX).max(1)
+    u64::try_from(patience.as_millis() / engine::TICK.as_millis() / 10)
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 /// A clock of ten ticks' grain: there is one guest, and no one waits for it.

@@ -7,6 +7,9 @@ use wasmtime_wizer::Wizer;
 use super::{Artefact, Code, Facts, Job, Refusal, configure};
 use crate::engine;
 
+/// The custom section that the SDK writes the contract into.
+const CONTRACT: &[u8] = b"component-type";
+
 const PACKAGE: &str = "tollgate:policy/";
 pub(crate) const VERSION: &str = "0.1.0";
 
@@ -44,8 +47,14 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         facts: Facts {
             name: description.name,
             version: description.version,
-            hooks: [Hooks::REQUEST, Hooks::ATTEMPT, Hooks::RESPONSE, Hooks::EVENTS, Hooks::FINISH]
-                .map(|hook| hooks.contains(hook)),
+            hooks: [
+                Hooks::REQUEST,
+                Hooks::ATTEMPT,
+                Hooks::RESPONSE,
+                Hooks::EVENTS,
+                Hooks::FINISH,
+            ]
+            .map(|hook| hooks.contains(hook)),
             needs: [
                 Needs::REQUEST_JSON,
                 Needs::REQUEST_BODY,
@@ -81,11 +90,15 @@ fn componentize(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     match wasm {
         [] => not_wasm("the file is empty"),
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(wasm.to_vec()),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => wit_component::ComponentEncoder::default()
-            .validate(true)
-            .module(wasm)
-            .and_then(|encoder| encoder.encode())
-            .map_err(|error| from_module(wasm, &error)),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            // The encoder takes for granted that it is whole.
+            validate(wasm, "module")?;
+            wit_component::ComponentEncoder::default()
+                .validate(true)
+                .module(wasm)
+                .and_then(|encoder| encoder.encode())
+                .map_err(|error| from_module(wasm, &error))
+        }
         [0, b'a', b's', b'm', version @ ..] => not_wasm(&match version {
             [a, b, c, d, ..] => format!(
                 "its WebAssembly version is {a:#04x} {b:#04x} {c:#04x} {d:#04x}; modules of version 1 and components are accepted"
@@ -105,7 +118,19 @@ fn from_module(wasm: &[u8], error: &impl std::fmt::Display) -> Refusal {
     if let Some(other) = foreign_version(wasm) {
         return contract_version(&other);
     }
-    let code = if detail.contains("unexpected end") || detail.contains("out of bounds") { "truncated" } else { "invalid" };
+    if !wasm
+        .windows(CONTRACT.len())
+        .any(|window| window == CONTRACT)
+    {
+        let reason =
+            "the module has no contract in it, so it is no policy plugin: build it with the SDK";
+        return Refusal::new("not_a_policy", reason);
+    }
+    let code = if detail.contains("failed to resolve import") {
+        "unknown_import"
+    } else {
+        "invalid"
+    };
     Refusal::new(code, format!("the module is not a policy plugin: {detail}"))
 }
 
@@ -138,7 +163,9 @@ fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
     check_exports(&exports)?;
     let mut used = Vec::new();
     for import in imports {
-        let known = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'));
+        let known = import
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.split_once('@'));
         let Some((interface, version)) = known else {
             return Err(Refusal::new(
                 "unknown_import",
@@ -148,7 +175,8 @@ fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
         if version != VERSION {
             return Err(contract_version(version));
         }
-        if ON_GRANT.contains(&interface) && !job.granted.iter().any(|granted| granted == interface) {
+        if ON_GRANT.contains(&interface) && !job.granted.iter().any(|granted| granted == interface)
+        {
             return Err(Refusal::new(
                 "not_granted",
                 format!(
@@ -157,7 +185,10 @@ fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
             ));
         }
         if !ALWAYS.contains(&interface) && !ON_GRANT.contains(&interface) {
-            return Err(Refusal::new("unknown_import", format!("it imports `{interface}`, which the contract does not have")));
+            return Err(Refusal::new(
+                "unknown_import",
+                format!("it imports `{interface}`, which the contract does not have"),
+            ));
         }
         used.push(interface.to_owned());
     }
@@ -174,11 +205,30 @@ fn check_exports(exports: &[String]) -> Result<(), Refusal> {
     if exports.contains(&wanted) {
         return Ok(());
     }
-    let other = exports.iter().find_map(|name| name.strip_prefix("tollgate:policy/policy@"));
+    let other = exports
+        .iter()
+        .find_map(|name| name.strip_prefix("tollgate:policy/policy@"));
     Err(match other {
         Some(version) => contract_version(version),
-        None => Refusal::new("not_a_policy", format!("it does not export `{wanted}`, so it is no policy plugin")),
+        None => Refusal::new(
+            "not_a_policy",
+            format!("it does not export `{wanted}`, so it is no policy plugin"),
+        ),
     })
+}
+
+fn validate(wasm: &[u8], what: &str) -> Result<(), Refusal> {
+    wasmparser::Validator::new()
+        .validate_all(wasm)
+        .map(drop)
+        .map_err(|error| {
+            let code = if error.message().contains("unexpected end") {
+                "truncated"
+            } else {
+                "invalid"
+            };
+            Refusal::new(code, format!("the {what} is not valid: {error}"))
+        })
 }
 
 type Names = (Vec<String>, Vec<String>);
@@ -187,24 +237,33 @@ fn top_level_names(component: &[u8]) -> Result<Names, Refusal> {
     let invalid = |error: &dyn std::fmt::Display| {
         Refusal::new("invalid", format!("the component cannot be read: {error}"))
     };
-    let mut validator = wasmparser::Validator::new();
-    validator.validate_all(component).map_err(|error| {
-        let code = if error.message().contains("unexpected end") { "truncated" } else { "invalid" };
-        Refusal::new(code, format!("the component is not valid: {error}"))
-    })?;
+    validate(component, "component")?;
     let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
     for payload in wasmparser::Parser::new(0).parse_all(component) {
         match payload.map_err(|error| invalid(&error))? {
-            wasmparser::Payload::ComponentSection { .. } | wasmparser::Payload::ModuleSection { .. } => depth += 1,
+            wasmparser::Payload::ComponentSection { .. }
+            | wasmparser::Payload::ModuleSection { .. } => depth += 1,
             wasmparser::Payload::End(_) => depth -= 1,
             wasmparser::Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    imports.push(import.map_err(|error| invalid(&error))?.name.name.to_owned());
+                    imports.push(
+                        import
+                            .map_err(|error| invalid(&error))?
+                            .name
+                            .name
+                            .to_owned(),
+                    );
                 }
             }
             wasmparser::Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    exports.push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
+                    exports.push(
+                        export
+                            .map_err(|error| invalid(&error))?
+                            .name
+                            .name
+                            .to_owned(),
+                    );
                 }
             }
             _ => {}

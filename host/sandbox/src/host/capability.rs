@@ -7,16 +7,26 @@ use tollgate_capabilities as capability;
 use wasmtime::component::Resource;
 
 use super::{HeldReservation, State};
-use crate::contract::tollgate::policy::{clock, http_call, kv, limits, log, metrics, random, secrets, types};
+use crate::contract::tollgate::policy::{
+    clock, http_call, kv, limits, log, metrics, random, secrets, types,
+};
 
 const RANDOM_BYTES_MAX: u32 = 4096;
 
 impl log::Host for State {
-    fn write(&mut self, level: log::Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+    fn write(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
         self.enter()?;
         self.log_lines += 1;
         if self.log_lines > self.shared.bounds.log_lines {
-            self.shared.counters.log_dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.shared
+                .counters
+                .log_dropped
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             return Ok(());
         }
         self.shared.capabilities.log.write(capability::LogLine {
@@ -36,15 +46,31 @@ impl log::Host for State {
 }
 
 impl metrics::Host for State {
-    fn count(&mut self, name: String, labels: Vec<(String, String)>, by: u64) -> wasmtime::Result<()> {
+    fn count(
+        &mut self,
+        name: String,
+        labels: Vec<(String, String)>,
+        by: u64,
+    ) -> wasmtime::Result<()> {
         self.enter()?;
-        self.shared.capabilities.metrics.count(&self.shared.policy, &name, &labels, by);
+        self.shared
+            .capabilities
+            .metrics
+            .count(&self.shared.policy, &name, &labels, by);
         Ok(())
     }
 
-    fn gauge(&mut self, name: String, labels: Vec<(String, String)>, value: f64) -> wasmtime::Result<()> {
+    fn gauge(
+        &mut self,
+        name: String,
+        labels: Vec<(String, String)>,
+        value: f64,
+    ) -> wasmtime::Result<()> {
         self.enter()?;
-        self.shared.capabilities.metrics.gauge(&self.shared.policy, &name, &labels, value);
+        self.shared
+            .capabilities
+            .metrics
+            .gauge(&self.shared.policy, &name, &labels, value);
         Ok(())
     }
 }
@@ -64,16 +90,26 @@ impl clock::Host for State {
 impl random::Host for State {
     fn next_u64(&mut self) -> wasmtime::Result<u64> {
         self.enter()?;
-        self.shared.capabilities.random.u64().map_err(wasmtime::Error::new)
+        self.shared
+            .capabilities
+            .random
+            .u64()
+            .map_err(wasmtime::Error::new)
     }
 
     fn bytes(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         self.enter()?;
         if length > RANDOM_BYTES_MAX {
-            return Err(wasmtime::Error::msg("random.bytes gives at most 4096 bytes"));
+            return Err(wasmtime::Error::msg(
+                "random.bytes gives at most 4096 bytes",
+            ));
         }
         let mut bytes = vec![0; length as usize];
-        self.shared.capabilities.random.fill(&mut bytes).map_err(wasmtime::Error::new)?;
+        self.shared
+            .capabilities
+            .random
+            .fill(&mut bytes)
+            .map_err(wasmtime::Error::new)?;
         Ok(bytes)
     }
 }
@@ -118,19 +154,40 @@ fn ttl(ms: u32) -> Duration {
 impl kv::Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, kv::Error>> {
         self.enter()?;
-        let answer = self.shared.capabilities.kv.get(&self.shared.namespace, &key);
-        Ok(self.wait(answer).await.map(|value| value.map(Into::into)).map_err(Into::into))
+        let answer = self
+            .shared
+            .capabilities
+            .kv
+            .get(&self.shared.namespace, &key);
+        Ok(self
+            .wait(answer)
+            .await
+            .map(|value| value.map(Into::into))
+            .map_err(Into::into))
     }
 
-    async fn put(&mut self, key: String, value: Vec<u8>, ttl_ms: u32) -> wasmtime::Result<Result<(), kv::Error>> {
+    async fn put(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: u32,
+    ) -> wasmtime::Result<Result<(), kv::Error>> {
         self.enter()?;
-        let answer = self.shared.capabilities.kv.put(&self.shared.namespace, &key, &value, ttl(ttl_ms));
+        let answer =
+            self.shared
+                .capabilities
+                .kv
+                .put(&self.shared.namespace, &key, &value, ttl(ttl_ms));
         Ok(self.wait(answer).await.map_err(Into::into))
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), kv::Error>> {
         self.enter()?;
-        let answer = self.shared.capabilities.kv.remove(&self.shared.namespace, &key);
+        let answer = self
+            .shared
+            .capabilities
+            .kv
+            .remove(&self.shared.namespace, &key);
         Ok(self.wait(answer).await.map_err(Into::into))
     }
 
@@ -152,9 +209,18 @@ impl kv::Host for State {
         Ok(self.wait(answer).await.map_err(Into::into))
     }
 
-    async fn increment(&mut self, key: String, by: i64, ttl_ms: u32) -> wasmtime::Result<Result<i64, kv::Error>> {
+    async fn increment(
+        &mut self,
+        key: String,
+        by: i64,
+        ttl_ms: u32,
+    ) -> wasmtime::Result<Result<i64, kv::Error>> {
         self.enter()?;
-        let answer = self.shared.capabilities.kv.increment(&self.shared.namespace, &key, by, ttl(ttl_ms));
+        let answer =
+            self.shared
+                .capabilities
+                .kv
+                .increment(&self.shared.namespace, &key, by, ttl(ttl_ms));
         Ok(self.wait(answer).await.map_err(Into::into))
     }
 }
@@ -186,7 +252,11 @@ impl From<capability::LimitError> for limits::Error {
 }
 
 impl limits::HostReservation for State {
-    async fn settle(&mut self, held: Resource<HeldReservation>, used: u64) -> wasmtime::Result<u64> {
+    async fn settle(
+        &mut self,
+        held: Resource<HeldReservation>,
+        used: u64,
+    ) -> wasmtime::Result<u64> {
         self.enter()?;
         match self.reservations.settle(&held) {
             Some(reservation) => {
@@ -211,7 +281,12 @@ impl limits::Host for State {
         limit: limits::Limit,
     ) -> wasmtime::Result<Result<u64, limits::Error>> {
         self.enter()?;
-        let answer = self.shared.capabilities.limits.take(&self.shared.namespace, &bucket, amount, limit.into());
+        let answer = self.shared.capabilities.limits.take(
+            &self.shared.namespace,
+            &bucket,
+            amount,
+            limit.into(),
+        );
         Ok(self.wait(answer).await.map_err(Into::into))
     }
 
@@ -223,18 +298,33 @@ impl limits::Host for State {
     ) -> wasmtime::Result<Result<Resource<HeldReservation>, limits::Error>> {
         self.enter()?;
         if !self.reservations.has_room() {
-            return Ok(Err(limits::Error::Invalid("too many reservations are held at once".to_owned())));
+            return Ok(Err(limits::Error::Invalid(
+                "too many reservations are held at once".to_owned(),
+            )));
         }
-        let answer = self.shared.capabilities.limits.reserve(&self.shared.namespace, &bucket, amount, limit.into());
+        let answer = self.shared.capabilities.limits.reserve(
+            &self.shared.namespace,
+            &bucket,
+            amount,
+            limit.into(),
+        );
         Ok(match self.wait(answer).await {
             Ok(reservation) => Ok(self.reservations.hold(reservation)),
             Err(error) => Err(error.into()),
         })
     }
 
-    async fn remaining(&mut self, bucket: String, limit: limits::Limit) -> wasmtime::Result<Result<u64, limits::Error>> {
+    async fn remaining(
+        &mut self,
+        bucket: String,
+        limit: limits::Limit,
+    ) -> wasmtime::Result<Result<u64, limits::Error>> {
         self.enter()?;
-        let answer = self.shared.capabilities.limits.remaining(&self.shared.namespace, &bucket, limit.into());
+        let answer = self.shared.capabilities.limits.remaining(
+            &self.shared.namespace,
+            &bucket,
+            limit.into(),
+        );
         Ok(self.wait(answer).await.map_err(Into::into))
     }
 }
@@ -258,21 +348,34 @@ impl http_call::Host for State {
     ) -> wasmtime::Result<Result<http_call::Response, http_call::Error>> {
         self.enter()?;
         let Some(grant) = &self.shared.grants.http_call else {
-            return Ok(Err(http_call::Error::Denied("http-call is not granted".to_owned())));
+            return Ok(Err(http_call::Error::Denied(
+                "http-call is not granted".to_owned(),
+            )));
         };
         self.http_calls += 1;
         if self.http_calls > grant.max_calls {
             return Ok(Err(http_call::Error::TooMany));
         }
-        let remaining = self.exchange.deadline.saturating_duration_since(Instant::now());
+        let remaining = self
+            .exchange
+            .deadline
+            .saturating_duration_since(Instant::now());
         let request = capability::HttpRequest {
             method: request.method,
             url: request.url,
-            headers: request.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+            headers: request
+                .headers
+                .into_iter()
+                .map(|h| (h.name, h.value))
+                .collect(),
             body: Bytes::from(request.body),
             timeout: Duration::from_millis(request.timeout_ms.into()),
         };
-        let answer = self.shared.capabilities.http.send(request, grant, remaining);
+        let answer = self
+            .shared
+            .capabilities
+            .http
+            .send(request, grant, remaining);
         Ok(match self.wait(answer).await {
             Ok(response) => Ok(http_call::Response {
                 status: response.status,

@@ -20,36 +20,68 @@ impl exchange::Host for State {}
 impl State {
     fn shown(&mut self) -> wasmtime::Result<&mut Message> {
         self.enter()?;
-        self.message.as_mut().ok_or_else(|| wasmtime::Error::msg("no message is shown outside a hook"))
+        self.message
+            .as_mut()
+            .ok_or_else(|| wasmtime::Error::msg("no message is shown outside a hook"))
     }
 }
 
 impl exchange::HostMessage for State {
-    fn header(&mut self, _: Resource<MessageView>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+    fn header(
+        &mut self,
+        _: Resource<MessageView>,
+        name: String,
+    ) -> wasmtime::Result<Option<Vec<u8>>> {
         Ok(header(self.shown()?, &name))
     }
 
-    fn headers(&mut self, _: Resource<MessageView>, names: Vec<String>) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
+    fn headers(
+        &mut self,
+        _: Resource<MessageView>,
+        names: Vec<String>,
+    ) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
         self.enter_for(names.len())?;
         let message = self.shown()?;
         Ok(names.iter().map(|name| header(message, name)).collect())
     }
 
-    fn json(&mut self, _: Resource<MessageView>, pointer: String) -> wasmtime::Result<Option<Value>> {
+    fn json(
+        &mut self,
+        _: Resource<MessageView>,
+        pointer: String,
+    ) -> wasmtime::Result<Option<Value>> {
         Ok(self.shown()?.json(&pointer))
     }
 
-    fn json_many(&mut self, _: Resource<MessageView>, pointers: Vec<String>) -> wasmtime::Result<Vec<Option<Value>>> {
+    fn json_many(
+        &mut self,
+        _: Resource<MessageView>,
+        pointers: Vec<String>,
+    ) -> wasmtime::Result<Vec<Option<Value>>> {
         self.enter_for(pointers.len())?;
         let message = self.shown()?;
-        Ok(pointers.iter().map(|pointer| message.json(pointer)).collect())
+        Ok(pointers
+            .iter()
+            .map(|pointer| message.json(pointer))
+            .collect())
     }
 
-    fn body(&mut self, _: Resource<MessageView>, offset: u64, bytes_max: u32) -> wasmtime::Result<Vec<u8>> {
+    fn body(
+        &mut self,
+        _: Resource<MessageView>,
+        offset: u64,
+        bytes_max: u32,
+    ) -> wasmtime::Result<Vec<u8>> {
         let message = self.shown()?;
-        let Some(body) = message.body() else { return Ok(Vec::new()) };
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(body.len());
-        let to = from.saturating_add((bytes_max as usize).min(BODY_PIECE_MAX)).min(body.len());
+        let Some(body) = message.body() else {
+            return Ok(Vec::new());
+        };
+        let from = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(body.len());
+        let to = from
+            .saturating_add((bytes_max as usize).min(BODY_PIECE_MAX))
+            .min(body.len());
         Ok(body[from..to].to_vec())
     }
 
@@ -63,5 +95,8 @@ impl exchange::HostMessage for State {
 }
 
 fn header(message: &Message, name: &str) -> Option<Vec<u8>> {
-    message.headers.get(name).map(|value| value.as_bytes().to_vec())
+    message
+        .headers
+        .get(name)
+        .map(|value| value.as_bytes().to_vec())
 }

@@ -31,7 +31,10 @@ impl Reservations {
     }
 
     pub(crate) fn hold(&mut self, reservation: Reservation) -> Resource<HeldReservation> {
-        let free = self.slots.iter().position(|slot| matches!(slot, Slot::Free));
+        let free = self
+            .slots
+            .iter()
+            .position(|slot| matches!(slot, Slot::Free));
         let at = free.unwrap_or_else(|| {
             self.slots.push(Slot::Free);
             self.slots.len() - 1

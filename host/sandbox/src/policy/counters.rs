@@ -71,8 +71,14 @@ impl PolicyStats {
     /// Names for [`PolicyStats::calls`] and [`PolicyStats::nanos`].
     pub const HOOKS: [&str; 5] = ["request", "attempt", "response", "events", "finish"];
     /// Names for [`PolicyStats::failures`].
-    pub const FAILURES: [&str; 6] =
-        ["trapped", "out_of_time", "host_calls", "bad_decision", "quarantined", "no_instance"];
+    pub const FAILURES: [&str; 6] = [
+        "trapped",
+        "out_of_time",
+        "host_calls",
+        "bad_decision",
+        "quarantined",
+        "no_instance",
+    ];
 }
 
 impl Counters {

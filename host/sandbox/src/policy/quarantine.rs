@@ -75,7 +75,10 @@ impl Quarantine {
         let mut closed = self.closed.lock();
         let first = closed.is_none();
         let pause = closed.map_or(PAUSE_FIRST, |state| (state.pause * 2).min(PAUSE_MAX));
-        *closed = Some(Closed { pause, probe_at: Instant::now() + pause });
+        *closed = Some(Closed {
+            pause,
+            probe_at: Instant::now() + pause,
+        });
         first
     }
 }

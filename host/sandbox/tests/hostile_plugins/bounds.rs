@@ -17,24 +17,36 @@ async fn an_endless_loop_in_any_hook_is_out_of_time() {
     let stage = Stage::new().await;
     for hook in HOOKS {
         let failure = stage.fails(json!({ "mode": "loop", "hook": hook })).await;
-        assert!(matches!(failure, Failure::OutOfTime(_)), "{hook}: {failure}");
+        assert!(
+            matches!(failure, Failure::OutOfTime(_)),
+            "{hook}: {failure}"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_endless_loop_of_memory_fill_is_out_of_time() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "fill", "hook": "request" })).await;
+    let failure = stage
+        .fails(json!({ "mode": "fill", "hook": "request" }))
+        .await;
     assert!(matches!(failure, Failure::OutOfTime(_)), "{failure}");
 }
 
 #[tokio::test]
 async fn many_short_calls_use_up_the_exchange() {
     let stage = Stage::new().await;
-    let mut spec = spec("hostile", guest::hostile(), json!({ "mode": "spin", "hook": "events", "amount": 300_000 }));
+    let mut spec = spec(
+        "hostile",
+        guest::hostile(),
+        json!({ "mode": "spin", "hook": "events", "amount": 300_000 }),
+    );
     spec.config.sandbox.exchange_time = Duration::from_millis(100);
     let policy = stage.load(spec).await;
-    let mut session = policy.open(&head("/strike"), &ExchangeContext::default()).await.unwrap();
+    let mut session = policy
+        .open(&head("/strike"), &ExchangeContext::default())
+        .await
+        .unwrap();
     let mut calls = 0;
     let failure = loop {
         match session.on_events(&[event("x")], false).await {
@@ -43,7 +55,10 @@ async fn many_short_calls_use_up_the_exchange() {
         }
         assert!(calls < 100_000, "nothing bounds the exchange");
     };
-    assert_eq!(failure, Failure::OutOfTime(policy.config().sandbox.exchange_time));
+    assert_eq!(
+        failure,
+        Failure::OutOfTime(policy.config().sandbox.exchange_time)
+    );
     assert!(calls > 5, "it was no single call: {calls}");
     stage.the_neighbour_answers_as_before().await;
 }
@@ -52,7 +67,9 @@ async fn many_short_calls_use_up_the_exchange() {
 async fn endless_recursion_traps_in_any_hook() {
     let stage = Stage::new().await;
     for hook in HOOKS {
-        let failure = stage.fails(json!({ "mode": "recursion", "hook": hook })).await;
+        let failure = stage
+            .fails(json!({ "mode": "recursion", "hook": hook }))
+            .await;
         assert!(trapped_with(&failure, "stack"), "{hook}: {failure}");
     }
 }
@@ -60,7 +77,9 @@ async fn endless_recursion_traps_in_any_hook() {
 #[tokio::test]
 async fn endless_recursion_through_a_table_traps() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "indirect", "hook": "request" })).await;
+    let failure = stage
+        .fails(json!({ "mode": "indirect", "hook": "request" }))
+        .await;
     assert!(trapped_with(&failure, "stack"), "{failure}");
 }
 
@@ -68,7 +87,9 @@ async fn endless_recursion_through_a_table_traps() {
 async fn a_trap_in_any_hook_ends_that_session_alone() {
     let stage = Stage::new().await;
     for hook in HOOKS {
-        let failure = stage.fails(json!({ "mode": "unreachable", "hook": hook })).await;
+        let failure = stage
+            .fails(json!({ "mode": "unreachable", "hook": hook }))
+            .await;
         assert!(trapped_with(&failure, "unreachable"), "{hook}: {failure}");
     }
 }
@@ -76,45 +97,76 @@ async fn a_trap_in_any_hook_ends_that_session_alone() {
 #[tokio::test]
 async fn a_session_is_spent_after_a_trap() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "unreachable", "hook": "events" })).await;
-    let mut session = policy.open(&head("/strike"), &ExchangeContext::default()).await.unwrap();
-    assert!(matches!(session.on_events(&[event("x")], false).await, Err(Failure::Trapped(_))));
+    let policy = stage
+        .hostile(json!({ "mode": "unreachable", "hook": "events" }))
+        .await;
+    let mut session = policy
+        .open(&head("/strike"), &ExchangeContext::default())
+        .await
+        .unwrap();
+    assert!(matches!(
+        session.on_events(&[event("x")], false).await,
+        Err(Failure::Trapped(_))
+    ));
     let (_, again) = session.on_request(message("/strike")).await;
     assert_eq!(again.unwrap_err(), Failure::Quarantined);
-    session.on_finish(&outcome()).await.expect("it is closed all the same");
+    session
+        .on_finish(&outcome())
+        .await
+        .expect("it is closed all the same");
     stage.the_neighbour_answers_as_before().await;
 }
 
 #[tokio::test]
 async fn a_panic_with_a_message_of_a_megabyte_is_a_short_failure() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "panic", "hook": "request", "amount": 1 << 20 })).await;
+    let failure = stage
+        .fails(json!({ "mode": "panic", "hook": "request", "amount": 1 << 20 }))
+        .await;
     assert!(matches!(failure, Failure::Trapped(_)), "{failure}");
 }
 
 #[tokio::test]
 async fn an_exit_of_the_guest_is_a_trap() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "exit", "hook": "request" })).await;
+    let failure = stage
+        .fails(json!({ "mode": "exit", "hook": "request" }))
+        .await;
     assert!(matches!(failure, Failure::Trapped(_)), "{failure}");
 }
 
 #[tokio::test]
 async fn a_memory_bomb_traps_within_its_bound() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "memory-bomb", "hook": "request" })).await;
+    let policy = stage
+        .hostile(json!({ "mode": "memory-bomb", "hook": "request" }))
+        .await;
     let failure = strike(&policy, "/strike").await.unwrap_err();
-    assert!(matches!(failure, Failure::Trapped(_) | Failure::OutOfTime(_)), "{failure}");
+    assert!(
+        matches!(failure, Failure::Trapped(_) | Failure::OutOfTime(_)),
+        "{failure}"
+    );
     let (stats, bound) = (policy.stats(), policy.config().sandbox.memory_bytes as u64);
-    assert!(stats.memory_peak_bytes <= bound, "{} of {bound}", stats.memory_peak_bytes);
+    assert!(
+        stats.memory_peak_bytes <= bound,
+        "{} of {bound}",
+        stats.memory_peak_bytes
+    );
     stage.the_neighbour_answers_as_before().await;
 }
 
 #[tokio::test]
 async fn growing_memory_is_refused_at_the_bound_and_said_to_the_guest() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "memory-grow", "hook": "request" })).await;
-    let pages: u64 = strike(&policy, "/strike").await.unwrap().seen().parse().unwrap();
+    let policy = stage
+        .hostile(json!({ "mode": "memory-grow", "hook": "request" }))
+        .await;
+    let pages: u64 = strike(&policy, "/strike")
+        .await
+        .unwrap()
+        .seen()
+        .parse()
+        .unwrap();
     let bound = policy.config().sandbox.memory_bytes as u64;
     assert!(pages > 0 && pages * 65_536 <= bound, "{pages} pages");
     assert!(policy.stats().memory_refused > 0);
@@ -125,10 +177,16 @@ async fn growing_memory_is_refused_at_the_bound_and_said_to_the_guest() {
 #[tokio::test]
 async fn one_trap_in_a_hundred_exchanges_is_no_reason_for_quarantine() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "unreachable", "hook": "request" })).await;
+    let policy = stage
+        .hostile(json!({ "mode": "unreachable", "hook": "request" }))
+        .await;
     for n in 0..500 {
         let path = if n % 100 == 99 { "/strike" } else { "/honest" };
-        assert_eq!(strike(&policy, path).await.is_ok(), path == "/honest", "exchange {n}");
+        assert_eq!(
+            strike(&policy, path).await.is_ok(),
+            path == "/honest",
+            "exchange {n}"
+        );
     }
     assert!(!policy.stats().quarantined);
     assert_eq!(policy.stats().failures[0], 5);
@@ -138,7 +196,9 @@ async fn one_trap_in_a_hundred_exchanges_is_no_reason_for_quarantine() {
 #[tokio::test]
 async fn a_trap_in_every_exchange_leads_to_quarantine() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "unreachable", "hook": "request" })).await;
+    let policy = stage
+        .hostile(json!({ "mode": "unreachable", "hook": "request" }))
+        .await;
     let mut failures = Vec::new();
     for _ in 0..30 {
         failures.push(strike(&policy, "/strike").await.unwrap_err());
@@ -151,7 +211,9 @@ async fn a_trap_in_every_exchange_leads_to_quarantine() {
 #[tokio::test]
 async fn a_trap_in_on_finish_alone_leads_to_quarantine_too() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "unreachable", "hook": "finish" })).await;
+    let policy = stage
+        .hostile(json!({ "mode": "unreachable", "hook": "finish" }))
+        .await;
     for _ in 0..60 {
         assert!(strike(&policy, "/strike").await.is_err());
     }

@@ -13,7 +13,10 @@ fn says(error: &LoadError, code: &str, words: &str) {
     assert_eq!(error.code, code, "{error}");
     assert!(error.reason.contains(words), "{error}");
     let whole = error.to_string();
-    assert!(whole.contains("policy `hostile`") && whole.contains("plugin `hostile`"), "{whole}");
+    assert!(
+        whole.contains("policy `hostile`") && whole.contains("plugin `hostile`"),
+        "{whole}"
+    );
 }
 
 #[tokio::test]
@@ -27,8 +30,16 @@ async fn garbage_is_no_plugin() {
     let stage = Stage::new().await;
     let mut seed = 1;
     let garbage: Vec<u8> = (0..100_000).map(|_| next(&mut seed) as u8).collect();
-    says(&stage.refused_bytes(garbage).await, "not_wasm", "does not begin with");
-    says(&stage.refused_bytes("#!/bin/sh\n").await, "not_wasm", "does not begin with");
+    says(
+        &stage.refused_bytes(garbage).await,
+        "not_wasm",
+        "does not begin with",
+    );
+    says(
+        &stage.refused_bytes("#!/bin/sh\n").await,
+        "not_wasm",
+        "does not begin with",
+    );
 }
 
 #[tokio::test]
@@ -38,8 +49,16 @@ async fn a_header_alone_is_no_plugin() {
         (&b"\0asm"[..], "not_wasm", "ends within"),
         (b"\0as", "not_wasm", "does not begin with"),
         (b"\0asm\x01\0", "not_wasm", "ends within"),
-        (b"\0asm\x01\0\0\0", "not_a_policy", "tollgate:policy/policy@0.1.0"),
-        (b"\0asm\x0d\0\x01\0", "not_a_policy", "tollgate:policy/policy@0.1.0"),
+        (
+            b"\0asm\x01\0\0\0",
+            "not_a_policy",
+            "tollgate:policy/policy@0.1.0",
+        ),
+        (
+            b"\0asm\x0d\0\x01\0",
+            "not_a_policy",
+            "tollgate:policy/policy@0.1.0",
+        ),
     ] {
         says(&stage.refused_bytes(header).await, code, words);
     }
@@ -48,36 +67,76 @@ async fn a_header_alone_is_no_plugin() {
 #[tokio::test]
 async fn another_version_of_webassembly_is_named() {
     let stage = Stage::new().await;
-    says(&stage.refused_bytes(&b"\0asm\x02\0\0\0"[..]).await, "not_wasm", "0x02");
-    says(&stage.refused_bytes(&b"\0asm\x0c\0\x01\0"[..]).await, "not_wasm", "0x0c");
+    says(
+        &stage.refused_bytes(&b"\0asm\x02\0\0\0"[..]).await,
+        "not_wasm",
+        "0x02",
+    );
+    says(
+        &stage.refused_bytes(&b"\0asm\x0c\0\x01\0"[..]).await,
+        "not_wasm",
+        "0x0c",
+    );
 }
 
 #[tokio::test]
 async fn text_and_compressed_files_are_not_guessed_at() {
     let stage = Stage::new().await;
-    says(&stage.refused_bytes(Shape::default().text()).await, "not_wasm", "text");
-    says(&stage.refused_bytes(&b"\x1f\x8b\x08\0\0\0\0\0"[..]).await, "not_wasm", "compressed");
-    says(&stage.refused_bytes(&b"\x28\xb5\x2f\xfd\0\0"[..]).await, "not_wasm", "compressed");
+    says(
+        &stage.refused_bytes(Shape::default().text()).await,
+        "not_wasm",
+        "text",
+    );
+    says(
+        &stage.refused_bytes(&b"\x1f\x8b\x08\0\0\0\0\0"[..]).await,
+        "not_wasm",
+        "compressed",
+    );
+    says(
+        &stage.refused_bytes(&b"\x28\xb5\x2f\xfd\0\0"[..]).await,
+        "not_wasm",
+        "compressed",
+    );
 }
 
 #[tokio::test]
 async fn a_file_beyond_the_bound_is_refused_by_its_size() {
     let stage = Stage::new().await;
     let bound = usize::try_from(spec("hostile", "".into(), json!({})).compile.input_bytes).unwrap();
-    says(&stage.refused_bytes(vec![0; bound + 1]).await, "too_large", "compile.input");
-    says(&stage.refused_bytes(vec![0; bound]).await, "not_wasm", "does not begin with");
+    says(
+        &stage.refused_bytes(vec![0; bound + 1]).await,
+        "too_large",
+        "compile.input",
+    );
+    says(
+        &stage.refused_bytes(vec![0; bound]).await,
+        "not_wasm",
+        "does not begin with",
+    );
 }
 
 #[tokio::test]
 async fn a_good_plugin_cut_anywhere_is_refused() {
     let stage = Stage::with_child().await;
-    for whole in [Shape::default().module(), Shape::default().component(), guest::hostile().to_vec()] {
+    for whole in [
+        Shape::default().module(),
+        Shape::default().component(),
+        guest::hostile().to_vec(),
+    ] {
         let step = (whole.len() / 97).max(1);
         for cut in (8..whole.len() - 1).step_by(step) {
-            let error = stage.sandbox.load(spec("hostile", whole[..cut].to_vec().into(), json!({}))).await;
+            let error = stage
+                .sandbox
+                .load(spec("hostile", whole[..cut].to_vec().into(), json!({})))
+                .await;
             let error = error.expect_err(&format!("cut at {cut} of {}", whole.len()));
             let expected = ["truncated", "invalid", "not_a_policy"].contains(&error.code.as_str());
-            assert!(expected, "cut at {cut} of {}: {}: {error}", whole.len(), error.code);
+            assert!(
+                expected,
+                "cut at {cut} of {}: {}: {error}",
+                whole.len(),
+                error.code
+            );
         }
         stage.the_neighbour_answers_as_before().await;
     }
@@ -92,7 +151,11 @@ async fn a_flipped_bit_is_refused_or_harmless() {
             let mut flipped = whole.clone();
             let at = next(&mut seed) as usize % flipped.len();
             flipped[at] ^= 1 << (next(&mut seed) % 8);
-            if let Err(error) = stage.sandbox.load(spec("hostile", flipped.into(), json!({}))).await {
+            if let Err(error) = stage
+                .sandbox
+                .load(spec("hostile", flipped.into(), json!({})))
+                .await
+            {
                 assert!(!error.reason.contains("panicked"), "at byte {at}: {error}");
             }
         }
@@ -104,15 +167,30 @@ async fn a_flipped_bit_is_refused_or_harmless() {
 async fn a_core_module_without_the_contract_in_it_is_no_policy() {
     let stage = Stage::new().await;
     let error = stage.refused_bytes(Shape::default().bare()).await;
-    assert!(["not_a_policy", "unknown_import", "invalid"].contains(&error.code.as_str()), "{}: {error}", error.code);
-    says(&stage.refused_bytes(wat("(module)")).await, "not_a_policy", "tollgate:policy/policy@0.1.0");
-    says(&stage.refused_bytes(wat("(component)")).await, "not_a_policy", "tollgate:policy/policy@0.1.0");
+    assert!(
+        ["not_a_policy", "unknown_import", "invalid"].contains(&error.code.as_str()),
+        "{}: {error}",
+        error.code
+    );
+    says(
+        &stage.refused_bytes(wat("(module)")).await,
+        "not_a_policy",
+        "tollgate:policy/policy@0.1.0",
+    );
+    says(
+        &stage.refused_bytes(wat("(component)")).await,
+        "not_a_policy",
+        "tollgate:policy/policy@0.1.0",
+    );
 }
 
 #[tokio::test]
 async fn a_missing_export_is_named() {
     let stage = Stage::new().await;
-    let shape = Shape { on_request_name: "[method]session.on-requests", ..Shape::default() };
+    let shape = Shape {
+        on_request_name: "[method]session.on-requests",
+        ..Shape::default()
+    };
     let error = stage.refused_bytes(shape.module()).await;
     says(&error, "invalid", "on-request");
 }
@@ -120,14 +198,24 @@ async fn a_missing_export_is_named() {
 #[tokio::test]
 async fn an_import_that_the_contract_does_not_have_is_named() {
     let stage = Stage::new().await;
-    let component = wat(r#"(component (import "tollgate:policy/shell@0.1.0" (instance (export "run" (func)))))"#);
+    let component = wat(
+        r#"(component (import "tollgate:policy/shell@0.1.0" (instance (export "run" (func)))))"#,
+    );
     let error = stage.refused_bytes(component).await;
-    assert!(["not_a_policy", "unknown_import"].contains(&error.code.as_str()), "{}: {error}", error.code);
+    assert!(
+        ["not_a_policy", "unknown_import"].contains(&error.code.as_str()),
+        "{}: {error}",
+        error.code
+    );
     for (module, name) in [("env", "system"), ("wasi_snapshot_preview1", "fd_write")] {
         let text = Shape::default().text();
         let import = format!("(module (import \"{module}\" \"{name}\" (func))");
         let module_bytes = with_contract(&text.replacen("(module", &import, 1));
-        says(&stage.refused_bytes(module_bytes).await, "unknown_import", module);
+        says(
+            &stage.refused_bytes(module_bytes).await,
+            "unknown_import",
+            module,
+        );
     }
 }
 
@@ -137,7 +225,11 @@ async fn a_component_that_wants_the_machine_is_refused_by_name() {
     let mut component = wat(
         r#"(component (import "wasi:filesystem/types@0.2.0" (instance)) (instance $p) (export "tollgate:policy/policy@0.1.0" (instance $p)))"#,
     );
-    says(&stage.refused_bytes(component.clone()).await, "unknown_import", "wasi:filesystem/types@0.2.0");
+    says(
+        &stage.refused_bytes(component.clone()).await,
+        "unknown_import",
+        "wasi:filesystem/types@0.2.0",
+    );
     component.truncate(component.len() - 1);
     assert!(stage.refused_bytes(component).await.code != "unknown_import");
 }
@@ -145,7 +237,8 @@ async fn a_component_that_wants_the_machine_is_refused_by_name() {
 #[tokio::test]
 async fn an_empty_export_of_the_right_name_does_not_fit_the_contract() {
     let stage = Stage::new().await;
-    let component = wat(r#"(component (instance $p) (export "tollgate:policy/policy@0.1.0" (instance $p)))"#);
+    let component =
+        wat(r#"(component (instance $p) (export "tollgate:policy/policy@0.1.0" (instance $p)))"#);
     let error = stage.refused_bytes(component).await;
     assert!(error.reason.contains("describe"), "{}: {error}", error.code);
 }
@@ -162,7 +255,11 @@ async fn an_import_that_is_not_granted_is_named() {
             "secrets" => grants.secrets.clear(),
             _ => grants.http_call = None,
         }
-        says(&stage.refused(spec).await, "not_granted", &format!("`{interface}`"));
+        says(
+            &stage.refused(spec).await,
+            "not_granted",
+            &format!("`{interface}`"),
+        );
     }
 }
 
@@ -170,17 +267,32 @@ async fn an_import_that_is_not_granted_is_named() {
 async fn memories_that_the_engine_does_not_run_are_refused() {
     let stage = Stage::new().await;
     for (memory, extra) in [("i64 4", ""), ("4 8 shared", ""), ("4", "(memory 1)")] {
-        let shape = Shape { memory, extra: extra.to_owned(), ..Shape::default() };
+        let shape = Shape {
+            memory,
+            extra: extra.to_owned(),
+            ..Shape::default()
+        };
         let error = stage.refused_bytes(shape.module()).await;
         assert_eq!(error.code, "invalid", "{memory} {extra}: {error}");
-        assert!(error.reason.contains("memor") || error.reason.contains("i64"), "{error}");
+        assert!(
+            error.reason.contains("memor") || error.reason.contains("i64"),
+            "{error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_memory_of_four_gibibytes_from_the_start_is_refused() {
     let stage = Stage::new().await;
-    let error = stage.refused_bytes(Shape { memory: "65536", ..Shape::default() }.module()).await;
+    let error = stage
+        .refused_bytes(
+            Shape {
+                memory: "65536",
+                ..Shape::default()
+            }
+            .module(),
+        )
+        .await;
     assert_eq!(error.code, "start", "{error}");
     assert!(error.reason.contains("memory"), "{error}");
 }
@@ -189,7 +301,15 @@ async fn a_memory_of_four_gibibytes_from_the_start_is_refused() {
 async fn a_table_beyond_the_bound_from_the_start_is_refused() {
     let stage = Stage::new().await;
     let extra = "(table 10000000 funcref)".to_owned();
-    let error = stage.refused_bytes(Shape { extra, ..Shape::default() }.module()).await;
+    let error = stage
+        .refused_bytes(
+            Shape {
+                extra,
+                ..Shape::default()
+            }
+            .module(),
+        )
+        .await;
     assert_eq!(error.code, "start", "{error}");
     assert!(error.reason.contains("table"), "{error}");
 }
@@ -204,7 +324,9 @@ async fn a_table_cannot_grow_beyond_its_bound() {
             .to_owned(),
         ..Shape::default()
     };
-    stage.load(spec("hostile", grows.module().into(), json!({}))).await;
+    stage
+        .load(spec("hostile", grows.module().into(), json!({})))
+        .await;
     stage.the_neighbour_answers_as_before().await;
 }
 
@@ -212,11 +334,17 @@ async fn a_table_cannot_grow_beyond_its_bound() {
 async fn another_version_of_the_contract_is_named() {
     let stage = Stage::new().await;
     for version in ["0.2.0", "0.0.9", "999.0.0", "0.1.0-rc.1"] {
-        let shape = Shape { version, ..Shape::default() };
+        let shape = Shape {
+            version,
+            ..Shape::default()
+        };
         for wasm in [shape.module(), shape.component()] {
             let error = stage.refused_bytes(wasm).await;
             says(&error, "contract_version", version);
-            assert!(error.reason.contains("this gateway speaks 0.1.0"), "{error}");
+            assert!(
+                error.reason.contains("this gateway speaks 0.1.0"),
+                "{error}"
+            );
         }
     }
 }

@@ -12,12 +12,19 @@ use crate::{
 };
 
 fn in_folder(folder: &Path) -> SandboxOptions {
-    SandboxOptions { cache: Some(folder.to_owned()), ..options() }
+    SandboxOptions {
+        cache: Some(folder.to_owned()),
+        ..options()
+    }
 }
 
 fn entries(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+    let files = fs::read_dir(folder)
+        .expect("it can be listed")
+        .map(|file| file.expect("it can be listed").path());
+    files
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect()
 }
 
 #[tokio::test]
@@ -29,7 +36,10 @@ async fn a_folder_that_others_can_write_is_refused() {
         let error = Sandbox::new(in_folder(folder.path()), capabilities).unwrap_err();
         assert!(matches!(error, SandboxError::Cache(_)));
         let error = error.to_string();
-        assert!(error.contains("chmod 700") && error.contains(&format!("{mode:o}")), "{error}");
+        assert!(
+            error.contains("chmod 700") && error.contains(&format!("{mode:o}")),
+            "{error}"
+        );
     }
 }
 
@@ -76,13 +86,24 @@ async fn one_plugins_entry_under_anothers_name_is_not_taken_for_it() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let stage = Stage::with(in_folder(folder.path())).await;
     let neighbours = entries(folder.path(), "cwasm");
-    stage.load(spec("shape", Shape::default().module().into(), json!({}))).await;
+    stage
+        .load(spec("shape", Shape::default().module().into(), json!({})))
+        .await;
     let all = entries(folder.path(), "cwasm");
     let shapes = all.iter().find(|path| !neighbours.contains(path)).unwrap();
     fs::remove_file(shapes).unwrap();
     fs::copy(&neighbours[0], shapes).unwrap();
-    let policy = stage.load(spec("shape", Shape::default().module().into(), json!({}))).await;
-    assert!(strike(&policy, "/strike").await.unwrap().request.edits.is_empty());
+    let policy = stage
+        .load(spec("shape", Shape::default().module().into(), json!({})))
+        .await;
+    assert!(
+        strike(&policy, "/strike")
+            .await
+            .unwrap()
+            .request
+            .edits
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -91,6 +112,14 @@ async fn a_refusal_is_not_kept() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let stage = Stage::with(in_folder(folder.path())).await;
     let before = fs::read_dir(folder.path()).unwrap().count();
-    stage.refused_bytes(Shape { describe: "(unreachable)", ..Shape::default() }.module()).await;
+    stage
+        .refused_bytes(
+            Shape {
+                describe: "(unreachable)",
+                ..Shape::default()
+            }
+            .module(),
+        )
+        .await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
 }

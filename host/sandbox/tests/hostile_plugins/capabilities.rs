@@ -16,7 +16,11 @@ use crate::{
 };
 
 async fn seen(stage: &Stage, settings: Value) -> String {
-    stage.struck(settings).await.unwrap_or_else(|failure| panic!("it {failure}")).seen()
+    stage
+        .struck(settings)
+        .await
+        .unwrap_or_else(|failure| panic!("it {failure}"))
+        .seen()
 }
 
 #[derive(Default)]
@@ -35,9 +39,14 @@ impl LogSink for CountingLog {
 #[tokio::test]
 async fn a_flood_of_log_lines_is_cut_per_exchange() {
     let log = Arc::new(CountingLog::default());
-    let capabilities = Capabilities { log: log.clone(), ..Capabilities::embedded(EmbeddedOptions::default()) };
+    let capabilities = Capabilities {
+        log: log.clone(),
+        ..Capabilities::embedded(EmbeddedOptions::default())
+    };
     let stage = Stage::on(options(), capabilities).await;
-    let policy = stage.hostile(json!({ "mode": "log", "hook": "request", "amount": 900, "text": "flood" })).await;
+    let policy = stage
+        .hostile(json!({ "mode": "log", "hook": "request", "amount": 900, "text": "flood" }))
+        .await;
     strike(&policy, "/strike").await.unwrap();
     assert_eq!(log.lines.load(Relaxed), 20);
     assert_eq!(policy.stats().log_dropped, 880);
@@ -48,14 +57,20 @@ async fn a_flood_of_log_lines_is_cut_per_exchange() {
 async fn log_lines_of_megabytes_that_steer_terminals_do_no_harm() {
     let stage = Stage::new().await;
     let text = "\u{1b}[2J\r\nlevel=error forged=1 \u{202e}";
-    seen(&stage, json!({ "mode": "log-long", "hook": "request", "amount": 60_000, "text": text })).await;
+    seen(
+        &stage,
+        json!({ "mode": "log-long", "hook": "request", "amount": 60_000, "text": text }),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_flood_of_host_calls_is_cut() {
     let stage = Stage::new().await;
     for mode in ["host-calls", "log", "metric-names", "kv-flood"] {
-        let failure = stage.fails(json!({ "mode": mode, "hook": "request", "amount": 100_000, "text": "x" })).await;
+        let failure = stage
+            .fails(json!({ "mode": mode, "hook": "request", "amount": 100_000, "text": "x" }))
+            .await;
         assert_eq!(failure, Failure::TooManyHostCalls(1000), "{mode}");
     }
 }
@@ -63,7 +78,9 @@ async fn a_flood_of_host_calls_is_cut() {
 #[tokio::test]
 async fn a_flood_of_host_calls_in_the_constructor_is_cut() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "host-calls", "hook": "open", "amount": 100_000 })).await;
+    let failure = stage
+        .fails(json!({ "mode": "host-calls", "hook": "open", "amount": 100_000 }))
+        .await;
     assert_eq!(failure, Failure::TooManyHostCalls(1000));
 }
 
@@ -71,8 +88,13 @@ async fn a_flood_of_host_calls_in_the_constructor_is_cut() {
 async fn many_names_in_one_call_count_as_many_calls() {
     let stage = Stage::new().await;
     for mode in ["json-many", "headers-many"] {
-        let settings = json!({ "mode": mode, "hook": "request", "amount": 100_000, "text": "/model" });
-        assert_eq!(stage.fails(settings).await, Failure::TooManyHostCalls(1000), "{mode}");
+        let settings =
+            json!({ "mode": mode, "hook": "request", "amount": 100_000, "text": "/model" });
+        assert_eq!(
+            stage.fails(settings).await,
+            Failure::TooManyHostCalls(1000),
+            "{mode}"
+        );
     }
 }
 
@@ -80,7 +102,9 @@ async fn many_names_in_one_call_count_as_many_calls() {
 async fn metric_names_and_labels_are_bounded() {
     let stage = Stage::new().await;
     for mode in ["metric-names", "metric-labels"] {
-        let policy = stage.hostile(json!({ "mode": mode, "hook": "request", "amount": 900 })).await;
+        let policy = stage
+            .hostile(json!({ "mode": mode, "hook": "request", "amount": 900 }))
+            .await;
         for _ in 0..4 {
             strike(&policy, "/strike").await.unwrap();
         }
@@ -88,7 +112,11 @@ async fn metric_names_and_labels_are_bounded() {
     let mut text = String::new();
     stage.capabilities.metrics.render(&mut text);
     assert!(text.contains("tollgate_plugin_"), "{text}");
-    assert!(text.lines().count() < 1000, "{} lines", text.lines().count());
+    assert!(
+        text.lines().count() < 1000,
+        "{} lines",
+        text.lines().count()
+    );
     stage.the_neighbour_answers_as_before().await;
 }
 
@@ -96,25 +124,47 @@ async fn metric_names_and_labels_are_bounded() {
 async fn text_in_metric_names_and_labels_cannot_forge_a_line() {
     let stage = Stage::new().await;
     let text = "x\n} 1\nforged_metric 1\n\"\\\u{0}";
-    seen(&stage, json!({ "mode": "metric-text", "hook": "request", "text": text })).await;
+    seen(
+        &stage,
+        json!({ "mode": "metric-text", "hook": "request", "text": text }),
+    )
+    .await;
     let mut rendered = String::new();
     stage.capabilities.metrics.render(&mut rendered);
-    assert!(!rendered.lines().any(|line| line.starts_with("forged_metric")), "{rendered}");
+    assert!(
+        !rendered
+            .lines()
+            .any(|line| line.starts_with("forged_metric")),
+        "{rendered}"
+    );
 }
 
 #[tokio::test]
 async fn a_gibibyte_of_randomness_is_refused() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "random", "hook": "request", "amount": 1 << 30 })).await;
+    let failure = stage
+        .fails(json!({ "mode": "random", "hook": "request", "amount": 1 << 30 }))
+        .await;
     assert!(trapped_with(&failure, "4096"), "{failure}");
-    assert_eq!(seen(&stage, json!({ "mode": "random", "hook": "request", "amount": 4096 })).await, "4096");
+    assert_eq!(
+        seen(
+            &stage,
+            json!({ "mode": "random", "hook": "request", "amount": 4096 })
+        )
+        .await,
+        "4096"
+    );
 }
 
 #[tokio::test]
 async fn keys_and_values_beyond_their_bounds_are_refused() {
     let stage = Stage::new().await;
     for (mode, amount) in [("kv-huge-value", 8 << 20), ("kv-huge-key", 1 << 20)] {
-        let said = seen(&stage, json!({ "mode": mode, "hook": "request", "amount": amount })).await;
+        let said = seen(
+            &stage,
+            json!({ "mode": mode, "hook": "request", "amount": amount }),
+        )
+        .await;
         assert!(said.contains("TooLarge"), "{mode}: {said}");
     }
 }
@@ -138,14 +188,28 @@ async fn of_plugin(stage: &Stage, plugin: &str, settings: Value) -> Arc<Policy> 
 async fn no_choice_of_key_reaches_another_plugins_entries() {
     let stage = Stage::new().await;
     let put = json!({ "mode": "kv-put", "hook": "request", "text": "b:c" });
-    strike(&of_plugin(&stage, "a", put).await, "/strike").await.unwrap();
-    for (plugin, key) in [("a:b", "c"), ("b", "c"), ("c", "b:c"), ("", "a:b:c"), ("a\u{0}", "b:c")] {
+    strike(&of_plugin(&stage, "a", put).await, "/strike")
+        .await
+        .unwrap();
+    for (plugin, key) in [
+        ("a:b", "c"),
+        ("b", "c"),
+        ("c", "b:c"),
+        ("", "a:b:c"),
+        ("a\u{0}", "b:c"),
+    ] {
         let get = json!({ "mode": "kv-get", "hook": "request", "text": key });
-        let said = strike(&of_plugin(&stage, plugin, get).await, "/strike").await.unwrap().seen();
+        let said = strike(&of_plugin(&stage, plugin, get).await, "/strike")
+            .await
+            .unwrap()
+            .seen();
         assert_eq!(said, "Ok(None)", "plugin {plugin:?}, key {key:?}");
     }
     let get = json!({ "mode": "kv-get", "hook": "request", "text": "b:c" });
-    let own = strike(&of_plugin(&stage, "a", get).await, "/strike").await.unwrap().seen();
+    let own = strike(&of_plugin(&stage, "a", get).await, "/strike")
+        .await
+        .unwrap()
+        .seen();
     assert!(own.starts_with("Ok(Some("), "{own}");
     stage.the_neighbour_answers_as_before().await;
 }
@@ -154,10 +218,18 @@ async fn no_choice_of_key_reaches_another_plugins_entries() {
 async fn a_secret_that_was_not_granted_is_denied() {
     let stage = Stage::new().await;
     for name in ["others", "no such", "", "granted\u{0}", "GRANTED"] {
-        let said = seen(&stage, json!({ "mode": "secret", "hook": "request", "text": name })).await;
+        let said = seen(
+            &stage,
+            json!({ "mode": "secret", "hook": "request", "text": name }),
+        )
+        .await;
         assert!(said.contains("Denied"), "{name:?}: {said}");
     }
-    let said = seen(&stage, json!({ "mode": "secret", "hook": "request", "text": "granted" })).await;
+    let said = seen(
+        &stage,
+        json!({ "mode": "secret", "hook": "request", "text": "granted" }),
+    )
+    .await;
     assert!(said.starts_with("Ok("), "{said}");
 }
 
@@ -173,7 +245,11 @@ async fn a_call_to_a_host_that_was_not_granted_is_denied() {
         "not a url",
         "",
     ] {
-        let said = seen(&stage, json!({ "mode": "http", "hook": "request", "text": url })).await;
+        let said = seen(
+            &stage,
+            json!({ "mode": "http", "hook": "request", "text": url }),
+        )
+        .await;
         assert!(said.contains("Denied"), "{url}: {said}");
     }
 }
@@ -181,26 +257,46 @@ async fn a_call_to_a_host_that_was_not_granted_is_denied() {
 #[tokio::test]
 async fn settling_a_reservation_twice_traps() {
     let stage = Stage::new().await;
-    let failure = stage.fails(json!({ "mode": "settle-twice", "hook": "request" })).await;
+    let failure = stage
+        .fails(json!({ "mode": "settle-twice", "hook": "request" }))
+        .await;
     assert!(trapped_with(&failure, "settled before"), "{failure}");
 }
 
 #[tokio::test]
 async fn reservations_that_are_never_settled_are_bounded() {
     let stage = Stage::new().await;
-    let settings = json!({ "mode": "reserve-flood", "hook": "request", "amount": 100_000 });
-    assert_eq!(stage.fails(settings).await, Failure::TooManyHostCalls(1000));
+    let said = seen(
+        &stage,
+        json!({ "mode": "reserve-flood", "hook": "request", "amount": 100_000 }),
+    )
+    .await;
+    assert!(
+        said.starts_with("256: ") && said.contains("too many reservations"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn a_limit_of_nothing_is_an_error_and_no_division_by_zero() {
     let stage = Stage::new().await;
-    let said = seen(&stage, json!({ "mode": "limit-of-nothing", "hook": "request" })).await;
+    let said = seen(
+        &stage,
+        json!({ "mode": "limit-of-nothing", "hook": "request" }),
+    )
+    .await;
     assert!(said.contains("Invalid"), "{said}");
 }
 
 #[tokio::test]
 async fn a_body_range_beyond_the_end_is_empty() {
     let stage = Stage::new().await;
-    assert_eq!(seen(&stage, json!({ "mode": "body-past-end", "hook": "request" })).await, "0");
+    assert_eq!(
+        seen(
+            &stage,
+            json!({ "mode": "body-past-end", "hook": "request" })
+        )
+        .await,
+        "0"
+    );
 }

@@ -1,10 +1,6 @@
 //! The programs that the tests need: the hostile guest and the compiling child.
 
-use std::{
-    path::PathBuf,
-    process::Command,
-    sync::OnceLock,
-};
+use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 use bytes::Bytes;
 
@@ -12,7 +8,10 @@ use bytes::Bytes;
 fn target() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
     // target/<profile>/deps/<test>
-    exe.ancestors().nth(3).expect("a test lies in target/<profile>/deps").to_owned()
+    exe.ancestors()
+        .nth(3)
+        .expect("a test lies in target/<profile>/deps")
+        .to_owned()
 }
 
 /// The hostile guest's bytes, built once.
@@ -21,7 +20,16 @@ pub(crate) fn hostile() -> Bytes {
     WASM.get_or_init(|| {
         let guests = target().join("guests");
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--profile", "plugin", "--target", "wasm32-unknown-unknown", "-p", "hostile"])
+            .args([
+                "build",
+                "--quiet",
+                "--profile",
+                "plugin",
+                "--target",
+                "wasm32-unknown-unknown",
+                "-p",
+                "hostile",
+            ])
             .arg("--target-dir")
             .arg(&guests)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -37,8 +45,14 @@ pub(crate) fn hostile() -> Bytes {
 /// The example `compile-worker`, which cargo builds along with the tests.
 pub(crate) fn compile_worker() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
-    let profile = exe.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
+    let profile = exe
+        .ancestors()
+        .nth(2)
+        .expect("a test lies in target/<profile>/deps");
     let worker = profile.join("examples/compile-worker");
-    assert!(worker.exists(), "build it first: cargo build -p tollgate-sandbox --examples");
+    assert!(
+        worker.exists(),
+        "build it first: cargo build -p tollgate-sandbox --examples"
+    );
     worker
 }

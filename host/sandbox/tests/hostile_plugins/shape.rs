@@ -45,9 +45,22 @@ impl Default for Shape {
 
 impl Shape {
     pub(crate) fn text(&self) -> String {
-        let Self { memory, extra, describe, on_request, schema, name_bytes, version, on_request_name, .. } = self;
+        let Self {
+            memory,
+            extra,
+            describe,
+            on_request,
+            schema,
+            name_bytes,
+            version,
+            on_request_name,
+            ..
+        } = self;
         let schema_bytes = schema.len();
-        let schema = schema.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let schema = schema
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
         let export = format!("tollgate:policy/policy@{version}");
         format!(
             r#"(module
@@ -101,11 +114,23 @@ impl Shape {
     /// Writes the contract into a module.
     pub(crate) fn embed(&self, mut module: Vec<u8>) -> Vec<u8> {
         let mut resolve = Resolve::default();
-        let wit = WIT.replace("@0.1.0", &format!("@{}", self.version)).replace("version = 0.1.0", &format!("version = {}", self.version));
-        let package = resolve.push_str("policy.wit", &wit).expect("the contract parses");
-        let world = resolve.select_world(&[package], Some(self.world)).expect("it has this world");
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
-            .expect("it can be embedded");
+        let wit = WIT
+            .replace("@0.1.0", &format!("@{}", self.version))
+            .replace("version = 0.1.0", &format!("version = {}", self.version));
+        let package = resolve
+            .push_str("policy.wit", &wit)
+            .expect("the contract parses");
+        let world = resolve
+            .select_world(&[package], Some(self.world))
+            .expect("it has this world");
+        wit_component::embed_component_metadata(
+            &mut module,
+            &resolve,
+            world,
+            StringEncoding::UTF8,
+            false,
+        )
+        .expect("it can be embedded");
         module
     }
 
@@ -119,5 +144,9 @@ impl Shape {
 }
 
 fn little_endian(number: u32) -> String {
-    number.to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect()
+    number
+        .to_le_bytes()
+        .iter()
+        .map(|byte| format!("\\{byte:02x}"))
+        .collect()
 }

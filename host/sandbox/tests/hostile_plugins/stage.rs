@@ -12,6 +12,7 @@ use tollgate_capabilities::{Capabilities, EmbeddedOptions, Secret, SecretError, 
 use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
+    Side,
     contract::{Decision, Edit, Ending, Event, Head, Outcome, Target},
 };
 
@@ -33,7 +34,11 @@ impl Stage {
 
     /// Compiles in a child, as the gateway does.
     pub(crate) async fn with_child() -> Self {
-        Self::with(SandboxOptions { compiler: Some(guest::compile_worker()), ..options() }).await
+        Self::with(SandboxOptions {
+            compiler: Some(guest::compile_worker()),
+            ..options()
+        })
+        .await
     }
 
     pub(crate) async fn with(options: SandboxOptions) -> Self {
@@ -42,18 +47,35 @@ impl Stage {
     }
 
     pub(crate) async fn on(options: SandboxOptions, capabilities: Capabilities) -> Self {
-        let sandbox = Sandbox::new(options, capabilities.clone()).expect("the sandbox can be set up");
-        let mut spec = spec("neighbour", guest::hostile(), json!({ "text": "neighbour" }));
+        let sandbox =
+            Sandbox::new(options, capabilities.clone()).expect("the sandbox can be set up");
+        let mut spec = spec(
+            "neighbour",
+            guest::hostile(),
+            json!({ "text": "neighbour" }),
+        );
         spec.config.plugin = "neighbour".to_owned();
-        let neighbour = sandbox.load(spec).await.expect("the neighbour is well-behaved");
+        let neighbour = sandbox
+            .load(spec)
+            .await
+            .expect("the neighbour is well-behaved");
         let answered = answer(&neighbour).await;
         assert!(answered.contains("x-neighbour"), "{answered}");
-        Self { sandbox, capabilities, neighbour, answered }
+        Self {
+            sandbox,
+            capabilities,
+            neighbour,
+            answered,
+        }
     }
 
     pub(crate) async fn the_neighbour_answers_as_before(&self) {
         assert_eq!(answer(&self.neighbour).await, self.answered);
-        assert_eq!(self.neighbour.stats().failures, [0; 6], "the neighbour was blamed");
+        assert_eq!(
+            self.neighbour.stats().failures,
+            [0; 6],
+            "the neighbour was blamed"
+        );
     }
 
     /// Loads the hostile guest with these settings.
@@ -62,15 +84,29 @@ impl Stage {
     }
 
     pub(crate) async fn load(&self, spec: PolicySpec) -> Arc<Policy> {
-        self.sandbox.load(spec).await.unwrap_or_else(|error| panic!("{error}"))
+        self.sandbox
+            .load(spec)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Expects that this is refused, and that the neighbour did not notice.
     pub(crate) async fn refused(&self, spec: PolicySpec) -> LoadError {
         let error = self.sandbox.load(spec).await.expect_err("it is refused");
-        assert!(!error.reason.contains("panicked"), "the host panicked: {error}");
-        assert!(error.to_string().len() < 8192, "a message of {} bytes", error.to_string().len());
-        assert!(!error.reason.chars().any(|c| c.is_control() && c != '\n'), "{:?}", error.reason);
+        assert!(
+            !error.reason.contains("panicked"),
+            "the host panicked: {error}"
+        );
+        assert!(
+            error.to_string().len() < 8192,
+            "a message of {} bytes",
+            error.to_string().len()
+        );
+        assert!(
+            !error.reason.chars().any(|c| c.is_control() && c != '\n'),
+            "{:?}",
+            error.reason
+        );
         self.the_neighbour_answers_as_before().await;
         error
     }
@@ -82,19 +118,29 @@ impl Stage {
 
     /// Strikes once and looks after the neighbour.
     pub(crate) async fn struck(&self, settings: Value) -> Result<Struck, Failure> {
-        let policy = self.hostile(settings).await;
-        let struck = strike(&policy, "/strike").await;
+        let policy = self.hostile(json!({ "mode": "ask" })).await;
+        let struck = strike_as(&policy, "/strike", &settings.to_string()).await;
         self.the_neighbour_answers_as_before().await;
         struck
     }
 
     /// What must fail when it strikes, and not before or after.
     pub(crate) async fn fails(&self, settings: Value) -> Failure {
-        let policy = self.hostile(settings.clone()).await;
-        let failure = strike(&policy, "/strike").await.expect_err(&settings.to_string());
-        assert!(failure.to_string().len() < 8192, "a message of {} bytes", failure.to_string().len());
+        let policy = self.hostile(json!({ "mode": "ask" })).await;
+        let route = settings.to_string();
+        let failure = strike_as(&policy, "/strike", &route)
+            .await
+            .expect_err(&route);
+        assert!(
+            failure.to_string().len() < 8192,
+            "a message of {} bytes",
+            failure.to_string().len()
+        );
         self.the_neighbour_answers_as_before().await;
-        assert!(strike(&policy, "/honest").await.is_ok(), "the next exchange has an instance of its own");
+        assert!(
+            strike_as(&policy, "/honest", &route).await.is_ok(),
+            "the next exchange has an instance of its own"
+        );
         failure
     }
 }
@@ -169,7 +215,6 @@ impl SecretStore for TwoSecrets {
 #[derive(Debug)]
 pub(crate) struct Struck {
     pub(crate) request: Decision,
-    pub(crate) response: Decision,
 }
 
 impl Struck {
@@ -190,30 +235,65 @@ impl Struck {
 
 /// A whole exchange through every hook; decisions are applied, as the gateway does.
 pub(crate) async fn strike(policy: &Arc<Policy>, path: &str) -> Result<Struck, Failure> {
-    use tollgate_sandbox::Side;
-    let mut session = policy.open(&head(path), &ExchangeContext::default()).await?;
+    strike_as(policy, path, "chat").await
+}
+
+/// For a guest that is told what to do by the name of the route.
+async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Struck, Failure> {
+    let head = Head {
+        route: route.to_owned(),
+        ..head(path)
+    };
+    let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let (mut message, decided) = session.on_request(message(path)).await;
     let request = decided?;
-    message.apply(request.edits.clone(), Side::Request).map_err(|bad| session.reject(&bad))?;
-    let target = Target { upstream: "u".into(), dialect: "openai".into(), model: None, attempt: 1 };
+    message
+        .apply(request.edits.clone(), Side::Request)
+        .map_err(|bad| session.reject(&bad))?;
+    let target = Target {
+        upstream: "u".into(),
+        dialect: "openai".into(),
+        model: None,
+        attempt: 1,
+    };
     let (mut message, decided) = session.on_attempt(&target, message).await;
-    message.apply(decided?.edits, Side::Request).map_err(|bad| session.reject(&bad))?;
-    let (mut message, decided) = session.on_response(200, Message { status: 200, ..Message::default() }).await;
+    message
+        .apply(decided?.edits, Side::Request)
+        .map_err(|bad| session.reject(&bad))?;
+    let (mut message, decided) = session
+        .on_response(
+            200,
+            Message {
+                status: 200,
+                ..Message::default()
+            },
+        )
+        .await;
     let response = decided?;
-    message.apply(response.edits.clone(), Side::Response).map_err(|bad| session.reject(&bad))?;
-    session.on_events(&[event("one"), event("two")], false).await?;
+    message
+        .apply(response.edits.clone(), Side::Response)
+        .map_err(|bad| session.reject(&bad))?;
+    session
+        .on_events(&[event("one"), event("two")], false)
+        .await?;
     session.on_events(&[], true).await?;
     session.on_finish(&outcome()).await?;
-    Ok(Struck { request, response })
+    Ok(Struck { request })
 }
 
 async fn answer(policy: &Arc<Policy>) -> String {
     let struck = strike(policy, "/v1/chat/completions").await;
-    format!("{:?}", struck.unwrap_or_else(|failure| panic!("the neighbour {failure}")))
+    format!(
+        "{:?}",
+        struck.unwrap_or_else(|failure| panic!("the neighbour {failure}"))
+    )
 }
 
 pub(crate) fn event(data: &str) -> Event {
-    Event { name: None, data: data.as_bytes().to_vec() }
+    Event {
+        name: None,
+        data: data.as_bytes().to_vec(),
+    }
 }
 
 pub(crate) fn message(path: &str) -> Message {
@@ -221,8 +301,14 @@ pub(crate) fn message(path: &str) -> Message {
         method: http::Method::POST,
         path: path.to_owned(),
         headers: [
-            (http::header::HOST, http::HeaderValue::from_static("gateway")),
-            (http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json")),
+            (
+                http::header::HOST,
+                http::HeaderValue::from_static("gateway"),
+            ),
+            (
+                http::header::CONTENT_TYPE,
+                http::HeaderValue::from_static("application/json"),
+            ),
         ]
         .into_iter()
         .collect(),

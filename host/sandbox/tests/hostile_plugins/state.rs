@@ -22,26 +22,35 @@ async fn shared(stage: &Stage, settings: serde_json::Value) -> Arc<Policy> {
 async fn probe(session: &mut Session, path: &str) -> Result<String, Failure> {
     let (_, decided) = session.on_request(message(path)).await;
     let request = decided?;
-    Ok(Struck { request: request.clone(), response: request }.seen())
+    Ok(Struck { request }.seen())
 }
 
 #[tokio::test]
 async fn no_exchange_ever_finds_what_another_left_behind() {
     let stage = Stage::new().await;
-    let policy = stage.hostile(json!({ "mode": "leave-behind", "hook": "request" })).await;
+    let policy = stage
+        .hostile(json!({ "mode": "leave-behind", "hook": "request" }))
+        .await;
     let mut open: Vec<(Session, u32, bool)> = Vec::new();
     let mut seed = 3_u64;
     for n in 0..10_000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let dice = (seed >> 33) as usize;
-        if open.len() < 20 && (open.is_empty() || dice % 3 != 0) {
-            let session = policy.open(&head(&format!("/strike/{n}")), &ExchangeContext::default()).await.unwrap();
+        if open.len() < 20 && (open.is_empty() || !dice.is_multiple_of(3)) {
+            let session = policy
+                .open(&head(&format!("/strike/{n}")), &ExchangeContext::default())
+                .await
+                .unwrap();
             open.push((session, n, false));
             continue;
         }
         let (mut session, opened, asked) = open.swap_remove(dice % open.len());
         let found = probe(&mut session, "/strike").await.unwrap();
-        let own = if asked { format!("/strike/{opened}") } else { String::new() };
+        let own = if asked {
+            format!("/strike/{opened}")
+        } else {
+            String::new()
+        };
         assert_eq!(found, own, "exchange {opened} found what it did not leave");
         match dice % 5 {
             0 => drop(session),
@@ -63,9 +72,17 @@ async fn shared_isolation_does_not_promise_that() {
     let policy = shared(&stage, json!({ "mode": "leave-behind", "hook": "request" })).await;
     let mut found = HashSet::new();
     for n in 0..50 {
-        found.insert(strike(&policy, &format!("/strike/{n}")).await.unwrap().seen());
+        found.insert(
+            strike(&policy, &format!("/strike/{n}"))
+                .await
+                .unwrap()
+                .seen(),
+        );
     }
-    assert!(found.len() > 1, "an instance serves one exchange after another");
+    assert!(
+        found.len() > 1,
+        "an instance serves one exchange after another"
+    );
     stage.the_neighbour_answers_as_before().await;
 }
 
@@ -84,7 +101,10 @@ async fn a_shared_instance_retires_after_a_trap() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
-    assert!(policy.stats().instances_made >= made + 1, "spent instances are replaced");
+    assert!(
+        policy.stats().instances_made > made,
+        "spent instances are replaced"
+    );
     for _ in 0..20 {
         strike(&policy, "/honest").await.unwrap();
     }
@@ -109,7 +129,12 @@ async fn a_shared_instance_retires_when_its_memory_grew() {
     let stage = Stage::new().await;
     let policy = shared(&stage, json!({ "mode": "memory-grow", "hook": "request" })).await;
     for _ in 0..20 {
-        let pages: u64 = strike(&policy, "/strike").await.unwrap().seen().parse().unwrap();
+        let pages: u64 = strike(&policy, "/strike")
+            .await
+            .unwrap()
+            .seen()
+            .parse()
+            .unwrap();
         assert!(pages > 0, "it met an instance that had grown");
     }
     stage.the_neighbour_answers_as_before().await;
@@ -119,13 +144,25 @@ async fn a_shared_instance_retires_when_its_memory_grew() {
 async fn one_plugin_twice_in_a_chain_is_two_policies() {
     let stage = Stage::new().await;
     let settings = json!({ "mode": "leave-behind", "hook": "request" });
-    let first = stage.load(spec("first", guest::hostile(), settings.clone())).await;
+    let first = stage
+        .load(spec("first", guest::hostile(), settings.clone()))
+        .await;
     let second = stage.load(spec("second", guest::hostile(), settings)).await;
-    let mut one = first.open(&head("/strike/one"), &ExchangeContext::default()).await.unwrap();
-    let mut two = second.open(&head("/strike/two"), &ExchangeContext::default()).await.unwrap();
+    let mut one = first
+        .open(&head("/strike/one"), &ExchangeContext::default())
+        .await
+        .unwrap();
+    let mut two = second
+        .open(&head("/strike/two"), &ExchangeContext::default())
+        .await
+        .unwrap();
     for (nth, own) in ["", "/strike/one"].into_iter().enumerate() {
         assert_eq!(probe(&mut one, "/").await.unwrap(), own);
-        assert_eq!(probe(&mut two, "/").await.unwrap(), own.replace("one", "two"), "round {nth}");
+        assert_eq!(
+            probe(&mut two, "/").await.unwrap(),
+            own.replace("one", "two"),
+            "round {nth}"
+        );
     }
     stage.the_neighbour_answers_as_before().await;
 }
@@ -136,7 +173,11 @@ async fn a_nested_component_runs_or_is_refused_and_never_harms() {
     let stage = Stage::new().await;
     let inner = Shape::default().component();
     let outer = inner_in_outer(&inner);
-    match stage.sandbox.load(spec("nested", outer.into(), json!({}))).await {
+    match stage
+        .sandbox
+        .load(spec("nested", outer.into(), json!({})))
+        .await
+    {
         Ok(policy) => assert!(strike(&policy, "/strike").await.is_ok()),
         Err(error) => assert_eq!(error.code, "not_a_policy", "{error}"),
     }

@@ -37,6 +37,7 @@ pub fn commit(scene: &Scene<'_>) -> String {
         "indirect" => DEEPER[black_box(0)](1).to_string(),
         "unreachable" => core::arch::wasm32::unreachable(),
         "panic" => panic!("{}", "x".repeat(amount as usize)),
+        #[expect(clippy::disallowed_methods, reason = "it is what is tried")]
         "exit" => std::process::exit(0),
         "memory-bomb" => loop {
             std::mem::forget(black_box(vec![1_u8; 1 << 20]));

@@ -38,7 +38,9 @@ impl Policy for Measured {
     type Settings = Settings;
 
     fn open(settings: &'static Settings, _head: &Head) -> Self {
-        Self { deed: settings.deed }
+        Self {
+            deed: settings.deed,
+        }
     }
 
     fn on_request(&mut self, request: &mut Request) -> Verdict {

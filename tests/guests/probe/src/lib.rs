@@ -41,7 +41,12 @@ impl Policy for Probe {
     fn on_request(&mut self, request: &mut Request) -> Verdict {
         self.listen(request);
         self.commit(Hook::Request);
-        let Settings { mark, request: edits, seen, .. } = self.settings;
+        let Settings {
+            mark,
+            request: edits,
+            seen,
+            ..
+        } = self.settings;
         if let Some(mark) = mark {
             request.set_header("x-standin-mark", mark.as_str());
         }
@@ -61,15 +66,29 @@ impl Policy for Probe {
         self.listen(request);
         self.commit(Hook::Attempt);
         let model = target.model.as_deref().unwrap_or("none");
-        let Target { upstream, dialect, attempt, .. } = target;
-        request.set_header("x-attempt", format!("{upstream} {dialect} {model} {attempt}"));
+        let Target {
+            upstream,
+            dialect,
+            attempt,
+            ..
+        } = target;
+        request.set_header(
+            "x-attempt",
+            format!("{upstream} {dialect} {model} {attempt}"),
+        );
         edit(&self.settings.attempt, request);
         Verdict::next()
     }
 
     fn on_response(&mut self, response: &mut Response) -> Verdict {
         self.commit(Hook::Response);
-        let Settings { mark, response: edits, status, reply_instead, .. } = self.settings;
+        let Settings {
+            mark,
+            response: edits,
+            status,
+            reply_instead,
+            ..
+        } = self.settings;
         if let Some(reply) = reply_instead {
             return Verdict::reply(reply.answer());
         }
@@ -85,7 +104,9 @@ impl Policy for Probe {
 
     fn on_event(&mut self, event: &mut Event) {
         self.commit(Hook::Events);
-        let says = |rule: &&settings::EventRule| event.text().is_some_and(|text| text.contains(&rule.text));
+        let says = |rule: &&settings::EventRule| {
+            event.text().is_some_and(|text| text.contains(&rule.text))
+        };
         let act = self.settings.events.iter().find(says).map(|rule| &rule.act);
         if let (Some(mark), Some(fields)) = (&self.settings.mark, event.data().strip_prefix(b"{")) {
             let marked = [format!(r#"{{"mark":"{mark}","#).as_bytes(), fields].concat();
@@ -111,7 +132,11 @@ impl Policy for Probe {
     }
 
     fn on_end(&mut self) -> Vec<RawEvent> {
-        self.settings.farewell.iter().map(|text| RawEvent::named("farewell", text.as_str())).collect()
+        self.settings
+            .farewell
+            .iter()
+            .map(|text| RawEvent::named("farewell", text.as_str()))
+            .collect()
     }
 
     fn on_finish(&mut self, outcome: &Outcome) {
@@ -119,7 +144,12 @@ impl Policy for Probe {
         let (ending, status) = (format!("{:?}", outcome.ending), outcome.status.to_string());
         let labels = [("ending", ending.as_str()), ("status", status.as_str())];
         metrics::count("finishes", &labels, 1);
-        if let Some(Usage { input_tokens, output_tokens, .. }) = outcome.usage {
+        if let Some(Usage {
+            input_tokens,
+            output_tokens,
+            ..
+        }) = outcome.usage
+        {
             metrics::count("tokens", &[("kind", "input")], input_tokens);
             metrics::count("tokens", &[("kind", "output")], output_tokens);
         }
@@ -130,7 +160,9 @@ impl Policy for Probe {
 
 impl Probe {
     fn listen(&mut self, request: &Request) {
-        self.deed = request.header_str("x-probe").and_then(|text| Deed::parse(&text));
+        self.deed = request
+            .header_str("x-probe")
+            .and_then(|text| Deed::parse(&text));
     }
 
     fn commit(&self, hook: Hook) {
@@ -140,7 +172,13 @@ impl Probe {
     }
 
     fn use_capabilities(&self, request: &mut Request) {
-        let Settings { finished_into, secret, secret_into, call, .. } = self.settings;
+        let Settings {
+            finished_into,
+            secret,
+            secret_into,
+            call,
+            ..
+        } = self.settings;
         if let Some(header) = finished_into {
             let count = kv::increment(FINISHED, 0, None).unwrap_or(-1);
             request.set_header(header.as_str(), count.to_string());
@@ -164,9 +202,15 @@ impl Probe {
     }
 
     fn verdict(&self) -> Verdict {
-        let Settings { refuse, reply, go_to, .. } = self.settings;
+        let Settings {
+            refuse,
+            reply,
+            go_to,
+            ..
+        } = self.settings;
         if let Some(refuse) = refuse {
-            let verdict = Verdict::refuse(refuse.status, refuse.code.as_str(), refuse.message.as_str());
+            let verdict =
+                Verdict::refuse(refuse.status, refuse.code.as_str(), refuse.message.as_str());
             return match refuse.retry_after_ms {
                 Some(pause) => verdict.retry_after_ms(pause),
                 None => verdict,

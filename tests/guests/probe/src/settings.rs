@@ -94,7 +94,9 @@ impl Reply {
     pub(crate) fn answer(&self) -> Answer {
         let answer = Answer::new(self.status).body(self.body.as_str());
         let headers = self.headers.iter();
-        headers.fold(answer, |answer, (name, value)| answer.header(name.as_str(), value.as_str()))
+        headers.fold(answer, |answer, (name, value)| {
+            answer.header(name.as_str(), value.as_str())
+        })
     }
 }
 

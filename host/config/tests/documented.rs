@@ -1,0 +1,148 @@
+//! `docs/configuration.md` says what the code does: every key is there, and writing
+//! a default down changes nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::{Map, Value, json};
+use tollgate_config::{Config, Location, json_schema, parse_str};
+
+/// The first two cells of every row that begins with a key.
+fn rows() -> Vec<(String, String)> {
+    let page = fs::read_to_string("../../docs/configuration.md").unwrap();
+    let rows = page.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let key = cells.next()?.strip_suffix('`')?;
+        Some((key.to_owned(), cells.next()?.to_owned()))
+    });
+    rows.collect()
+}
+
+/// A configuration in which every key has a place.
+fn least() -> Value {
+    json!({
+        "policies": {
+            "p": { "plugin": "x", "on_error": "refuse", "grants": { "http-call": { "hosts": ["http://h"] } } }
+        },
+        "upstreams": { "u": { "endpoints": ["http://h"] } },
+        "models": { "m": { "targets": [ { "upstream": "u" } ] } },
+        "routes": [ { "match": { "path": "/" } } ],
+    })
+}
+
+fn load(written: &Value) -> Config {
+    let text = serde_json::to_string_pretty(written).unwrap();
+    let mut config = parse_str(&text, "tollgate.yaml", Path::new("/etc/tollgate"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    for policy in config.policies.values_mut() {
+        policy.settings_at = Location::default();
+    }
+    config
+}
+
+/// Writes `value` at a key such as `models.*.targets[].weight`.
+fn write(within: &mut Value, key: &str, value: Value) {
+    let Some((token, rest)) = split(key) else {
+        *within = value;
+        return;
+    };
+    let next = match token {
+        "[]" => within.get_mut(0).unwrap(),
+        "*" => within.as_object_mut().unwrap().values_mut().next().unwrap(),
+        name => {
+            let object = within.as_object_mut().unwrap();
+            object.entry(name).or_insert(Value::Object(Map::new()))
+        }
+    };
+    write(next, rest, value);
+}
+
+/// The first step of a key, and what is left of it.
+fn split(key: &str) -> Option<(&str, &str)> {
+    let key = key.strip_prefix('.').unwrap_or(key);
+    let end = match key {
+        "" => return None,
+        key if key.starts_with("[]") => 2,
+        key => key.find(['.', '[']).unwrap_or(key.len()),
+    };
+    Some(key.split_at(end))
+}
+
+#[test]
+fn writing_a_default_down_changes_nothing() {
+    let unwritten = load(&least());
+    let mut defaults = 0;
+    for (key, cell) in rows() {
+        let Some(default) = cell
+            .strip_prefix('`')
+            .and_then(|cell| cell.strip_suffix('`'))
+        else {
+            continue;
+        };
+        let value = serde_json::from_str(default).unwrap_or_else(|_| default.into());
+        let mut written = least();
+        write(&mut written, &key, value);
+        assert_eq!(load(&written), unwritten, "the default of `{key}`");
+        defaults += 1;
+    }
+    assert!(defaults > 40, "only {defaults} defaults were found");
+}
+
+#[test]
+fn every_key_has_a_row_and_every_row_a_key() {
+    let documented: BTreeSet<String> = rows().into_iter().map(|(key, _)| key).collect();
+    let schema = json_schema();
+    let mut keys = BTreeSet::new();
+    collect(&schema, &schema, "", &mut keys);
+    let missing: Vec<_> = keys
+        .iter()
+        .filter(|key| {
+            !documented.contains(*key)
+                && !documented.iter().any(|row| {
+                    row.starts_with(&format!("{key}.")) || row.starts_with(&format!("{key}["))
+                })
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/configuration.md: {missing:?}"
+    );
+    let invented: Vec<_> = documented.difference(&keys).collect();
+    assert!(invented.is_empty(), "there is no such key: {invented:?}");
+}
+
+/// Every key that the schema knows, parents included.
+fn collect(root: &Value, node: &Value, path: &str, keys: &mut BTreeSet<String>) {
+    if let Some(reference) = node["$ref"].as_str() {
+        // The keys of `sandbox`, said once.
+        if path != "policies.*.limits" {
+            collect(root, root.pointer(&reference[1..]).unwrap(), path, keys);
+        }
+    }
+    for choice in ["anyOf", "oneOf"] {
+        for node in node[choice].as_array().into_iter().flatten() {
+            collect(root, node, path, keys);
+        }
+    }
+    for (name, node) in node["properties"].as_object().into_iter().flatten() {
+        let key = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        collect(root, node, &key, keys);
+        keys.insert(key);
+    }
+    if node["additionalProperties"].is_object() {
+        collect(
+            root,
+            &node["additionalProperties"],
+            &format!("{path}.*"),
+            keys,
+        );
+    }
+    if node["items"].is_object() {
+        collect(root, &node["items"], &format!("{path}[]"), keys);
+    }
+}

@@ -65,6 +65,12 @@
 
 extern crate self as tollgate_sdk;
 
+/// The pages whose examples have to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/writing-policies.md")]
+struct Pages;
+
 #[doc(hidden)]
 #[allow(
     missing_docs,

@@ -25,6 +25,8 @@ pub(crate) fn main(role: &str) -> anyhow::Result<()> {
         .split_once(' ')
         .ok_or_else(|| anyhow::anyhow!("{PLACES} has two places"))?;
     let (listen, upstream): (SocketAddr, SocketAddr) = (listen.parse()?, upstream.parse()?);
+    // reqwest wants a provider even where no TLS is spoken.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -29,7 +29,7 @@ async fn ended_once(site: &Site) {
     assert_eq!(site.exchanges(2).await.len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_a_stream_ends_it_upstream() {
     let site = Site::start(&patient()).await;
     let mut stream = site
@@ -47,7 +47,7 @@ async fn a_client_that_leaves_a_stream_ends_it_upstream() {
     ended_once(&site).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_while_the_upstream_thinks_ends_that_too() {
     let site = Site::start(&patient()).await;
     let waiting = site.chat().behaving("stall-before").begin();
@@ -61,7 +61,7 @@ async fn a_client_that_leaves_while_the_upstream_thinks_ends_that_too() {
     ended_once(&site).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_while_a_policy_reads_the_request_costs_no_upstream() {
     let site = Site::start(&patient()).await;
     let waiting = site.chat().header("x-probe", "busy=1500").begin();
@@ -71,7 +71,7 @@ async fn a_client_that_leaves_while_a_policy_reads_the_request_costs_no_upstream
     assert_eq!(site.standin.seen().requests, 1, "only the neighbour's");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_while_a_policy_reads_the_response_is_noticed() {
     let site = Site::start(&patient()).await;
     let waiting = site.chat().header("x-probe", "busy=1500@response").begin();
@@ -81,7 +81,7 @@ async fn a_client_that_leaves_while_a_policy_reads_the_response_is_noticed() {
     ended_once(&site).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_while_a_policy_reads_an_event_is_noticed() {
     let site = Site::start(&patient()).await;
     let ask = site
@@ -97,7 +97,7 @@ async fn a_client_that_leaves_while_a_policy_reads_an_event_is_noticed() {
     ended_once(&site).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_without_any_policy_ends_its_upstream_request() {
     let site = Site::start(&chat_through("", "")).await;
     let waiting = site.chat().behaving("stall-before").begin();
@@ -127,7 +127,7 @@ async fn a_client_that_leaves_without_any_policy_ends_its_upstream_request() {
     assert_eq!(lines.len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_within_its_request_body_reaches_no_one() {
     use tokio::io::AsyncWriteExt;
     let site = Site::start(&patient()).await;
@@ -144,7 +144,7 @@ async fn a_client_that_leaves_within_its_request_body_reaches_no_one() {
     assert_eq!(site.standin.seen().requests, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_that_leaves_at_any_moment_leaves_nothing_behind() {
     let site = Site::start(&patient()).await;
     let mut sent = 0;

@@ -117,7 +117,7 @@ impl Site {
             .await
             .unwrap();
         fs::write(folder.path().join("canary.txt"), "canary-of-the-secret").unwrap();
-        write(folder.path(), config, &standin);
+        lay_out(folder.path(), config, &standin);
         let memory = Memory::default();
         let lines = Lines::to(memory.clone()).unwrap();
         let mut options = Options::new(folder.path().join("tollgate.yaml"));
@@ -137,7 +137,7 @@ impl Site {
 
     /// Replaces the configuration as editors do: a new file, renamed.
     pub(crate) fn write_config(&self, config: &str) {
-        write(self.folder.path(), config, &self.standin);
+        lay_out(self.folder.path(), config, &self.standin);
     }
 
     /// Replaces the configuration and waits until it is live.
@@ -183,7 +183,11 @@ impl Site {
 
     /// What the admin port answers.
     pub(crate) async fn look(&self, path: &str) -> Answer {
-        Ask::new(self.gateway.admin_addr(), "GET", path)
+        self.look_with("GET", path).await
+    }
+
+    pub(crate) async fn look_with(&self, method: &str, path: &str) -> Answer {
+        Ask::new(self.gateway.admin_addr(), method, path)
             .send()
             .await
     }
@@ -281,7 +285,8 @@ pub(crate) fn probing(settings: &str) -> String {
     )
 }
 
-fn write(folder: &Path, config: &str, standin: &Standin) {
+/// Writes a whole configuration from this one, and the plugins that it names.
+pub(crate) fn lay_out(folder: &Path, config: &str, standin: &Standin) {
     let text = whole_config(config, standin);
     let plugins = folder.join("plugins");
     fs::create_dir_all(&plugins).unwrap();

@@ -31,7 +31,7 @@ impl Instance {
     pub(crate) async fn make(
         policy: &Policy,
         permit: OwnedSemaphorePermit,
-    ) -> wasmtime::Result<Self> {
+    ) -> wasmtime::Result<Box<Self>> {
         let mut store = new_store(policy.pre.engine(), policy.shared.clone());
         let guest = Guest::make(&policy.pre, &policy.exports, &mut store).await?;
         if let Some(settings) = &policy.settings {
@@ -44,13 +44,13 @@ impl Instance {
         let counters = &policy.shared.counters;
         let nth = counters.made.fetch_add(1, Ordering::Relaxed);
         counters.live.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
+        Ok(Box::new(Self {
             store,
             guest,
             exchanges_left: EXCHANGES_MIN + spread(nth) % EXCHANGES_MIN,
             shared: policy.shared.clone(),
             _permit: permit,
-        })
+        }))
     }
 
     /// Whether it may serve another exchange after this one.

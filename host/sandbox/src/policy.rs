@@ -48,7 +48,7 @@ pub struct Policy {
     pub(crate) quarantine: Quarantine,
     hash: String,
     config: tollgate_config::Policy,
-    ready: Mutex<Vec<Instance>>,
+    ready: Mutex<Vec<Box<Instance>>>,
     ready_target: AtomicUsize,
 }
 
@@ -181,12 +181,12 @@ impl Policy {
         Session::open(self.clone(), instance, head, exchange).await
     }
 
-    fn take_ready(&self) -> Option<Instance> {
+    fn take_ready(&self) -> Option<Box<Instance>> {
         self.ready.lock().pop()
     }
 
     /// Makes one while an exchange waits, and sees to it that more are ready next time.
-    async fn make_late(self: &Arc<Self>) -> Result<Instance, Failure> {
+    async fn make_late(self: &Arc<Self>) -> Result<Box<Instance>, Failure> {
         self.shared.counters.late.fetch_add(1, Ordering::Relaxed);
         let target = self.ready_target.load(Ordering::Relaxed);
         if target < READY_MAX {
@@ -228,7 +228,7 @@ impl Policy {
     }
 
     /// Takes back an instance that may serve another exchange.
-    pub(crate) fn give_back(&self, instance: Instance) {
+    pub(crate) fn give_back(&self, instance: Box<Instance>) {
         let mut ready = self.ready.lock();
         if ready.len() < READY_MAX {
             ready.push(instance);

@@ -68,7 +68,7 @@ pub struct Spent {
 pub struct Session {
     policy: Arc<Policy>,
     /// `None`: the session failed and its instance is gone.
-    work: Option<(Instance, ResourceAny)>,
+    work: Option<(Box<Instance>, ResourceAny)>,
     /// Set while a hook runs; still set when the next begins, the hook's future was
     /// dropped and its instance cannot be entered again.
     at_work: bool,
@@ -81,23 +81,22 @@ pub struct Session {
 impl Session {
     pub(crate) async fn open(
         policy: Arc<Policy>,
-        mut instance: Instance,
+        mut instance: Box<Instance>,
         head: &Head,
         exchange: &ExchangeContext,
     ) -> Result<Self, Failure> {
-        let started = Instant::now();
-        let Instance { store, guest, .. } = &mut instance;
+        let Instance { store, guest, .. } = &mut *instance;
         store.data_mut().begin(exchange);
         store.data_mut().begin_hook();
         store.set_epoch_deadline(FIRST_TICK);
-        let (opened, worked) = worked(guest.open(store, head)).await;
+        let (opened, times) = timed(guest.open(store, head)).await;
         match opened {
             Ok(resource) => Ok(Self {
                 policy,
                 work: Some((instance, resource)),
                 at_work: false,
-                time: started.elapsed(),
-                worked,
+                time: times.took,
+                worked: times.worked,
                 host_calls: 0,
             }),
             Err(error) => {
@@ -157,14 +156,13 @@ impl Session {
         asked: Asked<'_>,
         message: Message,
     ) -> (Message, Result<Decision, Failure>) {
-        let started = match self.enter() {
-            Ok(started) => started,
-            Err(failure) => return (message, Err(failure)),
-        };
-        let Some((Instance { store, guest, .. }, session)) = &mut self.work else {
+        if let Err(failure) = self.enter() {
+            return (message, Err(failure));
+        }
+        let Some((instance, session)) = &mut self.work else {
             return (message, Err(Failure::Quarantined));
         };
-        let session = *session;
+        let (Instance { store, guest, .. }, session) = (&mut **instance, *session);
         store.data_mut().message = Some(message);
         let call = async {
             match asked {
@@ -173,11 +171,10 @@ impl Session {
                 Asked::Response(status) => guest.on_response(store, session, status).await,
             }
         };
-        let (decided, worked) = worked(call).await;
-        self.worked += worked;
+        let (decided, times) = timed(call).await;
         let message = store.data_mut().message.take().unwrap_or_default();
         let decided = self
-            .leave(hook, started, decided)
+            .leave(hook, times, decided)
             .and_then(|decision| self.judge(decision, hook));
         (message, decided)
     }
@@ -191,13 +188,13 @@ impl Session {
         batch: &[Event],
         last: bool,
     ) -> Result<EventsDecision, Failure> {
-        let started = self.enter()?;
-        let Some((Instance { store, guest, .. }, session)) = &mut self.work else {
+        self.enter()?;
+        let Some((instance, session)) = &mut self.work else {
             return Err(Failure::Quarantined);
         };
-        let (decided, worked) = worked(guest.on_events(store, *session, (batch, last))).await;
-        self.worked += worked;
-        let decision = self.leave(Hook::Events, started, decided)?;
+        let Instance { store, guest, .. } = &mut **instance;
+        let (decided, times) = timed(guest.on_events(store, *session, (batch, last))).await;
+        let decision = self.leave(Hook::Events, times, decided)?;
         match edit::check_events_decision(&decision, batch.len()) {
             Ok(()) => Ok(decision),
             Err(bad) => Err(self.reject(&bad)),
@@ -211,11 +208,11 @@ impl Session {
     /// See [`Failure`].
     pub async fn on_finish(mut self, outcome: &Outcome) -> Result<Spent, Failure> {
         if self.policy.facts.hooks[Hook::Finish as usize] {
-            let started = self.enter()?;
-            if let Some((Instance { store, guest, .. }, session)) = &mut self.work {
-                let (done, worked) = worked(guest.on_finish(store, *session, outcome)).await;
-                self.worked += worked;
-                self.leave(Hook::Finish, started, done)?;
+            self.enter()?;
+            if let Some((instance, session)) = &mut self.work {
+                let Instance { store, guest, .. } = &mut **instance;
+                let (done, times) = timed(guest.on_finish(store, *session, outcome)).await;
+                self.leave(Hook::Finish, times, done)?;
             }
         }
         self.close().await;
@@ -266,7 +263,7 @@ impl Session {
         }
     }
 
-    fn enter(&mut self) -> Result<Instant, Failure> {
+    fn enter(&mut self) -> Result<(), Failure> {
         if self.at_work {
             self.discard();
         }
@@ -277,25 +274,25 @@ impl Session {
             self.discard();
             return Err(failure);
         }
-        if let Some((Instance { store, .. }, _)) = &mut self.work {
-            store.data_mut().begin_hook();
-            store.set_epoch_deadline(FIRST_TICK);
+        if let Some((instance, _)) = &mut self.work {
+            instance.store.data_mut().begin_hook();
+            instance.store.set_epoch_deadline(FIRST_TICK);
             self.at_work = true;
         }
-        Ok(Instant::now())
+        Ok(())
     }
 
     fn leave<T>(
         &mut self,
         hook: Hook,
-        started: Instant,
+        times: Times,
         result: wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         self.at_work = false;
-        let took = started.elapsed();
-        self.time += took;
+        self.time += times.took;
+        self.worked += times.worked;
         let counters = &self.policy.shared.counters;
-        counters.called(hook, took);
+        counters.called(hook, times.took);
         if let Some((instance, _)) = &mut self.work {
             let state = instance.store.data_mut();
             state.end_hook();
@@ -358,19 +355,32 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Awaits, and adds up the time in which the future was polled: neither what a
-/// capability takes nor the turns of others on a busy machine are the guest's doing.
-async fn worked<F: Future>(call: F) -> (F::Output, Duration) {
+/// How long a call took, and how much of that it was polled.
+#[derive(Clone, Copy)]
+struct Times {
+    took: Duration,
+    /// Neither what a capability takes nor the turns of others on a busy machine are
+    /// the guest's doing.
+    worked: Duration,
+}
+
+/// Awaits a call and times it. Most calls are done when first polled, and then the
+/// clock is read twice.
+async fn timed<F: Future>(call: F) -> (F::Output, Times) {
     let mut call = pin!(call);
+    let started = Instant::now();
+    let mut since = Some(started);
     let mut worked = Duration::ZERO;
     let output = poll_fn(|context| {
-        let since = Instant::now();
+        let resumed = since.take().unwrap_or_else(Instant::now);
         let polled = call.as_mut().poll(context);
-        worked += since.elapsed();
-        polled
+        let now = Instant::now();
+        worked += now - resumed;
+        polled.map(|output| (output, now))
     })
     .await;
-    (output, worked)
+    let (output, ended) = output;
+    (output, Times { took: ended - started, worked })
 }
 
 /// The hooks that are shown a message.

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 struct Chore {
     policy: Arc<Policy>,
-    spent: Option<Instance>,
+    spent: Option<Box<Instance>>,
 }
 
 /// Pool limits of wasmtime are errors, not waits, so permits stand before them.
@@ -45,7 +45,7 @@ impl Tender {
     }
 
     /// Leaves an instance to be cleared away.
-    pub(crate) fn clear(&self, policy: Arc<Policy>, spent: Option<Instance>) {
+    pub(crate) fn clear(&self, policy: Arc<Policy>, spent: Option<Box<Instance>>) {
         self.chores.lock().push(Chore { policy, spent });
         self.wake.notify_one();
     }

@@ -85,5 +85,16 @@ pub(super) fn shown(folder: &Folder, refused: &Value) -> String {
         "stage {stage}, code {code}, at {place}\n\n{}\n",
         word("message")
     );
-    text.replace(&folder.path.display().to_string(), "<site>")
+    let text = text.replace(&folder.path.display().to_string(), "<site>");
+    without_offsets(&text.replace(&folder.upstream, "<upstream>"))
+}
+
+/// Where in a plugin something is depends on the compiler that built it.
+fn without_offsets(text: &str) -> String {
+    let mut pieces = text.split("offset 0x");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| {
+        let rest = piece.trim_start_matches(|digit: char| digit.is_ascii_hexdigit());
+        text + "offset <offset>" + rest
+    })
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 refused! {
-    a_syntax_error from Plain by |folder| folder.append("limits: [ 1, 2\n");
+    a_syntax_error from Plain by |folder| folder.append("limits: { connections: 5 ]\n");
     a_tab_for_indentation from Plain by |folder| folder.append("limits:\n\tconnections: 5\n");
     an_unclosed_quote from Plain by |folder| folder.append("limits: { event: \"1MiB }\n");
     an_unknown_key_of_the_top from Plain by |folder| folder.append("colour: blue\n");
@@ -34,14 +34,23 @@ refused! {
     a_missing_plugin from Greeted by |folder| folder.reword("plugin: greeting", "plugin: farewell");
     a_secret_in_a_file_that_is_not_there from Plain by |folder| secret(folder, "{ file: nowhere.txt }");
     a_secret_in_a_variable_that_is_not_set from Plain by |folder| secret(folder, "{ env: TOLLGATE_IS_NOT_SET }");
-    a_secret_that_nobody_configured from Plain by |folder| folder.reword(
-        "x-standin-mark: ",
-        "x-standin-key: \"${secret:key}\", x-standin-mark: ",
-    );
+    a_secret_that_nobody_configured from Plain by |folder| folder.save(using_secret(folder));
     an_empty_file from Plain by |folder| folder.save("");
     a_file_of_comments from Plain by |folder| folder.save("# listen: 127.0.0.1:0\n\n---\n# nothing\n");
     a_file_of_a_hundred_megabytes from Plain by |folder| hundred_megabytes(folder);
-    a_file_of_a_million_values from Plain by |folder| folder.append(&format!("limits: [{}1]\n", "1,".repeat(1_000_000)));
+    a_file_of_too_many_values from Plain by |folder| folder.reword(
+        "policies: {}",
+        &format!("policies: {{ p: {{ plugin: p, on_error: refuse, settings: {{ a: [{}1] }} }} }}", "1,".repeat(600_000)),
+    );
+    a_tls_root_that_is_not_there from Plain by |folder| folder.save(with_root(folder, "nowhere.pem"));
+    a_tls_root_that_is_none from Plain by |folder| {
+        fs::write(folder.path.join("ca.pem"), "-----BEGIN CERTIFICATE-----\nnonsense\n").unwrap();
+        folder.save(with_root(folder, "ca.pem"));
+    };
+    a_secret_that_is_no_header from Plain by |folder| {
+        fs::write(folder.path.join("key.txt"), "one\ntwo\n").unwrap();
+        secret(folder, "{ file: key.txt }");
+    };
     bytes_that_are_no_utf8 from Plain by |folder| folder.save(b"listen: 127.0.0.1:0\nadmin: \xff\xfe\n");
     a_text_in_utf16 from Plain by |folder| folder.save(b"\xff\xfel\0i\0s\0t\0e\0n\0");
     a_directory_instead_of_the_file from Plain by |folder| {
@@ -62,12 +71,22 @@ fn anchors() -> &'static str {
     include_str!("../../../host/config/tests/golden/anchor-bomb.yaml")
 }
 
+fn with_root(folder: &Folder, root: &str) -> String {
+    let text = folder.config("two").replace("http://", "https://");
+    text.replace("headers: {", &format!("ca: {root}, headers: {{"))
+}
+
+/// The secret `key` goes into a header of the upstream.
+fn using_secret(folder: &Folder) -> String {
+    let text = folder.config("two");
+    text.replace(
+        "headers: {",
+        "headers: {\n    x-standin-key: \"${secret:key}\",\n   ",
+    )
+}
+
 fn secret(folder: &Folder, from: &str) {
-    let text = folder.config("two").replace(
-        "x-standin-mark: ",
-        "x-standin-key: \"${secret:key}\", x-standin-mark: ",
-    );
-    folder.save(format!("{text}secrets: {{ key: {from} }}\n"));
+    folder.save(using_secret(folder) + &format!("secrets:\n  key: {from}\n"));
 }
 
 fn hundred_megabytes(folder: &Folder) {
@@ -111,7 +130,7 @@ async fn an_address_that_changes_needs_a_restart_and_the_old_one_stays() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_may_not_be_read_changes_nothing() {
     let ground = Ground::start(Start::Plain).await;
-    fs::set_permissions(ground.folder.file(), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(ground.folder.file(), Permissions::from_mode(0o000)).unwrap();
     if fs::read(ground.folder.file()).is_err() {
         let refused = ground.refusal().await;
         let message = refused["message"].as_str().unwrap();

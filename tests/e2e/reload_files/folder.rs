@@ -26,7 +26,7 @@ pub(super) enum Start {
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    upstream: String,
+    pub(super) upstream: String,
     start: Start,
     _keep: TempDir,
 }
@@ -35,7 +35,7 @@ impl Folder {
     /// With the configuration of the mark `one`.
     pub(super) fn new(start: Start, upstream: &str) -> Self {
         let folder = Self::empty(start, upstream);
-        folder.save(&folder.config("one"));
+        folder.save(folder.config("one"));
         folder
     }
 
@@ -65,7 +65,8 @@ impl Folder {
         self.path.join(format!("plugins/{name}.wasm"))
     }
 
-    /// A whole configuration: the upstream shows `mark` in its answers.
+    /// A whole configuration: the upstream shows `mark` in its answers. A policy has all
+    /// the time that a busy machine takes.
     pub(super) fn config(&self, mark: &str) -> String {
         let (order, policies) = match self.start {
             Start::Plain => ("", "{}"),
@@ -76,7 +77,7 @@ impl Folder {
             Start::Budgeted => (
                 "budget",
                 "\n  budget:\n    plugin: token-budget\n    on_error: refuse\n    grants: { limits: true }\n    \
-                 settings:\n      default: { tokens: 1000000, period: 1h }",
+                 settings:\n      default: { tokens: 1000000, period: 1h }\n      on_missing_caller: share",
             ),
         };
         let (upstream, cache) = (&self.upstream, fixture::cache());
@@ -87,6 +88,7 @@ plugins: plugins/
 cache: {}
 upstreams:
   standin: {{ endpoints: [ "http://{upstream}" ], headers: {{ x-standin-mark: "{mark}" }} }}
+sandbox: {{ hook_time: 5s, exchange_time: 9s }}
 policies: {policies}
 routes:
   - {{ name: all, match: {{ path: "/v1/*" }}, policies: [ {order} ], upstream: standin }}
@@ -147,7 +149,7 @@ pub(super) fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
 
 /// Points the link elsewhere in one step.
 pub(super) fn relink(link: &Path, target: &str) {
-    let beside = link.with_extension("beside");
+    let beside = link.with_file_name("beside");
     symlink(target, &beside).unwrap();
     fs::rename(beside, link).unwrap();
 }

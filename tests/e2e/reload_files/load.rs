@@ -47,7 +47,7 @@ async fn a_storm_of_reloads_is_answered_and_joined() {
 async fn a_flood_of_other_files_hides_no_change() {
     let ground = Ground::start(Start::Greeted).await;
     let plugins = ground.folder.path.join("plugins");
-    for round in 0..5000 {
+    for round in 0..2000 {
         let file = plugins.join(format!("other-{}.wasm", round % 50));
         fs::write(&file, round.to_string()).unwrap();
     }
@@ -71,11 +71,9 @@ async fn good_and_bad_in_turns_leave_the_last_good_one() {
             .folder
             .save(ground.folder.config(["two", "one"][turn % 2]));
         let (status, said) = ground.reload().await;
-        assert_eq!(
-            (status, &said["reloaded"]["swapped"]),
-            (200, &json!(true)),
-            "{said}"
-        );
+        // An event may have been faster than the question.
+        let generation = &said["reloaded"]["generation"];
+        assert_eq!((status, generation), (200, &json!(turn + 2)), "{said}");
     }
     assert_eq!(
         (ground.gateway.generation(), ground.mark().await.as_str()),
@@ -159,7 +157,7 @@ fn spending(ground: &Ground, mark: &str, tokens: u32) -> String {
     plugin: token-budget
     on_error: refuse
     grants: {{ limits: true }}
-    settings: {{ default: {{ tokens: {tokens}, period: 24h }} }}
+    settings: {{ default: {{ tokens: {tokens}, period: 24h }}, on_missing_caller: share }}
 routes:
   - {{ name: spenders, match: {{ headers: {{ x-spender: }} }}, policies: [ budget ], upstream: standin }}
 "#
@@ -211,29 +209,30 @@ async fn a_budget_that_is_used_up_stays_so_across_swaps() {
     assert_eq!(spend(&ground).await, 429);
 }
 
+/// What the gateway counts goes on; what a policy counts, for as long as it is the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_go_on_across_a_swap() {
     let ground = Ground::start(Start::Greeted).await;
-    let counted = async || {
-        (
-            ground.metric("tollgate_exchanges_total").await,
-            ground.metric("tollgate_policy_calls_total").await,
-        )
-    };
+    let exchanges = async || ground.metric("tollgate_exchanges_total").await;
+    let calls = async || ground.metric("tollgate_policy_calls_total").await;
     eventually("counted exchanges", async || {
-        (counted().await.0 > 5.0).then_some(())
+        (exchanges().await > 5.0).then_some(())
     })
     .await;
-    let before = counted().await;
-    ground
-        .folder
-        .save_plugin(fs::read(fixture::guest("greeting-v2")).unwrap());
-    ground.becomes("one+2").await;
-    let after = counted().await;
+    let before = (exchanges().await, calls().await);
+    ground.folder.save(ground.folder.config("two"));
+    ground.becomes("two+1").await;
+    let after = (exchanges().await, calls().await);
     assert!(
         after.0 > before.0 && after.1 > before.1,
         "{before:?} {after:?}"
     );
+    ground
+        .folder
+        .save_plugin(fs::read(fixture::guest("greeting-v2")).unwrap());
+    ground.becomes("two+2").await;
+    assert!(exchanges().await > after.0);
+    assert!(calls().await > 0.0);
 }
 
 /// Everything at once: reloads, clients that hang up in the middle of a stream, and a

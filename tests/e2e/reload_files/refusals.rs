@@ -26,6 +26,7 @@ refused! {
     a_setting_of_the_wrong_type from Budgeted by |folder| folder.reword("tokens: 1000000", "tokens: many");
     a_setting_out_of_its_range from Budgeted by |folder| folder.reword("tokens: 1000000", "tokens: 0");
     a_setting_that_matches_no_pattern from Budgeted by |folder| folder.reword("period: 1h", "period: a while");
+    a_setting_that_is_none_of_its_words from Budgeted by |folder| folder.reword("on_missing_caller: share", "at_edge: never");
     a_setting_that_is_unknown from Budgeted by |folder| folder.reword("default:", "defualt:");
     a_setting_that_is_missing from Budgeted by |folder| folder.reword(", period: 1h", "");
     settings_where_none_may_be from Greeted by |folder| folder.reword("on_error: refuse", "on_error: refuse, settings: { tone: warm }");
@@ -36,7 +37,7 @@ refused! {
     };
     a_plugin_that_is_no_wasm from Greeted by |folder| folder.save_plugin("#!/bin/sh\nexit 0\n");
     two_policies_that_are_wrong_at_once from Budgeted by |folder| folder.reword(
-        "    grants: { limits: true }\n    settings:\n      default: { tokens: 1000000, period: 1h }",
+        "    grants: { limits: true }\n    settings:\n      default: { tokens: 1000000, period: 1h }\n      on_missing_caller: share",
         "    settings: {}\n  another: { plugin: token-budget, on_error: refuse, grants: { limits: true }, settings: { per: moon } }",
     );
 }
@@ -95,19 +96,12 @@ async fn check_refuses_every_case_with_the_words_of_the_server() {
             None => panic!("{}: accepted", case.name),
         }
     };
-    let cases: Vec<&'static Case> = [configs::CASES, plugins::CASES, CASES].concat_refs();
+    let cases: Vec<&Case> = [configs::CASES, plugins::CASES, CASES]
+        .into_iter()
+        .flatten()
+        .collect();
     for pair in cases.chunks(2) {
         futures_util::future::join_all(pair.iter().map(|case| of(case))).await;
-    }
-}
-
-trait ConcatRefs {
-    fn concat_refs(&self) -> Vec<&'static Case>;
-}
-
-impl ConcatRefs for [&'static [Case]] {
-    fn concat_refs(&self) -> Vec<&'static Case> {
-        self.iter().flat_map(|cases| cases.iter()).collect()
     }
 }
 
@@ -136,7 +130,7 @@ async fn check_says_to_a_person_what_is_wrong_and_fails() {
     let said = String::from_utf8(bad.stderr).unwrap();
     assert!(
         said.starts_with(&format!(
-            "{}:10:1: unknown key `colour`",
+            "{}:11:1: unknown key `colour`",
             folder.file().display()
         )),
         "{said}"

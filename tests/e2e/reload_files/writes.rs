@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     folder::{Folder, Start, relink, replace, run},
-    ground::Ground,
+    ground::{Ground, eventually},
     plugins::write_in_pieces,
 };
 use crate::{client::Ask, fixture};
@@ -291,7 +291,7 @@ async fn a_folder_of_files_where_one_is_added_changed_and_removed() {
     ] {
         replace(&extra, text);
         let before = ground.gateway.generation();
-        super::ground::eventually("a new generation", async || {
+        eventually("a new generation", async || {
             (ground.gateway.generation() > before).then_some(())
         })
         .await;
@@ -322,13 +322,12 @@ async fn a_plugin_and_a_configuration_changed_together_are_one_generation() {
         symlink("one", folder.path.join("current")).unwrap();
     })
     .await;
-    for generation in 2..8 {
-        let mark = ["one", "two"][generation % 2 ^ 1];
+    for (generation, mark) in (2..8).zip(["two", "one"].into_iter().cycle()) {
         relink(&ground.folder.path.join("current"), mark);
         ground
             .becomes(if mark == "one" { "one+1" } else { "two+2" })
             .await;
-        assert_eq!(ground.gateway.generation(), generation as u64);
+        assert_eq!(ground.gateway.generation(), generation);
     }
     ground.neighbour_saw(&["one+1", "two+2"]).await;
 }

@@ -4,7 +4,7 @@
 //! A policy whose plugin, settings, grants and limits are those of the present one
 //! is kept as it is. Knows nothing of why a candidate is built, or when.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use futures_util::{
     future::BoxFuture,
@@ -20,7 +20,7 @@ use super::{
     refused::{Refused, Stage},
     snapshot::{Plugin, Snapshot},
 };
-use crate::serve::{Clients, Generation, Ingredients, Shared, TlsKeys};
+use crate::serve::{Clients, Generation, GenerationError, Ingredients, Shared, TlsKeys};
 
 /// Plugins compiled at once; each in a process of its own.
 const COMPILED_AT_ONCE: usize = 2;
@@ -230,9 +230,14 @@ impl Compiled {
     ///
     /// # Errors
     /// What does not hold.
-    pub(crate) fn prove(self, id: u64, clients: &Clients) -> Result<Proven, Refused> {
+    pub(crate) fn prove(
+        self,
+        id: u64,
+        clients: &Clients,
+        source: &Path,
+    ) -> Result<Proven, Refused> {
         let secrets = &self.secrets;
-        readable_secrets(&self.config, secrets)?;
+        readable_secrets(&self.config, secrets, source)?;
         if let Some(tls) = &self.config.tls {
             TlsKeys::load(tls).map_err(|error| Refused {
                 stage: Stage::Prove,
@@ -254,13 +259,8 @@ impl Compiled {
                     .map(|secret| secret.expose().to_vec())
             },
         };
-        let generation = Generation::new(ingredients).map_err(|error| Refused {
-            stage: Stage::Prove,
-            code: "generation".to_owned(),
-            file: None,
-            line: None,
-            message: error.to_string(),
-        })?;
+        let generation =
+            Generation::new(ingredients).map_err(|error| refused_generation(&error, source))?;
         Ok(Proven {
             generation: Arc::new(generation),
             policies: self.policies,
@@ -269,8 +269,24 @@ impl Compiled {
     }
 }
 
+fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
+    let at = match error {
+        GenerationError::Client { upstream, .. }
+        | GenerationError::Header { upstream, .. }
+        | GenerationError::Secret { upstream, .. }
+        | GenerationError::Endpoint { upstream, .. } => format!("/upstreams/{upstream}"),
+        GenerationError::Route(_) => "/routes".to_owned(),
+        GenerationError::Missing(_) => String::new(),
+    };
+    Refused::written(Stage::Prove, "generation", (source, &at), error)
+}
+
 /// A secret that is used has to be there when the generation goes live.
-fn readable_secrets(config: &Config, secrets: &EmbeddedSecrets) -> Result<(), Refused> {
+fn readable_secrets(
+    config: &Config,
+    secrets: &EmbeddedSecrets,
+    written: &Path,
+) -> Result<(), Refused> {
     let granted = config
         .policies
         .values()
@@ -285,13 +301,13 @@ fn readable_secrets(config: &Config, secrets: &EmbeddedSecrets) -> Result<(), Re
     });
     for name in granted.chain(sent) {
         if let Err(error) = secrets.get(name) {
-            return Err(Refused {
-                stage: Stage::Prove,
-                code: "secret".to_owned(),
-                file: None,
-                line: None,
-                message: format!("secret `{name}` ({}): {error}", source(config, name)),
-            });
+            let at = format!("/secrets/{name}");
+            return Err(Refused::written(
+                Stage::Prove,
+                "secret",
+                (written, &at),
+                format_args!("secret `{name}` ({}): {error}", source(config, name)),
+            ));
         }
     }
     Ok(())

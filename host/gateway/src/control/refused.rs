@@ -1,8 +1,14 @@
 //! Why a candidate did not go live, with the place to mend.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
+use tollgate_config::{Location, locate, render};
+
+use super::snapshot;
 
 /// How far a candidate came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,6 +67,26 @@ impl Refused {
         }
     }
 
+    /// A refusal because of what stands at a JSON pointer in the configuration that
+    /// was read from `source`; of all of it where that is not found.
+    pub(crate) fn written(
+        stage: Stage,
+        code: &str,
+        (source, pointer): (&Path, &str),
+        reason: impl fmt::Display,
+    ) -> Self {
+        let Some(at) = written_at(source, pointer) else {
+            return Self::file(stage, code, source, reason);
+        };
+        Self {
+            stage,
+            code: code.to_owned(),
+            message: render(&at, &reason.to_string()),
+            file: Some(at.file),
+            line: Some(at.line),
+        }
+    }
+
     /// Several as one: placed where the first is, with the messages of all.
     pub(crate) fn all(refused: Vec<Self>) -> Option<Self> {
         let mut all = refused.into_iter();
@@ -71,6 +97,15 @@ impl Refused {
         }
         Some(first)
     }
+}
+
+/// Of several files, the one that has it: elsewhere only what is above it is found.
+fn written_at(source: &Path, pointer: &str) -> Option<Location> {
+    let (above, _) = pointer.rsplit_once('/')?;
+    let files = snapshot::configuration_files(source);
+    files.iter().find_map(|file| {
+        locate(file, pointer).filter(|found| locate(file, above).as_ref() != Some(found))
+    })
 }
 
 impl fmt::Display for Refused {

@@ -55,7 +55,7 @@ impl Builder {
         Loaded::new(snapshot)
             .compile(&self.sandbox, present)
             .await?
-            .prove(id, &self.clients)
+            .prove(id, &self.clients, &self.source)
     }
 }
 

@@ -144,7 +144,8 @@ fn configuration(source: &Path, before: Option<&Picture>) -> Picture {
 
 const CONFIGURATION: &[&str] = &["yaml", "yml"];
 
-fn configuration_files(source: &Path) -> Vec<PathBuf> {
+/// The file that `source` is, or those of the folder that it is.
+pub(super) fn configuration_files(source: &Path) -> Vec<PathBuf> {
     let Ok(folder) = std::fs::read_dir(source) else {
         return vec![source.to_owned()];
     };

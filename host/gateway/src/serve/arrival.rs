@@ -210,8 +210,12 @@ fn check_head(request: &Request<Incoming>, limits: &Limits) -> Result<(), ServeE
     if headers::bytes(headers) + request.uri().path().len() > limits.request_header_bytes {
         return Err(ServeError::HeadersTooLarge(limits.request_header_bytes));
     }
-    if headers.contains_key(header::TRANSFER_ENCODING)
-        && headers.contains_key(header::CONTENT_LENGTH)
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = codings
+        .next()
+        .map(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let has_length = headers.contains_key(header::CONTENT_LENGTH);
+    if is_chunked == Some(false) || codings.next().is_some() || (is_chunked.is_some() && has_length)
     {
         return Err(ServeError::Framing);
     }

@@ -58,6 +58,8 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     match travel(&mut exchange, entry, request).await {
+        // It left while the last hook ran: nobody takes this reply.
+        Ok(_) if exchange.gone.is_gone() => reply::deliver_error(&ServeError::ClientGone, exchange),
         Ok(reply) => reply.deliver(exchange),
         Err(error) => reply::deliver_error(&error, exchange),
     }

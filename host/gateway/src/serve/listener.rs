@@ -6,7 +6,8 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use http::{HeaderValue, Request, header};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -182,9 +183,19 @@ where
         config.timeouts.header,
         config.timeouts.idle,
     );
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let connection = connection.clone();
-        async move { Ok::<_, Infallible>(exchange::serve(connection, request).await) }
+        // hyper hides a `content-length` that stands beside chunks: whoever forwarded by
+        // it takes what follows for this request's body, so nothing may follow.
+        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
+        async move {
+            let mut response = exchange::serve(connection, request).await;
+            if is_last {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let protocol = protocol(config);
     let mut served = pin!(protocol.serve_connection(TokioIo::new(watched), service));

@@ -1,4 +1,4 @@
-//! Calls to hosts that the operator listed. Needs the grant `http`; a call counts against
+//! Calls to hosts that the operator listed. Needs the grant `http-call`; a call counts against
 //! the time of the exchange.
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! Keys and values, kept by the host for all exchanges of this policy; they survive a
+//! Keys and values, kept by the host for all exchanges of this plugin; they survive a
 //! swap. Each call is atomic. Needs the grant `kv`.
 //!
 //! ```

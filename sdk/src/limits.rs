@@ -1,5 +1,5 @@
 //! Budgets, held before the call and settled on what it really used. Needs the grant
-//! `limits`. Buckets belong to the policy, live in the host and survive a swap.
+//! `limits`. Buckets belong to the plugin, live in the host and survive a swap.
 //!
 //! ```
 //! use tollgate_sdk::limits::{self, Limit};

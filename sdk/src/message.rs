@@ -308,7 +308,7 @@ impl Message<'_> {
             .or_else(|| self.source.fact(name))
     }
 
-    /// Sets a fact for later policies, the access log and routing. Never a secret.
+    /// Sets a fact for later policies and the access log. Never a secret.
     ///
     /// ```
     /// use tollgate_sdk::Request;

@@ -108,8 +108,8 @@ pub trait Policy: Described + Sized + 'static {
     }
 
     /// The upstream ended the stream cleanly: what to send after its last event. Not
-    /// called when the stream broke, or when this policy ended it. Clients stop reading
-    /// at `[DONE]`, which is an event of its own: send what was held back before that.
+    /// called when the stream broke, or when this policy ended it. The `[DONE]` of an
+    /// OpenAI stream is the gateway's: it comes after what is sent here.
     fn on_end(&mut self) -> Vec<RawEvent> {
         Vec::new()
     }

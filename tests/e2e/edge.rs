@@ -25,7 +25,9 @@ async fn open_site() -> Site {
 
 /// A chat request with these lines instead of its framing, and this body.
 fn framed(lines: &str, body: &str) -> String {
-    format!("POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{lines}\r\n\r\n{body}")
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{lines}\r\n\r\n{body}"
+    )
 }
 
 const BODY: &str = r#"{"model":"small","messages":[]}"#;
@@ -35,25 +37,87 @@ const SMUGGLED: &str = "1f\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\n\r\n
 /// Framing that could be read in two ways.
 fn ambiguous_framing() -> Vec<(&'static str, String)> {
     let mut cases = Vec::new();
-    for length in ["31,31", "31, 32", "+31", "-1", "-0", "0x1f", "3_1", "3 1", "", "31;", "99999999999999999999999"] {
-        cases.push(("a content-length that is none", framed(&format!("content-length: {length}"), BODY)));
-    }
-    cases.push(("two content-lengths", framed("content-length: 31\r\ncontent-length: 30", BODY)));
-    cases.push(("a space before the colon", framed("content-length : 31", BODY)));
-    cases.push(("two transfer-encodings", framed("transfer-encoding: chunked\r\ntransfer-encoding: chunked", SMUGGLED)));
-    for coding in [
-        "xchunked", "identity", "chunked, identity", "gzip, chunked", "gzip", "chunked;q=1", "\u{b}chunked", "chunked, gzip",
-        "", "\"chunked\"",
+    for length in [
+        "31,31",
+        "31, 32",
+        "+31",
+        "-1",
+        "-0",
+        "0x1f",
+        "3_1",
+        "3 1",
+        "",
+        "31;",
+        "99999999999999999999999",
     ] {
-        cases.push(("a transfer-encoding that is not chunked", framed(&format!("transfer-encoding: {coding}"), SMUGGLED)));
+        cases.push((
+            "a content-length that is none",
+            framed(&format!("content-length: {length}"), BODY),
+        ));
     }
-    cases.push(("a transfer-encoding with a space before its colon", framed("transfer-encoding : chunked", SMUGGLED)));
-    cases.push(("a folded transfer-encoding", framed("transfer-encoding:\r\n chunked", SMUGGLED)));
-    for size in ["0x1f", "+1f", "-1", "1f_", "", " ", "1000000000000001f", "zz"] {
+    cases.push((
+        "two content-lengths",
+        framed("content-length: 31\r\ncontent-length: 30", BODY),
+    ));
+    cases.push((
+        "a space before the colon",
+        framed("content-length : 31", BODY),
+    ));
+    cases.push((
+        "two transfer-encodings",
+        framed(
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+            SMUGGLED,
+        ),
+    ));
+    for coding in [
+        "xchunked",
+        "identity",
+        "chunked, identity",
+        "gzip, chunked",
+        "gzip",
+        "chunked;q=1",
+        "\u{b}chunked",
+        "chunked, gzip",
+        "",
+        "\"chunked\"",
+    ] {
+        cases.push((
+            "a transfer-encoding that is not chunked",
+            framed(&format!("transfer-encoding: {coding}"), SMUGGLED),
+        ));
+    }
+    cases.push((
+        "a transfer-encoding with a space before its colon",
+        framed("transfer-encoding : chunked", SMUGGLED),
+    ));
+    cases.push((
+        "a folded transfer-encoding",
+        framed("transfer-encoding:\r\n chunked", SMUGGLED),
+    ));
+    for size in [
+        "0x1f",
+        "+1f",
+        "-1",
+        "1f_",
+        "",
+        " ",
+        "1000000000000001f",
+        "zz",
+    ] {
         let body = format!("{size}\r\n{BODY}\r\n0\r\n\r\n");
-        cases.push(("a chunk size that is none", framed("transfer-encoding: chunked", &body)));
+        cases.push((
+            "a chunk size that is none",
+            framed("transfer-encoding: chunked", &body),
+        ));
     }
-    cases.push(("a chunk longer than its size", framed("transfer-encoding: chunked", "5\r\n{\"model\":\"small\"}\r\n0\r\n\r\n")));
+    cases.push((
+        "a chunk longer than its size",
+        framed(
+            "transfer-encoding: chunked",
+            "5\r\n{\"model\":\"small\"}\r\n0\r\n\r\n",
+        ),
+    ));
     cases
 }
 
@@ -61,26 +125,77 @@ fn malformed_heads() -> Vec<(&'static str, String)> {
     let get = |line: &str, headers: &str| format!("{line}\r\n{headers}\r\n\r\n");
     vec![
         ("no host", get("GET /v1/models HTTP/1.1", "accept: */*")),
-        ("two hosts", get("GET /v1/models HTTP/1.1", "host: a\r\nhost: a")),
-        ("a host with a path", get("GET /v1/models HTTP/1.1", "host: a/b@c")),
-        ("a list of hosts", get("GET /v1/models HTTP/1.1", "host: a,b")),
+        (
+            "two hosts",
+            get("GET /v1/models HTTP/1.1", "host: a\r\nhost: a"),
+        ),
+        (
+            "a host with a path",
+            get("GET /v1/models HTTP/1.1", "host: a/b@c"),
+        ),
+        (
+            "a list of hosts",
+            get("GET /v1/models HTTP/1.1", "host: a,b"),
+        ),
         ("an empty host", get("GET /v1/models HTTP/1.1", "host:")),
-        ("another host in the line", get("GET http://b/v1/models HTTP/1.1", "host: a")),
-        ("a header without a name", get("GET /v1/models HTTP/1.1", "host: a\r\n: x")),
-        ("a header without a colon", get("GET /v1/models HTTP/1.1", "host: a\r\nnothing")),
-        ("a space in a name", get("GET /v1/models HTTP/1.1", "host: a\r\nx y: 1")),
-        ("a space before a name", get("GET /v1/models HTTP/1.1", "host: a\r\n x: 1")),
-        ("a NUL in a value", get("GET /v1/models HTTP/1.1", "host: a\r\nx: a\0b")),
-        ("a CR in a value", get("GET /v1/models HTTP/1.1", "host: a\r\nx: a\rb")),
-        ("a space in the target", get("GET /v1/ models HTTP/1.1", "host: a")),
-        ("a tab for a space", get("GET\t/v1/models HTTP/1.1", "host: a")),
-        ("a version that is none", get("GET /v1/models HTTP/9.9", "host: a")),
-        ("a version in lower case", get("GET /v1/models http/1.1", "host: a")),
+        (
+            "another host in the line",
+            get("GET http://b/v1/models HTTP/1.1", "host: a"),
+        ),
+        (
+            "a header without a name",
+            get("GET /v1/models HTTP/1.1", "host: a\r\n: x"),
+        ),
+        (
+            "a header without a colon",
+            get("GET /v1/models HTTP/1.1", "host: a\r\nnothing"),
+        ),
+        (
+            "a space in a name",
+            get("GET /v1/models HTTP/1.1", "host: a\r\nx y: 1"),
+        ),
+        (
+            "a space before a name",
+            get("GET /v1/models HTTP/1.1", "host: a\r\n x: 1"),
+        ),
+        (
+            "a NUL in a value",
+            get("GET /v1/models HTTP/1.1", "host: a\r\nx: a\0b"),
+        ),
+        (
+            "a CR in a value",
+            get("GET /v1/models HTTP/1.1", "host: a\r\nx: a\rb"),
+        ),
+        (
+            "a space in the target",
+            get("GET /v1/ models HTTP/1.1", "host: a"),
+        ),
+        (
+            "a tab for a space",
+            get("GET\t/v1/models HTTP/1.1", "host: a"),
+        ),
+        (
+            "a version that is none",
+            get("GET /v1/models HTTP/9.9", "host: a"),
+        ),
+        (
+            "a version in lower case",
+            get("GET /v1/models http/1.1", "host: a"),
+        ),
         ("HTTP/0.9", "GET /v1/models\r\n\r\n".to_owned()),
         ("the asterisk", get("GET * HTTP/1.1", "host: a")),
         ("CONNECT", get("CONNECT a:80 HTTP/1.1", "host: a:80")),
-        ("TRACE", get("TRACE /v1/models HTTP/1.1", "host: a\r\nconnection: close")),
-        ("an expectation", get("POST /v1/models HTTP/1.1", "host: a\r\nexpect: the-best\r\nconnection: close")),
+        (
+            "TRACE",
+            get("TRACE /v1/models HTTP/1.1", "host: a\r\nconnection: close"),
+        ),
+        (
+            "an expectation",
+            get(
+                "POST /v1/models HTTP/1.1",
+                "host: a\r\nexpect: the-best\r\nconnection: close",
+            ),
+        ),
     ]
 }
 
@@ -91,8 +206,15 @@ async fn all_are_refused(cases: Vec<(&'static str, String)>) {
         let statuses = statuses(&answer);
         // Some of it is so broken that there is no one to answer to.
         assert!(statuses.len() <= 1, "{name}: {request:?}: {answer}");
-        assert!(statuses.iter().all(|status| *status >= 400), "{name}: {request:?}: {answer}");
-        assert_eq!(site.standin.seen().requests, 0, "{name}: {request:?}: {answer}");
+        assert!(
+            statuses.iter().all(|status| *status >= 400),
+            "{name}: {request:?}: {answer}"
+        );
+        assert_eq!(
+            site.standin.seen().requests,
+            0,
+            "{name}: {request:?}: {answer}"
+        );
     }
     assert_eq!(site.chat().send().await.status, 200);
 }
@@ -112,13 +234,52 @@ async fn framing_that_can_be_read_in_one_way_is_accepted_and_written_anew() {
     let site = open_site().await;
     let chunked = "transfer-encoding: chunked\r\nconnection: close";
     for (name, request) in [
-        ("a length", framed("content-length: 31\r\nconnection: close", BODY)),
-        ("another case", framed("Transfer-Encoding: Chunked\r\nconnection: close", "1F\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\n\r\n")),
-        ("an extension", framed(chunked, "1f;a=b\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\n\r\n")),
-        ("trailers", framed(chunked, "1f\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\nauthorization: Bearer x\r\nx-trailer: 1\r\n\r\n")),
-        ("names with an underscore", framed("content-length: 31\r\ntransfer_encoding: chunked\r\ncontent_length: 5\r\nconnection: close", BODY)),
-        ("an upgrade", framed("content-length: 31\r\nupgrade: websocket\r\nconnection: upgrade, close", BODY)),
-        ("h2c", framed("content-length: 31\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\nconnection: upgrade, http2-settings, close", BODY)),
+        (
+            "a length",
+            framed("content-length: 31\r\nconnection: close", BODY),
+        ),
+        (
+            "another case",
+            framed(
+                "Transfer-Encoding: Chunked\r\nconnection: close",
+                "1F\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\n\r\n",
+            ),
+        ),
+        (
+            "an extension",
+            framed(
+                chunked,
+                "1f;a=b\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\n\r\n",
+            ),
+        ),
+        (
+            "trailers",
+            framed(
+                chunked,
+                "1f\r\n{\"model\":\"small\",\"messages\":[]}\r\n0\r\nauthorization: Bearer x\r\nx-trailer: 1\r\n\r\n",
+            ),
+        ),
+        (
+            "names with an underscore",
+            framed(
+                "content-length: 31\r\ntransfer_encoding: chunked\r\ncontent_length: 5\r\nconnection: close",
+                BODY,
+            ),
+        ),
+        (
+            "an upgrade",
+            framed(
+                "content-length: 31\r\nupgrade: websocket\r\nconnection: upgrade, close",
+                BODY,
+            ),
+        ),
+        (
+            "h2c",
+            framed(
+                "content-length: 31\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\nconnection: upgrade, http2-settings, close",
+                BODY,
+            ),
+        ),
     ] {
         let answer = raw(site.gateway.addr(), request.as_bytes()).await;
         assert_eq!(statuses(&answer), [200], "{name}: {answer}");
@@ -126,7 +287,15 @@ async fn framing_that_can_be_read_in_one_way_is_accepted_and_written_anew() {
         let request = seen.newest().unwrap();
         assert_eq!(request.body, BODY, "{name}");
         assert_eq!(request.header_values("content-length"), ["31"], "{name}");
-        for gone in ["transfer-encoding", "transfer_encoding", "content_length", "upgrade", "http2-settings", "authorization", "x-trailer"] {
+        for gone in [
+            "transfer-encoding",
+            "transfer_encoding",
+            "content_length",
+            "upgrade",
+            "http2-settings",
+            "authorization",
+            "x-trailer",
+        ] {
             assert_eq!(request.header(gone), None, "{name}: {gone}");
         }
     }
@@ -142,27 +311,52 @@ async fn nothing_is_read_behind_a_request_whose_end_another_reader_might_see_els
     ] {
         let answer = raw(site.gateway.addr(), framed(lines, SMUGGLED).as_bytes()).await;
         assert_eq!(statuses(&answer), [200], "{lines}: {answer}");
-        assert!(answer.to_lowercase().contains("connection: close"), "{lines}: {answer}");
+        assert!(
+            answer.to_lowercase().contains("connection: close"),
+            "{lines}: {answer}"
+        );
         let seen = site.standin.seen();
         assert_eq!(seen.newest().unwrap().body, BODY, "{lines}");
-        assert!(!seen.last.iter().any(|request| request.path == "/smuggled"), "{lines}: {seen:?}");
+        assert!(
+            !seen.last.iter().any(|request| request.path == "/smuggled"),
+            "{lines}: {seen:?}"
+        );
     }
     // A length that is given twice and is the same is given once.
-    let twice = framed("content-length: 31\r\ncontent-length: 31\r\nconnection: close", BODY);
-    assert_eq!(statuses(&raw(site.gateway.addr(), twice.as_bytes()).await), [200]);
-    assert_eq!(site.standin.seen().newest().unwrap().header_values("content-length"), ["31"]);
+    let twice = framed(
+        "content-length: 31\r\ncontent-length: 31\r\nconnection: close",
+        BODY,
+    );
+    assert_eq!(
+        statuses(&raw(site.gateway.addr(), twice.as_bytes()).await),
+        [200]
+    );
+    assert_eq!(
+        site.standin
+            .seen()
+            .newest()
+            .unwrap()
+            .header_values("content-length"),
+        ["31"]
+    );
 }
 
 #[tokio::test]
 async fn a_body_that_streams_through_and_breaks_is_never_whole_upstream() {
     let site = open_site().await;
-    for (begun, body) in ["5\r\nhello\r\n", "5\r\nhello\r\nzz\r\n", "9\r\nhello"].iter().enumerate() {
-        let request = format!("POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}");
+    for (begun, body) in ["5\r\nhello\r\n", "5\r\nhello\r\nzz\r\n", "9\r\nhello"]
+        .iter()
+        .enumerate()
+    {
+        let request =
+            format!("POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}");
         let mut client = TcpStream::connect(site.gateway.addr()).await.unwrap();
         client.write_all(request.as_bytes()).await.unwrap();
-        site.seen("it is on its way", |seen| seen.requests > begun as u64).await;
+        site.seen("it is on its way", |seen| seen.requests > begun as u64)
+            .await;
         drop(client);
-        site.seen("it was given up", |seen| seen.in_flight == 0).await;
+        site.seen("it was given up", |seen| seen.in_flight == 0)
+            .await;
     }
     assert_eq!(site.standin.seen().completed, 0);
     assert_eq!(site.standin.seen().cancelled, 3);
@@ -172,30 +366,64 @@ async fn a_body_that_streams_through_and_breaks_is_never_whole_upstream() {
 async fn pipelined_requests_are_answered_in_order_up_to_a_bad_one() {
     let site = open_site().await;
     let get = "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n";
-    let answer = raw(site.gateway.addr(), format!("{}GET / HTTP/9.9\r\n\r\n{get}", get.repeat(20)).as_bytes()).await;
+    let answer = raw(
+        site.gateway.addr(),
+        format!("{}GET / HTTP/9.9\r\n\r\n{get}", get.repeat(20)).as_bytes(),
+    )
+    .await;
     let statuses = statuses(&answer);
     assert_eq!(&statuses[..20], &[200; 20], "{answer}");
-    assert!(statuses[20..].iter().all(|status| *status >= 400) && statuses.len() <= 21, "{statuses:?}");
+    assert!(
+        statuses[20..].iter().all(|status| *status >= 400) && statuses.len() <= 21,
+        "{statuses:?}"
+    );
     assert_eq!(site.standin.seen().requests, 20);
     let closing = get.replace("host: a", "host: a\r\nconnection: close");
     let answer = raw(site.gateway.addr(), format!("{closing}{get}").as_bytes()).await;
-    assert_eq!(crate::client::statuses(&answer), [200], "nothing is read behind a close");
+    assert_eq!(
+        crate::client::statuses(&answer),
+        [200],
+        "nothing is read behind a close"
+    );
 }
 
 #[tokio::test]
 async fn what_belongs_to_one_hop_stays_there() {
     let site = open_site().await;
-    let ask = site.ask("POST", "/echo").body("hello").header("connection", "close, X-Secret, keep-alive").header("x-secret", "1");
-    let ask = ask.header("te", "trailers").header("proxy-authorization", "Basic x").header("proxy-connection", "close");
-    let ask = ask.header("keep-alive", "timeout=5").header("trailer", "x").header("upgrade", "websocket").header("x-end-to-end", "1");
+    let ask = site
+        .ask("POST", "/echo")
+        .body("hello")
+        .header("connection", "close, X-Secret, keep-alive")
+        .header("x-secret", "1");
+    let ask = ask
+        .header("te", "trailers")
+        .header("proxy-authorization", "Basic x")
+        .header("proxy-connection", "close");
+    let ask = ask
+        .header("keep-alive", "timeout=5")
+        .header("trailer", "x")
+        .header("upgrade", "websocket")
+        .header("x-end-to-end", "1");
     assert_eq!(ask.send().await.text(), "hello");
     let seen = site.standin.seen();
     let request = seen.newest().unwrap();
-    for name in ["connection", "x-secret", "te", "proxy-authorization", "proxy-connection", "keep-alive", "trailer", "upgrade"] {
+    for name in [
+        "connection",
+        "x-secret",
+        "te",
+        "proxy-authorization",
+        "proxy-connection",
+        "keep-alive",
+        "trailer",
+        "upgrade",
+    ] {
         assert_eq!(request.header(name), None, "{name}");
     }
     assert_eq!(request.header("x-end-to-end"), Some("1"));
-    assert_eq!(request.header("host").unwrap(), site.standin.addr.to_string());
+    assert_eq!(
+        request.header("host").unwrap(),
+        site.standin.addr.to_string()
+    );
     let behaviour = "header=connection:x-hop,header=x-hop:1,header=keep-alive:timeout=5,header=set-cookie:a=1,header=set-cookie:b=2,header=alt-svc:h3";
     let answer = site.chat().behaving(behaviour).send().await;
     for name in ["x-hop", "keep-alive", "alt-svc", "transfer-encoding"] {
@@ -207,29 +435,64 @@ async fn what_belongs_to_one_hop_stays_there() {
 
 #[tokio::test]
 async fn connection_cannot_take_away_what_a_policy_added() {
-    let site = Site::start(&probing("request: { set_headers: { x-tenant: real, authorization: upstream-key } }")).await;
-    let ask = site.chat().header("connection", "x-tenant, authorization").header("x-tenant", "spoofed");
-    assert_eq!(ask.header("authorization", "Bearer mine").send().await.status, 200);
+    let site = Site::start(&probing(
+        "request: { set_headers: { x-tenant: real, authorization: upstream-key } }",
+    ))
+    .await;
+    let ask = site
+        .chat()
+        .header("connection", "x-tenant, authorization")
+        .header("x-tenant", "spoofed");
+    assert_eq!(
+        ask.header("authorization", "Bearer mine")
+            .send()
+            .await
+            .status,
+        200
+    );
     let seen = site.standin.seen();
     assert_eq!(seen.newest().unwrap().header_values("x-tenant"), ["real"]);
-    assert_eq!(seen.newest().unwrap().header_values("authorization"), ["upstream-key"]);
+    assert_eq!(
+        seen.newest().unwrap().header_values("authorization"),
+        ["upstream-key"]
+    );
 }
 
 #[tokio::test]
 async fn what_a_client_claims_about_itself_is_not_believed() {
     let site = open_site().await;
     let claims = [
-        ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil"), ("forwarded", "for=10.0.0.1"),
-        ("x-real-ip", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("x-tollgate-generation", "9"), ("X-Forwarded-Port", "1"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "evil"),
+        ("forwarded", "for=10.0.0.1"),
+        ("x-real-ip", "10.0.0.1"),
+        ("x_forwarded_for", "10.0.0.1"),
+        ("x-tollgate-generation", "9"),
+        ("X-Forwarded-Port", "1"),
     ];
-    let ask = claims.iter().fold(site.chat(), |ask, (name, value)| ask.header(name, *value));
-    assert_eq!(ask.header("host", "api.example").send().await.header("x-tollgate-generation"), Some("1"));
+    let ask = claims
+        .iter()
+        .fold(site.chat(), |ask, (name, value)| ask.header(name, *value));
+    assert_eq!(
+        ask.header("host", "api.example")
+            .send()
+            .await
+            .header("x-tollgate-generation"),
+        Some("1")
+    );
     let seen = site.standin.seen();
     let request = seen.newest().unwrap();
     assert_eq!(request.header_values("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(request.header_values("x-forwarded-proto"), ["http"]);
     assert_eq!(request.header_values("x-forwarded-host"), ["api.example"]);
-    for name in ["forwarded", "x-real-ip", "x_forwarded_for", "x-tollgate-generation", "x-forwarded-port"] {
+    for name in [
+        "forwarded",
+        "x-real-ip",
+        "x_forwarded_for",
+        "x-tollgate-generation",
+        "x-forwarded-port",
+    ] {
         assert_eq!(request.header(name), None, "{name}");
     }
 }
@@ -237,20 +500,40 @@ async fn what_a_client_claims_about_itself_is_not_believed() {
 #[tokio::test]
 async fn a_request_has_one_id_for_client_upstream_and_log() {
     let site = open_site().await;
-    let ids = [None, Some("mine-0123"), Some("two words"), Some(&*"x".repeat(500))];
+    let ids = [
+        None,
+        Some("mine-0123"),
+        Some("two words"),
+        Some(&*"x".repeat(500)),
+    ];
     let mut given = Vec::new();
     for id in ids {
-        let ask = id.into_iter().fold(site.chat(), |ask, id| ask.header("x-request-id", id));
+        let ask = id
+            .into_iter()
+            .fold(site.chat(), |ask, id| ask.header("x-request-id", id));
         let answer = ask.send().await;
         let shown = answer.header("x-request-id").unwrap().to_owned();
         assert!(!shown.is_empty() && shown.len() <= 128, "{shown}");
-        assert_eq!(site.standin.seen().newest().unwrap().header_values("x-request-id"), [shown.as_str()]);
+        assert_eq!(
+            site.standin
+                .seen()
+                .newest()
+                .unwrap()
+                .header_values("x-request-id"),
+            [shown.as_str()]
+        );
         given.push(shown);
     }
     assert_eq!(given[1], "mine-0123");
     assert!(given[2] != "two words");
     let logged = site.exchanges(4).await;
-    assert_eq!(logged.iter().map(|line| line["id"].as_str().unwrap()).collect::<Vec<_>>(), given);
+    assert_eq!(
+        logged
+            .iter()
+            .map(|line| line["id"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        given
+    );
 }
 
 #[tokio::test]
@@ -258,8 +541,16 @@ async fn a_path_arrives_byte_for_byte_or_not_at_all() {
     let site = open_site().await;
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     for path in [
-        "/v1/models", "/v1/a%20b", "/v1/x;version=2", "/v1/x?next=/../y&q=%2e%2e%2f//", "/a..b/...", "/caf%C3%A9", "/a:b@c", "/v1/models?",
-        "/v1/%7Euser/~", "/x?a=b%26c&d=[e]",
+        "/v1/models",
+        "/v1/a%20b",
+        "/v1/x;version=2",
+        "/v1/x?next=/../y&q=%2e%2e%2f//",
+        "/a..b/...",
+        "/caf%C3%A9",
+        "/a:b@c",
+        "/v1/models?",
+        "/v1/%7Euser/~",
+        "/x?a=b%26c&d=[e]",
     ] {
         let answer = raw(site.gateway.addr(), get(path).as_bytes()).await;
         assert_eq!(statuses(&answer).len(), 1, "{path}: {answer}");
@@ -267,8 +558,21 @@ async fn a_path_arrives_byte_for_byte_or_not_at_all() {
     }
     let before = site.standin.seen().requests;
     for path in [
-        "/v1/../admin", "/v1/%2e%2e/admin", "/v1/.%2E/admin", "/v1%2fmodels", "/v1%5cmodels", "/v1\\models", "//v1/models", "/v1//models",
-        "/v1/%00", "/v1/%0d%0ax", "/v1/%c0%ae%c0%ae/x", "/admin/..;/x", "/v1/./models", "/v1/%zz", "/v1/%4",
+        "/v1/../admin",
+        "/v1/%2e%2e/admin",
+        "/v1/.%2E/admin",
+        "/v1%2fmodels",
+        "/v1%5cmodels",
+        "/v1\\models",
+        "//v1/models",
+        "/v1//models",
+        "/v1/%00",
+        "/v1/%0d%0ax",
+        "/v1/%c0%ae%c0%ae/x",
+        "/admin/..;/x",
+        "/v1/./models",
+        "/v1/%zz",
+        "/v1/%4",
     ] {
         let answer = raw(site.gateway.addr(), get(path).as_bytes()).await;
         assert_eq!(statuses(&answer), [400], "{path}: {answer}");
@@ -282,15 +586,40 @@ async fn oversized_heads_and_bodies_are_refused() {
     let site = Site::start(&format!("{}{TIGHT}", probing(""))).await;
     let answer = site.chat().header("x-long", "x".repeat(9000)).send().await;
     assert_eq!(answer.refusal(), (431, "headers_too_large".to_owned()));
-    let many = (0..300).fold(site.chat(), |ask, at| ask.header(&format!("x-many-{at}"), "1")).send().await;
+    let many = (0..300)
+        .fold(site.chat(), |ask, at| {
+            ask.header(&format!("x-many-{at}"), "1")
+        })
+        .send()
+        .await;
     assert_eq!(many.status, 431);
-    let huge = raw(site.gateway.addr(), format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(1 << 20)).as_bytes()).await;
-    assert!(statuses(&huge).iter().all(|status| *status == 431), "{huge}");
+    let huge = raw(
+        site.gateway.addr(),
+        format!(
+            "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+            "x".repeat(1 << 20)
+        )
+        .as_bytes(),
+    )
+    .await;
+    assert!(
+        statuses(&huge).iter().all(|status| *status == 431),
+        "{huge}"
+    );
     for path in ["/v1/chat/completions", "/echo"] {
-        let answer = site.ask("POST", path).body("x".repeat((64 << 10) + 1)).send().await;
-        assert_eq!(answer.refusal(), (413, "request_too_large".to_owned()), "{path}");
+        let answer = site
+            .ask("POST", path)
+            .body("x".repeat((64 << 10) + 1))
+            .send()
+            .await;
+        assert_eq!(
+            answer.refusal(),
+            (413, "request_too_large".to_owned()),
+            "{path}"
+        );
         // Told before a byte of it is sent.
-        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 1099511627776\r\n\r\n");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 1099511627776\r\n\r\n");
         let answer = raw(site.gateway.addr(), head.as_bytes()).await;
         assert_eq!(statuses(&answer), [413], "{answer}");
     }
@@ -298,7 +627,10 @@ async fn oversized_heads_and_bodies_are_refused() {
     let chunks = format!("{:x}\r\n{}\r\n", 16 << 10, "x".repeat(16 << 10)).repeat(8);
     let endless = framed("transfer-encoding: chunked", &chunks);
     let answer = raw(site.gateway.addr(), endless.as_bytes()).await;
-    assert!(statuses(&answer).iter().all(|status| *status == 413), "{answer}");
+    assert!(
+        statuses(&answer).iter().all(|status| *status == 413),
+        "{answer}"
+    );
     assert_eq!(site.standin.seen().completed, 0);
     assert_eq!(site.chat().send().await.status, 200);
 }
@@ -308,15 +640,27 @@ async fn a_client_that_dawdles_is_let_go() {
     let site = Site::start(&format!("{}{TIGHT}", chat_through("", ""))).await;
     for (name, bytes) in [
         ("nothing", ""),
-        ("half a head", "GET /v1/models HTTP/1.1\r\nhost: a\r\nx-slow"),
-        ("a connection at rest", "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n"),
-        ("half a body", "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 31\r\n\r\n{\"model\":"),
+        (
+            "half a head",
+            "GET /v1/models HTTP/1.1\r\nhost: a\r\nx-slow",
+        ),
+        (
+            "a connection at rest",
+            "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
+        ),
+        (
+            "half a body",
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 31\r\n\r\n{\"model\":",
+        ),
     ] {
         let answer = raw(site.gateway.addr(), bytes.as_bytes()).await;
         match name {
             "half a body" => assert!(answer.contains("request_timeout"), "{answer}"),
             "a connection at rest" => assert_eq!(statuses(&answer), [200]),
-            _ => assert!(statuses(&answer).iter().all(|status| *status == 408), "{name}: {answer}"),
+            _ => assert!(
+                statuses(&answer).iter().all(|status| *status == 408),
+                "{name}: {answer}"
+            ),
         }
     }
 }
@@ -326,23 +670,51 @@ async fn requests_over_h2c_are_served_like_any_other() {
     let site = Site::start(&probing("mark: one")).await;
     let stream = TcpStream::connect(site.gateway.addr()).await.unwrap();
     let (sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     let driver = tokio::spawn(async move { drop(connection.await) });
     let ask = |stream: bool| {
         let body = json!({ "model": "small", "stream": stream, "messages": [{ "role": "user", "content": "hi" }] });
         let uri = format!("http://{}/v1/chat/completions", site.gateway.addr());
         let request = Request::post(uri).header("content-type", "application/json");
-        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let request = request
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
         let mut sender = sender.clone();
         async move { sender.send_request(request).await.unwrap() }
     };
     // At once, over one connection.
     let (plain, streamed) = tokio::join!(ask(false), ask(true));
-    assert_eq!((plain.status(), plain.version()), (http::StatusCode::OK, http::Version::HTTP_2));
-    let plain = String::from_utf8(plain.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    assert_eq!(
+        (plain.status(), plain.version()),
+        (http::StatusCode::OK, http::Version::HTTP_2)
+    );
+    let plain = String::from_utf8(
+        plain
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .to_vec(),
+    )
+    .unwrap();
     assert!(plain.contains(r#""mark":"one""#), "{plain}");
-    let streamed = String::from_utf8(streamed.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
-    assert!(streamed.contains(r#""mark":"one""#) && streamed.ends_with("data: [DONE]\n\n"), "{streamed}");
+    let streamed = String::from_utf8(
+        streamed
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .to_vec(),
+    )
+    .unwrap();
+    assert!(
+        streamed.contains(r#""mark":"one""#) && streamed.ends_with("data: [DONE]\n\n"),
+        "{streamed}"
+    );
     // A client that resets its stream is one that left.
     let stalled = ask(true).await;
     drop(stalled);

@@ -1,6 +1,7 @@
 //! The whole gateway on ports of its own, between a stand-in model server and real
 //! clients.
 
+#![allow(clippy::too_many_lines, reason = "a table of cases reads best whole")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;

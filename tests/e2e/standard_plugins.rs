@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 use crate::fixture::{Site, chat_through};
 
 fn hash(key: &str) -> String {
-    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(key)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// `api-keys` with Ada of the tier `team` and Bob of the tier `trial`.
@@ -28,15 +31,32 @@ const BOB: &str = "Bearer key-of-bob";
 #[tokio::test]
 async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {
     let probe = "\n  probe: { PROBE, on_error: refuse, settings: { seen: { x-caller: caller, x-tier: tier } } }";
-    let site = Site::start(&chat_through("callers, probe", &format!("{}{probe}", callers()))).await;
-    assert_eq!(site.chat().header("authorization", ADA).send().await.status, 200);
+    let site = Site::start(&chat_through(
+        "callers, probe",
+        &format!("{}{probe}", callers()),
+    ))
+    .await;
+    assert_eq!(
+        site.chat().header("authorization", ADA).send().await.status,
+        200
+    );
     let seen = site.standin.seen();
     let request = seen.newest().unwrap();
-    assert_eq!((request.header("x-caller"), request.header("x-tier")), (Some("ada"), Some("team")));
+    assert_eq!(
+        (request.header("x-caller"), request.header("x-tier")),
+        (Some("ada"), Some("team"))
+    );
     assert_eq!(request.header("x-caller-in-head"), Some("ada"));
-    assert_eq!(request.header("authorization"), None, "the key goes no further");
+    assert_eq!(
+        request.header("authorization"),
+        None,
+        "the key goes no further"
+    );
     let log = site.access_log(1).await;
-    assert!(log.contains(r#""caller":"ada""#) && !log.contains("key-of-ada"), "{log}");
+    assert!(
+        log.contains(r#""caller":"ada""#) && !log.contains("key-of-ada"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -46,19 +66,44 @@ async fn every_other_credential_is_refused_and_reaches_no_one() {
     assert_eq!(answer.refusal(), (401, "missing_api_key".to_owned()));
     assert_eq!(answer.json()["error"]["type"], "authentication_error");
     for credential in [
-        "Bearer wrong", "Bearer key-of-ad", "Bearer key-of-adaa", "Bearer KEY-OF-ADA", "Basic key-of-ada", "key-of-ada", "Bearer", "Bearer ",
-        "Bearer key-of-ada, Bearer key-of-ada", "Bearer ' OR 1=1 --", "Bearer key-of-ada\tx",
+        "Bearer wrong",
+        "Bearer key-of-ad",
+        "Bearer key-of-adaa",
+        "Bearer KEY-OF-ADA",
+        "Basic key-of-ada",
+        "key-of-ada",
+        "Bearer",
+        "Bearer ",
+        "Bearer key-of-ada, Bearer key-of-ada",
+        "Bearer ' OR 1=1 --",
+        "Bearer key-of-ada\tx",
     ] {
         let answer = site.chat().header("authorization", credential).send().await;
         let (status, code) = answer.refusal();
         assert_eq!(status, 401, "{credential}");
-        assert!(["missing_api_key", "invalid_api_key"].contains(&code.as_str()), "{credential}: {code}");
+        assert!(
+            ["missing_api_key", "invalid_api_key"].contains(&code.as_str()),
+            "{credential}: {code}"
+        );
     }
-    let two = site.chat().header("authorization", "Bearer wrong").header("authorization", ADA).send().await;
+    let two = site
+        .chat()
+        .header("authorization", "Bearer wrong")
+        .header("authorization", ADA)
+        .send()
+        .await;
     assert_eq!(two.status, 401);
-    let bytes = site.chat().header("authorization", b"Bearer \xff\xfe".to_vec()).send().await;
+    let bytes = site
+        .chat()
+        .header("authorization", b"Bearer \xff\xfe".to_vec())
+        .send()
+        .await;
     assert_eq!(bytes.status, 401);
-    let in_query = site.ask("POST", "/v1/chat/completions?api_key=key-of-ada").json(json!({ "model": "small" })).send().await;
+    let in_query = site
+        .ask("POST", "/v1/chat/completions?api_key=key-of-ada")
+        .json(json!({ "model": "small" }))
+        .send()
+        .await;
     assert_eq!(in_query.status, 401);
     assert_eq!(site.standin.seen().requests, 0);
 }
@@ -67,10 +112,20 @@ async fn every_other_credential_is_refused_and_reaches_no_one() {
 async fn a_key_that_is_taken_out_is_refused_from_the_next_request_on() {
     let both = chat_through("callers", &callers());
     let site = Site::start(&both).await;
-    assert_eq!(site.chat().header("authorization", BOB).send().await.status, 200);
-    site.reconfigure(&both.replace(&hash("key-of-bob"), &hash("another"))).await;
-    assert_eq!(site.chat().header("authorization", BOB).send().await.status, 401);
-    assert_eq!(site.chat().header("authorization", ADA).send().await.status, 200);
+    assert_eq!(
+        site.chat().header("authorization", BOB).send().await.status,
+        200
+    );
+    site.reconfigure(&both.replace(&hash("key-of-bob"), &hash("another")))
+        .await;
+    assert_eq!(
+        site.chat().header("authorization", BOB).send().await.status,
+        401
+    );
+    assert_eq!(
+        site.chat().header("authorization", ADA).send().await.status,
+        200
+    );
 }
 
 const RULES: &str = r#"
@@ -103,7 +158,12 @@ const RULES: &str = r#"
 #[tokio::test]
 async fn rules_of_a_model_change_request_response_and_events() {
     let site = Site::start(&chat_through("rules", RULES)).await;
-    let ask = site.chat().set("model", "assistant-2").set("user", "ada").set("temperature", 2).set("max_tokens", 7);
+    let ask = site
+        .chat()
+        .set("model", "assistant-2")
+        .set("user", "ada")
+        .set("temperature", 2)
+        .set("max_tokens", 7);
     let answer = ask.send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["served_by"], "tollgate");
@@ -112,19 +172,41 @@ async fn rules_of_a_model_change_request_response_and_events() {
     let request = seen.newest().unwrap();
     let body = request.json();
     assert_eq!(request.header("x-rules"), Some("applied"));
-    assert_eq!((&body["model"], &body["temperature"], &body["top_p"]), (&json!("small"), &json!(0.5), &json!(0.9)));
-    assert_eq!((&body["max_tokens"], &body["max_completion_tokens"]), (&json!(null), &json!(7)));
-    assert_eq!((&body["user"], &body["metadata"]["team"]), (&json!(null), &json!("rivers")));
-    assert_eq!(body["messages"][0], json!({ "role": "system", "content": "Answer in one sentence." }));
+    assert_eq!(
+        (&body["model"], &body["temperature"], &body["top_p"]),
+        (&json!("small"), &json!(0.5), &json!(0.9))
+    );
+    assert_eq!(
+        (&body["max_tokens"], &body["max_completion_tokens"]),
+        (&json!(null), &json!(7))
+    );
+    assert_eq!(
+        (&body["user"], &body["metadata"]["team"]),
+        (&json!(null), &json!("rivers"))
+    );
+    assert_eq!(
+        body["messages"][0],
+        json!({ "role": "system", "content": "Answer in one sentence." })
+    );
     assert_eq!(body["messages"][1]["content"], "Name three rivers.");
     let stream = ask.set("stream", true).stream().await.collect().await;
     assert!(stream.is_complete(), "{stream:?}");
     assert!(stream.text().contains("Name four rivers."), "{stream:?}");
-    let chunks: Vec<Value> = stream.events.iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
-    assert!(chunks.iter().all(|chunk| chunk["served_by"] == "tollgate"), "{stream:?}");
+    let chunks: Vec<Value> = stream
+        .events
+        .iter()
+        .filter_map(|event| serde_json::from_str(event).ok())
+        .collect();
+    assert!(
+        chunks.iter().all(|chunk| chunk["served_by"] == "tollgate"),
+        "{stream:?}"
+    );
     // A model without a rule is left alone.
     let plain = site.chat().set("user", "ada").send().await;
-    assert_eq!((plain.json()["served_by"].clone(), plain.header("x-rules")), (json!(null), None));
+    assert_eq!(
+        (plain.json()["served_by"].clone(), plain.header("x-rules")),
+        (json!(null), None)
+    );
     assert_eq!(site.standin.seen().newest().unwrap().json()["user"], "ada");
 }
 
@@ -134,20 +216,32 @@ async fn rules_whose_cases_fail_do_not_go_live() {
     let site = Site::start(&good).await;
     site.write_config(&good.replace("body: { model: small, top_p", "body: { model: large, top_p"));
     let refused = site.gateway.reload().await.unwrap_err();
-    assert!(refused.message.contains("an alias") && refused.message.contains("model"), "{refused}");
+    assert!(
+        refused.message.contains("an alias") && refused.message.contains("model"),
+        "{refused}"
+    );
     assert_eq!(site.gateway.generation(), 1);
-    assert_eq!(site.chat().set("model", "assistant").send().await.status, 200);
+    assert_eq!(
+        site.chat().set("model", "assistant").send().await.status,
+        200
+    );
 }
 
 fn budget(settings: &str) -> String {
-    let budget = format!("\n  budget: {{ plugin: token-budget, on_error: refuse, grants: {{ limits: true }}, settings: {{ {settings} }} }}");
+    let budget = format!(
+        "\n  budget: {{ plugin: token-budget, on_error: refuse, grants: {{ limits: true }}, settings: {{ {settings} }} }}"
+    );
     chat_through("callers, budget", &format!("{}{budget}", callers()))
 }
 
 #[tokio::test]
 async fn a_budget_is_held_before_the_call_and_settled_on_what_was_used() {
     let site = Site::start(&budget("tiers: { team: { tokens: 100, period: 1h }, trial: { tokens: 100, period: 1h } }, bytes_per_token: 1000")).await;
-    let ask = |key: &str| site.chat().header("authorization", key).set("max_tokens", 60);
+    let ask = |key: &str| {
+        site.chat()
+            .header("authorization", key)
+            .set("max_tokens", 60)
+    };
     // 61 are held and 10 charged, so another 61 fit, and another.
     for _ in 0..3 {
         assert_eq!(ask(ADA).behaving("usage=5/5").send().await.status, 200);
@@ -170,35 +264,75 @@ async fn a_budget_is_held_before_the_call_and_settled_on_what_was_used() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_budget_is_never_overdrawn_by_requests_at_once() {
-    let site = Site::start(&budget("tiers: { team: { tokens: 200, period: 1h } }, bytes_per_token: 1000")).await;
-    let ask = || site.chat().header("authorization", ADA).set("max_tokens", 49).behaving("stall-before=1s,usage=1/49");
+    let site = Site::start(&budget(
+        "tiers: { team: { tokens: 200, period: 1h } }, bytes_per_token: 1000",
+    ))
+    .await;
+    let ask = || {
+        site.chat()
+            .header("authorization", ADA)
+            .set("max_tokens", 49)
+            .behaving("stall-before=1s,usage=1/49")
+    };
     let asks: Vec<_> = (0..12).map(|_| ask()).collect();
     let answers = join_all(asks.iter().map(crate::client::Ask::send)).await;
     let let_in = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(let_in, 4, "{answers:?}");
-    assert!(answers.iter().filter(|answer| answer.status != 200).all(|answer| answer.status == 429));
+    assert!(
+        answers
+            .iter()
+            .filter(|answer| answer.status != 200)
+            .all(|answer| answer.status == 429)
+    );
     assert_eq!(site.standin.seen().requests, 4);
 }
 
 #[tokio::test]
 async fn a_stream_that_meets_the_edge_of_its_budget_is_cut_or_let_through() {
-    let settings = |edge: &str| format!("tiers: {{ team: {{ tokens: 40, period: 1h }} }}, bytes_per_token: 1000, reserve_output: 8, at_edge: {edge}");
+    let settings = |edge: &str| {
+        format!(
+            "tiers: {{ team: {{ tokens: 40, period: 1h }} }}, bytes_per_token: 1000, reserve_output: 8, at_edge: {edge}"
+        )
+    };
     for (edge, is_cut) in [("cut", true), ("allow", false)] {
         let site = Site::start(&budget(&settings(edge))).await;
         let ask = || site.streamed().header("authorization", ADA);
-        let stream = ask().behaving("tokens=100,pace=1ms,usage=none").stream().await.collect().await;
+        let stream = ask()
+            .behaving("tokens=100,pace=1ms,usage=none")
+            .stream()
+            .await
+            .collect()
+            .await;
         assert!(stream.is_complete(), "{edge}: {stream:?}");
         let words = stream.text().split_whitespace().count();
-        let finishes: Vec<Value> = stream.events.iter().filter_map(|event| serde_json::from_str(event).ok()).collect();
-        let finish = finishes.iter().rev().find_map(|chunk| chunk["choices"][0]["finish_reason"].as_str()).unwrap();
+        let finishes: Vec<Value> = stream
+            .events
+            .iter()
+            .filter_map(|event| serde_json::from_str(event).ok())
+            .collect();
+        let finish = finishes
+            .iter()
+            .rev()
+            .find_map(|chunk| chunk["choices"][0]["finish_reason"].as_str())
+            .unwrap();
         match is_cut {
-            true => assert!((8..=40).contains(&words) && finish == "length", "{words} words, {finish}"),
+            true => assert!(
+                (8..=40).contains(&words) && finish == "length",
+                "{words} words, {finish}"
+            ),
             false => assert!(words == 100 && finish == "stop", "{words} words, {finish}"),
         }
         site.metric_becomes("tollgate_exchanges_open", 0.0).await;
-        assert_eq!(site.exchanges(1).await[0]["ending"], if is_cut { "cut" } else { "complete" });
+        assert_eq!(
+            site.exchanges(1).await[0]["ending"],
+            if is_cut { "cut" } else { "complete" }
+        );
         let next = ask().send().await;
-        assert_eq!(next.refusal(), (429, "token_budget_exceeded".to_owned()), "{edge}");
+        assert_eq!(
+            next.refusal(),
+            (429, "token_budget_exceeded".to_owned()),
+            "{edge}"
+        );
     }
 }
 
@@ -206,17 +340,50 @@ async fn a_stream_that_meets_the_edge_of_its_budget_is_cut_or_let_through() {
 async fn all_three_stand_one_behind_the_other() {
     let budget = "\n  budget: { plugin: token-budget, on_error: refuse, grants: { limits: true }, settings: { tiers: { team: { tokens: 100000, period: 1h } } } }";
     for isolation in ["exchange", "shared"] {
-        let policies = format!("{}{RULES}{budget}", callers()).replace("on_error: refuse", &format!("on_error: refuse, isolation: {isolation}"));
-        let policies = policies.replace(&format!("    on_error: refuse, isolation: {isolation}\n"), &format!("    on_error: refuse\n    isolation: {isolation}\n"));
+        let policies = format!("{}{RULES}{budget}", callers()).replace(
+            "on_error: refuse",
+            &format!("on_error: refuse, isolation: {isolation}"),
+        );
+        let policies = policies.replace(
+            &format!("    on_error: refuse, isolation: {isolation}\n"),
+            &format!("    on_error: refuse\n    isolation: {isolation}\n"),
+        );
         let site = Site::start(&chat_through("callers, rules, budget", &policies)).await;
-        let ask = || site.chat().set("model", "assistant").header("authorization", ADA);
+        let ask = || {
+            site.chat()
+                .set("model", "assistant")
+                .header("authorization", ADA)
+        };
         assert_eq!(ask().send().await.json()["served_by"], "tollgate");
-        assert!(ask().set("stream", true).stream().await.collect().await.is_complete());
-        let unknown = site.chat().set("model", "assistant").header("authorization", BOB).send().await;
+        assert!(
+            ask()
+                .set("stream", true)
+                .stream()
+                .await
+                .collect()
+                .await
+                .is_complete()
+        );
+        let unknown = site
+            .chat()
+            .set("model", "assistant")
+            .header("authorization", BOB)
+            .send()
+            .await;
         assert_eq!(unknown.refusal(), (403, "no_budget".to_owned()));
-        assert_eq!(site.chat().set("model", "assistant").send().await.status, 401);
+        assert_eq!(
+            site.chat().set("model", "assistant").send().await.status,
+            401
+        );
         let lines = site.exchanges(4).await;
         let asked = |line: &Value| line["policies"].as_array().unwrap().len();
-        assert_eq!(lines.iter().filter(|line| line["status"] == 200).map(asked).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!(
+            lines
+                .iter()
+                .filter(|line| line["status"] == 200)
+                .map(asked)
+                .collect::<Vec<_>>(),
+            [3, 3]
+        );
     }
 }

@@ -13,7 +13,12 @@ const SAID: &str = "small heard: Name three rivers. t5 t6 t7";
 async fn collected(ask: Ask) -> Collected {
     let streamed = ask.stream().await;
     assert_eq!(streamed.status, 200);
-    assert!(streamed.header("content-type").unwrap().starts_with("text/event-stream"));
+    assert!(
+        streamed
+            .header("content-type")
+            .unwrap()
+            .starts_with("text/event-stream")
+    );
     assert_eq!(streamed.header("content-length"), None);
     streamed.collect().await
 }

@@ -26,14 +26,22 @@ use crate::{
 
 /// Two configurations that differ in their mark; both stay compiled.
 fn marked(number: u64) -> String {
-    probing(if number.is_multiple_of(2) { "mark: even" } else { "mark: odd" })
+    probing(if number.is_multiple_of(2) {
+        "mark: even"
+    } else {
+        "mark: odd"
+    })
 }
 
 /// A load whose every answer and event shows the mark twice: as the request had it and
 /// as the response got it.
 fn load(site: &Site, behaviour: &'static str) -> Load {
     let marks = vec!["/mark".to_owned(), "/system_fingerprint".to_owned()];
-    let load = Load { marks, patience: Duration::from_secs(90), ..Load::chat(site.gateway.addr(), "small") };
+    let load = Load {
+        marks,
+        patience: Duration::from_secs(90),
+        ..Load::chat(site.gateway.addr(), "small")
+    };
     load.header(HEADER.parse().unwrap(), behaviour.parse().unwrap())
 }
 
@@ -53,18 +61,30 @@ async fn a_hundred_swaps_under_load_lose_nothing_and_mix_nothing() {
     let site = Site::start(&marked(0)).await;
     site.reconfigure(&marked(1)).await;
     let streams = run(
-        Load { connections: 50, streamed_percent: 100, ..load(&site, "tokens=60,pace=100ms") },
+        Load {
+            connections: 50,
+            streamed_percent: 100,
+            ..load(&site, "tokens=60,pace=100ms")
+        },
         Until::Requests(50),
     );
-    site.seen("all streams are open", |seen| seen.streams == 50).await;
+    site.seen("all streams are open", |seen| seen.streams == 50)
+        .await;
     let enough = CancellationToken::new();
-    let requests = run(Load { connections: 8, ..load(&site, "tokens=4") }, Until::Told(enough.clone()));
+    let requests = run(
+        Load {
+            connections: 8,
+            ..load(&site, "tokens=4")
+        },
+        Until::Told(enough.clone()),
+    );
     for number in 2..102 {
         site.write_config(&marked(number));
         site.gateway.reload().await.unwrap();
     }
     assert_eq!(site.gateway.generation(), 102);
-    site.seen("two thousand requests", |seen| seen.requests >= 2050).await;
+    site.seen("two thousand requests", |seen| seen.requests >= 2050)
+        .await;
     enough.cancel();
     let requests = requests.await.unwrap();
     assert!(requests.sent >= 2000, "{requests:?}");
@@ -74,7 +94,10 @@ async fn a_hundred_swaps_under_load_lose_nothing_and_mix_nothing() {
     assert_eq!(streams.streamed, 50);
     answered_by_one_generation_each(&streams);
     // Those that drained gave their place back.
-    let drained = || async { site.metric(r#"tollgate_generations{state="draining"}"#).await };
+    let drained = || async {
+        site.metric(r#"tollgate_generations{state="draining"}"#)
+            .await
+    };
     while drained().await > 0.0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -85,7 +108,11 @@ async fn a_hundred_swaps_under_load_lose_nothing_and_mix_nothing() {
 async fn a_broken_plugin_under_load_changes_nothing_and_is_named() {
     let site = Site::start(&marked(0)).await;
     let enough = CancellationToken::new();
-    let mixed = Load { connections: 6, streamed_percent: 40, ..load(&site, "tokens=10,pace=2ms") };
+    let mixed = Load {
+        connections: 6,
+        streamed_percent: 40,
+        ..load(&site, "tokens=10,pace=2ms")
+    };
     let mixed = run(mixed, Until::Told(enough.clone()));
     site.seen("the load", |seen| seen.requests > 50).await;
     let plugin = site.folder.path().join("plugins/probe.wasm");
@@ -100,12 +127,20 @@ async fn a_broken_plugin_under_load_changes_nothing_and_is_named() {
         let shown = site.look("/generations").await.json();
         assert_eq!(shown["generation"], 1);
         assert_eq!(shown["last_refusal"]["stands"], true);
-        assert_eq!(shown["last_refusal"]["message"], Value::from(refused.message));
+        assert_eq!(
+            shown["last_refusal"]["message"],
+            Value::from(refused.message)
+        );
         assert_eq!(site.metric("tollgate_change_refused").await, 1.0);
         let before = site.standin.seen().requests;
-        site.seen("the load goes on", |seen| seen.requests > before + 50).await;
+        site.seen("the load goes on", |seen| seen.requests > before + 50)
+            .await;
     }
-    assert!(site.metric(r#"tollgate_reloads_total{result="refused""#).await >= 3.0);
+    assert!(
+        site.metric(r#"tollgate_reloads_total{result="refused""#)
+            .await
+            >= 3.0
+    );
     fs::write(plugin.with_extension("new"), &good).unwrap();
     fs::rename(plugin.with_extension("new"), &plugin).unwrap();
     site.gateway.reload().await.unwrap();
@@ -144,20 +179,35 @@ impl Process {
             let (_, value) = serving.split_once(&format!("\"{name}\":\"")).unwrap();
             value.split('"').next().unwrap().parse().unwrap()
         };
-        Self { addr: address("addr"), admin: address("admin"), child }
+        Self {
+            addr: address("addr"),
+            admin: address("admin"),
+            child,
+        }
     }
 
     /// Resident memory in bytes.
     fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_swaps_leave_memory_as_it_was() {
-    let standin = Standin::start(([127, 0, 0, 1], 0).into(), StandinOptions::default()).await.unwrap();
+    let standin = Standin::start(([127, 0, 0, 1], 0).into(), StandinOptions::default())
+        .await
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("canary.txt"), "unused").unwrap();
     lay_out(folder.path(), &marked(1), &standin);
@@ -167,7 +217,10 @@ async fn two_hundred_swaps_leave_memory_as_it_was() {
         let reloaded = Ask::new(process.admin, "POST", "/reload").send().await;
         assert_eq!(reloaded.status, 200, "{}", reloaded.text());
         let answer = Ask::chat(process.addr, "small").send().await;
-        assert_eq!(answer.header("x-tollgate-generation").unwrap(), number.to_string());
+        assert_eq!(
+            answer.header("x-tollgate-generation").unwrap(),
+            number.to_string()
+        );
     };
     for number in 2..=50 {
         swap(number).await;
@@ -180,27 +233,51 @@ async fn two_hundred_swaps_leave_memory_as_it_was() {
     // A generation takes some megabytes: what 150 leave behind would be hundreds.
     let grown = after_200.saturating_sub(after_50);
     println!("resident after 50 swaps: {after_50} bytes, after 200: {after_200}");
-    assert!(grown < 16 << 20, "{after_50} bytes after 50 swaps, {after_200} after 200");
+    assert!(
+        grown < 16 << 20,
+        "{after_50} bytes after 50 swaps, {after_200} after 200"
+    );
 }
 
 #[tokio::test]
 async fn a_stream_in_flight_survives_a_swap_and_keeps_its_generation() {
     let site = Site::start(&marked(0)).await;
-    let mut stream = site.streamed().behaving("tokens=30,pace=20ms").stream().await;
-    let mark = |event: &str| serde_json::from_str::<Value>(event).ok().map(|event| event["mark"].clone());
+    let mut stream = site
+        .streamed()
+        .behaving("tokens=30,pace=20ms")
+        .stream()
+        .await;
+    let mark = |event: &str| {
+        serde_json::from_str::<Value>(event)
+            .ok()
+            .map(|event| event["mark"].clone())
+    };
     assert_eq!(mark(&stream.next().await.unwrap()).unwrap(), "even");
     assert_eq!(site.reconfigure(&marked(1)).await, 2);
     let shown = site.look("/generations").await.json();
-    let states: Vec<_> = shown["generations"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    let states: Vec<_> = shown["generations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["state"])
+        .collect();
     assert_eq!(states, ["draining", "live"]);
     assert_eq!(shown["generations"][0]["exchanges"], 1);
     assert_eq!(site.chat().send().await.json()["mark"], "odd");
     assert_eq!(stream.header("x-tollgate-generation"), Some("1"));
     let rest = stream.collect().await;
     assert!(rest.is_complete(), "{rest:?}");
-    assert!(rest.events.iter().filter_map(|event| mark(event)).all(|mark| mark == "even"), "{rest:?}");
-    site.metric_becomes(r#"tollgate_generations{state="draining"}"#, 0.0).await;
-    site.metric_becomes("tollgate_generations_drained_total", 1.0).await;
+    assert!(
+        rest.events
+            .iter()
+            .filter_map(|event| mark(event))
+            .all(|mark| mark == "even"),
+        "{rest:?}"
+    );
+    site.metric_becomes(r#"tollgate_generations{state="draining"}"#, 0.0)
+        .await;
+    site.metric_becomes("tollgate_generations_drained_total", 1.0)
+        .await;
 }
 
 #[tokio::test]
@@ -214,10 +291,16 @@ async fn a_file_renamed_into_place_is_noticed_without_being_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_a_stream_finish_and_takes_no_one_new() {
     let site = Site::start(&marked(0)).await;
-    let mut stream = site.streamed().behaving("tokens=20,pace=30ms").stream().await;
+    let mut stream = site
+        .streamed()
+        .behaving("tokens=20,pace=30ms")
+        .stream()
+        .await;
     stream.next().await.unwrap();
     let addr = site.gateway.addr();
-    let Site { gateway, standin, .. } = site;
+    let Site {
+        gateway, standin, ..
+    } = site;
     let stopping = tokio::spawn(gateway.stop());
     let refused = until("no one new", || std::net::TcpStream::connect(addr).err()).await;
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
@@ -230,24 +313,46 @@ async fn a_stop_lets_a_stream_finish_and_takes_no_one_new() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_is_bounded_and_cuts_what_does_not_end() {
     let site = Site::start(&marked(0)).await;
-    let mut stream = site.streamed().behaving("tokens=8,stall-after=2").stream().await;
+    let mut stream = site
+        .streamed()
+        .behaving("tokens=8,stall-after=2")
+        .stream()
+        .await;
     stream.next().await.unwrap();
-    let Site { gateway, standin, .. } = site;
+    let Site {
+        gateway, standin, ..
+    } = site;
     let began = Instant::now();
-    assert!(!gateway.stop_within(Duration::from_millis(300)).await, "something had to be cut");
+    assert!(
+        !gateway.stop_within(Duration::from_millis(300)).await,
+        "something had to be cut"
+    );
     assert!(began.elapsed() < PATIENCE);
     assert!(!stream.collect().await.is_complete());
-    assert!(standin.wait_for(PATIENCE, |seen| seen.cancelled == 1).await.is_some());
+    assert!(
+        standin
+            .wait_for(PATIENCE, |seen| seen.cancelled == 1)
+            .await
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_stops_says_that_it_is_not_ready() {
     let site = Site::start(&marked(0)).await;
     assert_eq!(site.look("/readyz").await.status, 200);
-    let mut stream = site.streamed().behaving("tokens=200,pace=30ms").stream().await;
+    let mut stream = site
+        .streamed()
+        .behaving("tokens=200,pace=30ms")
+        .stream()
+        .await;
     stream.next().await.unwrap();
     let admin = site.gateway.admin_addr();
-    let Site { gateway, standin: _standin, .. } = site;
+    let Site {
+        gateway,
+        standin: _standin,
+        ..
+    } = site;
     let stopping = tokio::spawn(gateway.stop_within(PATIENCE));
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -20,7 +20,10 @@ use crate::{
 /// Writes a new certificate for `localhost` and its key; returns the certificate.
 fn certify(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    for (name, text) in [("cert.pem", made.cert.pem()), ("key.pem", made.signing_key.serialize_pem())] {
+    for (name, text) in [
+        ("cert.pem", made.cert.pem()),
+        ("key.pem", made.signing_key.serialize_pem()),
+    ] {
         fs::write(folder.join("new.pem"), text).unwrap();
         fs::rename(folder.join("new.pem"), folder.join(name)).unwrap();
     }
@@ -30,24 +33,41 @@ fn certify(folder: &Path) -> CertificateDer<'static> {
 async fn secure() -> (Site, CertificateDer<'static>) {
     let folder = tempfile::tempdir().unwrap();
     let certificate = certify(folder.path());
-    let config = format!("tls: {{ certificate: cert.pem, key: key.pem }}\n{}", chat_through("", ""));
-    (Site::start_in(folder, &config, "tokens=8").await, certificate)
+    let config = format!(
+        "tls: {{ certificate: cert.pem, key: key.pem }}\n{}",
+        chat_through("", "")
+    );
+    (
+        Site::start_in(folder, &config, "tokens=8").await,
+        certificate,
+    )
 }
 
-async fn connect(site: &Site, trusted: &CertificateDer<'static>, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    site: &Site,
+    trusted: &CertificateDer<'static>,
+    protocol: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let mut client = client.with_root_certificates(roots).with_no_client_auth();
     client.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let stream = TcpStream::connect(site.gateway.addr()).await?;
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(client)).connect(name, stream).await
+    TlsConnector::from(Arc::new(client))
+        .connect(name, stream)
+        .await
 }
 
 fn models(uri: &str) -> Request<Empty<Bytes>> {
-    Request::get(uri).header("host", "localhost").body(Empty::new()).unwrap()
+    Request::get(uri)
+        .header("host", "localhost")
+        .body(Empty::new())
+        .unwrap()
 }
 
 /// Asks over HTTP/1.1 and returns the body.
@@ -67,13 +87,24 @@ async fn a_client_speaks_either_protocol_over_tls() {
     let stream = connect(&site, &certificate, "http/1.1").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert!(ask(stream).await.contains("standin-small"));
-    assert_eq!(site.standin.seen().newest().unwrap().header("x-forwarded-proto"), Some("https"));
+    assert_eq!(
+        site.standin
+            .seen()
+            .newest()
+            .unwrap()
+            .header("x-forwarded-proto"),
+        Some("https")
+    );
 
     let stream = connect(&site, &certificate, "h2").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
     let driver = tokio::spawn(async move { drop(connection.await) });
-    let request = Request::get("https://localhost/v1/models").body(Empty::<Bytes>::new()).unwrap();
+    let request = Request::get("https://localhost/v1/models")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
     driver.abort();
 }
@@ -81,9 +112,17 @@ async fn a_client_speaks_either_protocol_over_tls() {
 #[tokio::test]
 async fn plain_bytes_on_a_tls_port_are_hung_up_on() {
     let (site, certificate) = secure().await;
-    let answer = raw(site.gateway.addr(), b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let answer = raw(
+        site.gateway.addr(),
+        b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n",
+    )
+    .await;
     assert!(!answer.contains("200 OK"), "{answer}");
-    assert!(ask(connect(&site, &certificate, "http/1.1").await.unwrap()).await.contains("standin-small"));
+    assert!(
+        ask(connect(&site, &certificate, "http/1.1").await.unwrap())
+            .await
+            .contains("standin-small")
+    );
 }
 
 #[tokio::test]

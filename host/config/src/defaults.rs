@@ -13,7 +13,7 @@
 //! | `….http-call.max_response` | 64KiB | | `timeouts.request_body` | 30s |
 //! | `….http-call.max_calls` | 4 | | `timeouts.connect` | 5s |
 //! | `sandbox.hook_time` | 10ms | | `timeouts.first_byte` | 60s |
-//! | `sandbox.exchange_time` | 100ms | | `timeouts.between_bytes` | 60s |
+//! | `sandbox.exchange_time` | 1s | | `timeouts.between_bytes` | 60s |
 //! | `sandbox.memory` | 16MiB | | `timeouts.total` | 10m |
 //! | `sandbox.table_elements` | 10000 | | `timeouts.shutdown` | 30s |
 //! | `sandbox.host_calls` | 1000 | | `compile.cpu_time` | 30s |
@@ -51,7 +51,7 @@ impl Default for SandboxLimits {
     fn default() -> Self {
         Self {
             hook_time: Duration::from_millis(10),
-            exchange_time: Duration::from_millis(100),
+            exchange_time: Duration::from_secs(1),
             memory_bytes: 16 << 20,
             table_elements: 10_000,
             host_calls: 1_000,

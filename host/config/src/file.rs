@@ -147,13 +147,13 @@ pub(crate) struct HttpCall {
 pub(crate) struct Sandbox {
     /// Of one hook. Default: 10ms.
     pub(crate) hook_time: Option<At<Period>>,
-    /// Of all hooks of an exchange together. Default: 100ms.
+    /// Of all hooks of an exchange together. Default: 1s.
     pub(crate) exchange_time: Option<At<Period>>,
     /// Default: 16MiB.
     pub(crate) memory: Option<At<Size>>,
     /// Default: 10000.
     pub(crate) table_elements: Option<At<u64>>,
-    /// In one exchange. Default: 1000.
+    /// In one hook. Default: 1000.
     pub(crate) host_calls: Option<At<u64>>,
     /// Of one decision. Default: 64.
     pub(crate) edits: Option<At<u64>>,

@@ -101,12 +101,13 @@ pub struct HttpCallGrant {
 /// Bounds of one plugin instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxLimits {
-    /// CPU and waiting of one hook.
+    /// Of the guest at work in one hook; waiting for a capability does not count.
     pub hook_time: Duration,
     /// Of all hooks of an exchange together.
     pub exchange_time: Duration,
     pub memory_bytes: usize,
     pub table_elements: usize,
+    /// In one hook.
     pub host_calls: u32,
     pub edits: usize,
     pub log_lines: u32,

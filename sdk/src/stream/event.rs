@@ -145,7 +145,9 @@ impl Event {
         said.or(chunk.usage.map(Kind::Usage)).unwrap_or(Kind::Other)
     }
 
-    /// Whether this is `[DONE]`; costs no parsing.
+    /// Whether this is `[DONE]`; costs no parsing. Where `[DONE]` ends the streams of an
+    /// upstream, the gateway keeps it and sends it after all hooks: a hook sees it only
+    /// where the transport alone ends them.
     ///
     /// ```
     /// use tollgate_sdk::{Event, RawEvent};
@@ -306,9 +308,11 @@ impl Event {
     ///         if let Some(held) = self.held.take() {
     ///             event.send_before(held);
     ///         }
-    ///         if !event.is_done() {
-    ///             self.held = Some(event.hold());
-    ///         }
+    ///         self.held = Some(event.hold());
+    ///     }
+    ///
+    ///     fn on_end(&mut self) -> Vec<RawEvent> {
+    ///         self.held.take().into_iter().collect()
     ///     }
     /// }
     /// ```
@@ -324,7 +328,7 @@ impl Event {
     /// use tollgate_sdk::{Event, RawEvent};
     ///
     /// fn on_event(event: &mut Event) {
-    ///     if event.is_done() {
+    ///     if event.finish().is_some() {
     ///         event.send_before(RawEvent::named("note", "checked"));
     ///     }
     /// }

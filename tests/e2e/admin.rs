@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_admin_port_tells_health_generations_policies_and_metrics() {
+async fn the_admin_port_tells_health_generations_and_policies() {
     let site = Site::start(&probing("mark: one")).await;
     assert_eq!(site.look("/healthz").await.text(), "ok\n");
     assert_eq!(site.look("/readyz").await.text(), "ready\n");
@@ -59,7 +59,14 @@ async fn the_admin_port_tells_health_generations_policies_and_metrics() {
         "settings may hold what is private: {}",
         policies.text()
     );
+}
 
+#[tokio::test]
+async fn the_admin_port_counts_exchanges_policies_and_what_they_took() {
+    let site = Site::start(&probing("mark: one")).await;
+    site.chat().send().await;
+    assert!(site.streamed().stream().await.collect().await.is_complete());
+    site.metric_becomes("tollgate_exchanges_open", 0.0).await;
     let metrics = site.look("/metrics").await;
     assert!(
         metrics

@@ -21,7 +21,7 @@ fn alone(on_error: &str, isolation: &str) -> String {
     chat_through(
         "probe",
         &format!(
-            "\n  probe: {{ PROBE, on_error: {on_error}, isolation: {isolation}, settings: {{ mark: probe }} }}"
+            "\n  probe: {{ PROBE, on_error: {on_error}, isolation: {isolation}, limits: {{ hook_time: 300ms, memory: 4MiB }}, settings: {{ mark: probe }} }}"
         ),
     )
 }

@@ -31,16 +31,8 @@ fn shared_folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e")
 }
 
-/// The folder with the built guests; each is built once a process, or once a run of
+/// The file of one guest of the workspace; it is built once a process, or once a run of
 /// nextest, which has a process for every test.
-pub(crate) fn guests() -> PathBuf {
-    for guest in GUESTS {
-        build(guest);
-    }
-    shared_folder().join("guests")
-}
-
-/// The file of one guest of the workspace, built if it was not yet.
 pub(crate) fn guest(name: &'static str) -> PathBuf {
     build(name);
     shared_folder().join(format!("guests/{name}.wasm"))
@@ -156,14 +148,6 @@ impl Site {
             Some(self.gateway.generation()).filter(|now| *now > before)
         })
         .await
-    }
-
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.gateway.addr())
-    }
-
-    pub(crate) fn admin(&self, path: &str) -> String {
-        format!("http://{}{path}", self.gateway.admin_addr())
     }
 
     /// A request to the gateway.

@@ -11,6 +11,7 @@ mod departures;
 mod edge;
 mod failures;
 mod fixture;
+mod framing;
 mod hooks;
 mod reload_files;
 mod standard_plugins;

@@ -48,7 +48,10 @@ pub struct Policy {
     pub(crate) quarantine: Quarantine,
     hash: String,
     config: tollgate_config::Policy,
-    #[expect(clippy::vec_box, reason = "instances are large and handed on often; a box moves as a pointer")]
+    #[expect(
+        clippy::vec_box,
+        reason = "instances are large and handed on often; a box moves as a pointer"
+    )]
     ready: Mutex<Vec<Box<Instance>>>,
     ready_target: AtomicUsize,
 }

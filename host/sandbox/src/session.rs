@@ -380,7 +380,13 @@ async fn timed<F: Future>(call: F) -> (F::Output, Times) {
     })
     .await;
     let (output, ended) = output;
-    (output, Times { took: ended - started, worked })
+    (
+        output,
+        Times {
+            took: ended - started,
+            worked,
+        },
+    )
 }
 
 /// The hooks that are shown a message.

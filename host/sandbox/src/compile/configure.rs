@@ -222,7 +222,9 @@ fn setting_refused(error: &ValidationError<'_>) -> String {
                 None => format!("{at}: {error}"),
             }
         }
-        ValidationErrorKind::FalseSchema => format!("{at}: nothing may be set here, and there is {found}"),
+        ValidationErrorKind::FalseSchema => {
+            format!("{at}: nothing may be set here, and there is {found}")
+        }
         _ => format!("{at}: {error}"),
     }
 }
@@ -239,7 +241,10 @@ fn constants(context: &[Vec<ValidationError<'_>>]) -> Option<String> {
 
 /// The mistake in the schema that fits furthest. Of an optional setting, the one in what
 /// it would be.
-fn nearest<'a, 'b>(context: &'a [Vec<ValidationError<'b>>], at: &str) -> Option<&'a ValidationError<'b>> {
+fn nearest<'a, 'b>(
+    context: &'a [Vec<ValidationError<'b>>],
+    at: &str,
+) -> Option<&'a ValidationError<'b>> {
     let depth = |error: &ValidationError<'_>| error.instance_path().as_str().len();
     // Of equals the first.
     let causes = context.iter().filter_map(|causes| causes.first()).rev();

@@ -187,6 +187,7 @@ async fn a_path_arrives_byte_for_byte_or_not_at_all() {
     for path in [
         "/v1/../admin",
         "/v1/%2e%2e/admin",
+        "/v1/%61dmin",
         "/v1/.%2E/admin",
         "/v1%2fmodels",
         "/v1%5cmodels",

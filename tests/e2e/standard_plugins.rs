@@ -227,6 +227,52 @@ async fn rules_whose_cases_fail_do_not_go_live() {
     );
 }
 
+#[tokio::test]
+async fn a_field_that_stands_twice_is_refused_and_not_hidden_from_a_policy() {
+    let policies = r#"
+  rules:
+    plugin: model-rules
+    on_error: refuse
+    settings:
+      rules:
+        - models: [ small ]
+          request: { clamp: { /options/heat: { max: 1 } } }
+"#;
+    let site = Site::start(&chat_through("rules", policies)).await;
+    for content_type in ["application/json", "text/plain"] {
+        let answer = site
+            .ask("POST", "/v1/chat/completions")
+            .header("content-type", content_type)
+            .body(r#"{"model":"small","messages":[],"options":{"heat":9,"heat":1}}"#)
+            .send()
+            .await;
+        assert_eq!(
+            answer.refusal(),
+            (400, "invalid_json".to_owned()),
+            "{content_type}"
+        );
+    }
+    assert_eq!(site.standin.seen().requests, 0);
+}
+
+#[tokio::test]
+async fn what_a_lenient_upstream_might_read_as_json_is_not_let_past_a_policy_unread() {
+    let site = Site::start(&chat_through("rules", RULES)).await;
+    for body in [
+        r#"{"model":"assistant","model":"small"}"#,
+        r#"{"model":"assistant",}"#,
+    ] {
+        let answer = site
+            .ask("POST", "/v1/chat/completions")
+            .header("content-type", "text/plain")
+            .body(body)
+            .send()
+            .await;
+        assert_eq!(answer.refusal(), (400, "invalid_json".to_owned()), "{body}");
+    }
+    assert_eq!(site.standin.seen().requests, 0);
+}
+
 fn budget(settings: &str) -> String {
     let budget = format!(
         "\n  budget: {{ plugin: token-budget, on_error: refuse, grants: {{ limits: true }}, settings: {{ {settings} }} }}"

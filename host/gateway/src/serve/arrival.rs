@@ -13,7 +13,7 @@ use tollgate_config::Limits;
 use tollgate_sandbox::{Json, Message, contract::Value};
 
 use super::{
-    at_hand::{read, request_at_hand},
+    at_hand::{begins_like_json, read, request_at_hand},
     content::Content,
     errors::ServeError,
     headers::{self, Named},
@@ -190,15 +190,28 @@ impl Arrival {
     }
 
     /// Has the body call the model by `name`, if it is JSON at hand.
-    pub(super) fn call_model(&mut self, exchange: &mut Exchange, name: Option<Arc<str>>) {
+    ///
+    /// # Errors
+    /// JSON that cannot be edited: it must not go on under another name.
+    pub(super) fn call_model(
+        &mut self,
+        exchange: &mut Exchange,
+        name: Option<Arc<str>>,
+    ) -> Result<(), ServeError> {
         let Some(name) = name.filter(|name| self.model.as_deref() != Some(&**name)) else {
-            return;
+            return Ok(());
         };
-        if let Ok(Some(json)) = self.message.read_json()
-            && json.set("/model", &Value::Text(name.to_string())).is_ok()
-        {
-            exchange.record.target_model = Some(name);
-        }
+        let is_json = self.message.body.as_deref().is_some_and(begins_like_json);
+        let edited = match self.message.read_json() {
+            Ok(Some(json)) => json
+                .set("/model", &Value::Text(name.to_string()))
+                .map_err(|error| error.to_string()),
+            Err(error) if is_json => Err(error.to_string()),
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        edited.map_err(ServeError::Json)?;
+        exchange.record.target_model = Some(name);
+        Ok(())
     }
 }
 

@@ -18,7 +18,8 @@ use super::{
 };
 
 /// What the route needs to know of a body. One that is not JSON is only an error if
-/// it says that it is; one that is JSON is read as such whatever it says.
+/// it says that it is or begins like it, since an upstream may be more lenient than
+/// we are; one that is JSON is read as such whatever it says.
 pub(super) fn read(
     content: &Content,
     need: Need,
@@ -33,7 +34,9 @@ pub(super) fn read(
     }
     match parse(bytes, need, depth_max) {
         Ok(read) => Ok(read),
-        Err(error) if is_json(headers) => Err(ServeError::Json(error.to_string())),
+        Err(error) if is_json(headers) || begins_like_json(bytes) => {
+            Err(ServeError::Json(error.to_string()))
+        }
         Err(_) => Ok(Default::default()),
     }
 }
@@ -53,6 +56,12 @@ fn parse(
     };
     let stream = matches!(json.get("/stream"), Some(Value::Boolean(true)));
     Ok((RequestFacts { model, stream }, Some(json)))
+}
+
+/// Whether a lenient reader might take it for an object or a list.
+pub(super) fn begins_like_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
@@ -156,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_counts_as_json_by_what_it_is_and_an_error_by_what_it_says() {
+    fn a_body_counts_as_json_by_what_it_is_and_broken_json_is_an_error_whatever_it_says() {
         let typed = |kind: &'static str| {
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
         };
@@ -179,11 +188,14 @@ mod tests {
                     }
                 );
             }
-            assert!(matches!(
-                read(&bad, need, &typed("application/json"), 64),
-                Err(ServeError::Json(_))
-            ));
-            assert!(read(&bad, need, &typed("multipart/form-data"), 64).is_ok());
+            for kind in ["application/json", "text/plain"] {
+                assert!(
+                    matches!(read(&bad, need, &typed(kind), 64), Err(ServeError::Json(_))),
+                    "half an object, said to be {kind}"
+                );
+            }
+            let form = Content::AtHand(Bytes::from_static(b"--edge\r\n"));
+            assert!(read(&form, need, &typed("multipart/form-data"), 64).is_ok());
             let mut zipped = typed("application/json");
             zipped.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             assert!(matches!(

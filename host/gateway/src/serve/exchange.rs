@@ -83,7 +83,7 @@ async fn travel(
     arrival.note_model(exchange);
     // One upstream, by wish, by route or by the model's weights.
     let choice = target::choose(&generation, &route, wish, exchange.record.model.as_deref())?;
-    arrival.call_model(exchange, choice.model.clone());
+    arrival.call_model(exchange, choice.model.clone())?;
     exchange.record.upstream = Some(choice.upstream.name.clone());
     exchange.record.attempts += 1;
     if !choice.policies.is_empty() {

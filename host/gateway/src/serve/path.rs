@@ -25,6 +25,9 @@ pub enum PathFault {
     /// `%` without two hexadecimal digits, or escapes that are not UTF-8.
     #[error("it has a broken escape")]
     BrokenEscape,
+    /// `%61` for `a` and the like.
+    #[error("it escapes a letter, digit, `-`, `.` or `_`, which has to be written plainly")]
+    NeedlessEscape,
 }
 
 /// Checks path and query. Query bytes are free but for controls and non-ASCII.
@@ -58,6 +61,9 @@ pub(super) fn check(path_and_query: &str) -> Result<(), PathFault> {
     if (dots || escaped) && path.split('/').any(is_dot_segment) {
         return Err(PathFault::DotSegment);
     }
+    if escaped && escapes(path).any(is_unreserved) {
+        return Err(PathFault::NeedlessEscape);
+    }
     Ok(())
 }
 
@@ -74,6 +80,21 @@ fn check_escapes(path: &str) -> Result<(), PathFault> {
         return Err(PathFault::Control);
     }
     Ok(())
+}
+
+/// The bytes that are written as escapes.
+fn escapes(text: &str) -> impl Iterator<Item = u8> {
+    let hex = |digits: &str| u8::from_str_radix(digits, 16).ok();
+    text.split('%')
+        .skip(1)
+        .filter_map(move |rest| hex(rest.get(..2)?))
+}
+
+/// Written plainly or as an escape, these are the same path to an upstream (RFC 3986,
+/// section 2.3), but not to a route.
+/// `~` is let through: older clients escape it.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
@@ -104,6 +125,14 @@ fn is_dot_segment(segment: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_letter_written_as_an_escape_is_refused_since_routes_would_not_know_it() {
+        for path in ["/%61dmin", "/v1/%5fuser", "/v1/chat%2Dcompletions"] {
+            assert_eq!(check(path), Err(PathFault::NeedlessEscape), "{path}");
+        }
+        assert_eq!(check("/v1/a%20b?q=%61"), Ok(()));
+    }
 
     #[test]
     fn ordinary_paths_pass() {

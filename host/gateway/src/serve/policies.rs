@@ -9,7 +9,7 @@ use std::{mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    Failure, Message, Policy, Session, Side,
+    Failure, Json, Message, Policy, Session, Side,
     contract::{Decision, Destination, Hooks, Outcome, Target, Verdict},
 };
 
@@ -265,6 +265,11 @@ impl Slot {
         side: Side,
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
+        // A field that stands twice is hidden from the policy, and not from the upstream.
+        let fault = message.json.as_ref().and_then(Json::fault);
+        if let (Side::Request, Some(fault)) = (side, fault) {
+            return Err(ServeError::Json(fault.to_string()));
+        }
         let verdict = match decided.and_then(|decision| self.apply(decision, message, side)) {
             Ok(verdict) => verdict,
             Err(failure) => return self.failed(failure, record).map(|()| Step::Next),

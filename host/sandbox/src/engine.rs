@@ -76,7 +76,7 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(32 << 10)
         .max_unused_warm_slots(256)
-        .decommit_batch_size(8);
+        .decommit_batch_size(1);
     // The scan can miss pages that were swapped out (wasmtime issue 14357).
     slots.pagemap_scan(if has_swap() {
         Enabled::No

@@ -182,10 +182,7 @@ impl ResourceLimiter for State {
         }
         self.memory_bytes = self.memory_bytes - current.min(self.memory_bytes) + desired;
         self.grew |= current > 0;
-        self.shared
-            .counters
-            .memory_peak
-            .fetch_max(self.memory_bytes as u64, Ordering::Relaxed);
+        self.shared.counters.memory(self.memory_bytes as u64);
         Ok(true)
     }
 

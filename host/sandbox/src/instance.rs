@@ -1,6 +1,6 @@
 //! One instance of a plugin, in a store of its own.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Engine, Store};
@@ -24,7 +24,7 @@ pub(crate) struct Instance {
     /// Exchanges it may still serve; only for `isolation: shared`.
     exchanges_left: u32,
     shared: Arc<Shared>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Instance {
@@ -41,15 +41,13 @@ impl Instance {
                 .map_err(|errors| wasmtime::Error::msg(errors.join("; ")))?;
         }
         store.data_mut().grew = false;
-        let counters = &policy.shared.counters;
-        let nth = counters.made.fetch_add(1, Ordering::Relaxed);
-        counters.live.fetch_add(1, Ordering::Relaxed);
+        let nth = policy.shared.counters.made();
         Ok(Box::new(Self {
             store,
             guest,
             exchanges_left: EXCHANGES_MIN + spread(nth) % EXCHANGES_MIN,
             shared: policy.shared.clone(),
-            _permit: permit,
+            permit: Some(permit),
         }))
     }
 
@@ -58,11 +56,16 @@ impl Instance {
         self.exchanges_left = self.exchanges_left.saturating_sub(1);
         self.exchanges_left > 0 && !self.store.data().grew
     }
+
+    /// Frees its slot; the permit is for the next one.
+    pub(crate) fn clear(mut self: Box<Self>) -> Option<OwnedSemaphorePermit> {
+        self.permit.take()
+    }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        self.shared.counters.live.fetch_sub(1, Ordering::Relaxed);
+        self.shared.counters.cleared();
     }
 }
 

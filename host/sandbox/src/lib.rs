@@ -17,6 +17,7 @@ mod policy;
 mod prove;
 mod sandbox;
 mod session;
+mod shard;
 mod tender;
 
 pub use compile::compile_worker;

@@ -2,24 +2,23 @@
 //! instances that are ready for the next exchanges.
 //!
 //! With `isolation: exchange` an instance is thrown away after its exchange, and
-//! the next one is made by the [`Tender`](crate::tender::Tender), off the path of
-//! any request. An exchange makes its own only when there is none left.
+//! the next one is made at once, by the thread that used it and off the path of any
+//! request. An exchange makes its own only when there is none left.
 
 mod counters;
 mod quarantine;
+mod ready;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 use tollgate_config::{Isolation, OnError};
 use wasmtime::component::InstancePre;
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
 use quarantine::Quarantine;
+use ready::{READY_MAX, READY_MIN, Ready};
 
 use crate::{
     Failure, Session,
@@ -30,11 +29,6 @@ use crate::{
     instance::Instance,
     tender::Tender,
 };
-
-/// Instances that are ready when a generation begins.
-const READY_MIN: usize = 4;
-/// The most that are kept ready, however busy the policy is.
-const READY_MAX: usize = 64;
 
 /// One policy of one generation.
 pub struct Policy {
@@ -48,12 +42,9 @@ pub struct Policy {
     pub(crate) quarantine: Quarantine,
     hash: String,
     config: tollgate_config::Policy,
-    #[expect(
-        clippy::vec_box,
-        reason = "instances are large and handed on often; a box moves as a pointer"
-    )]
-    ready: Mutex<Vec<Box<Instance>>>,
-    ready_target: AtomicUsize,
+    hooks: Hooks,
+    needs: Needs,
+    ready: Ready,
 }
 
 /// What a policy is made of.
@@ -71,6 +62,8 @@ impl Policy {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let settings = (!parts.facts.snapshotted).then(|| parts.config.settings.to_string());
         Arc::new(Self {
+            hooks: hooks(parts.facts.hooks),
+            needs: needs(parts.facts.needs),
             shared: parts.shared,
             facts: parts.facts,
             pre: parts.pre,
@@ -80,8 +73,7 @@ impl Policy {
             quarantine: Quarantine::default(),
             hash: parts.hash,
             config: parts.config,
-            ready: Mutex::new(Vec::new()),
-            ready_target: AtomicUsize::new(READY_MIN),
+            ready: Ready::default(),
         })
     }
 
@@ -124,30 +116,13 @@ impl Policy {
     /// The hooks that the plugin wants; others are never called.
     #[must_use]
     pub fn hooks(&self) -> Hooks {
-        flags(
-            self.facts.hooks,
-            [
-                Hooks::REQUEST,
-                Hooks::ATTEMPT,
-                Hooks::RESPONSE,
-                Hooks::EVENTS,
-                Hooks::FINISH,
-            ],
-        )
+        self.hooks
     }
 
     /// What must be at hand before its hooks run.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        flags(
-            self.facts.needs,
-            [
-                Needs::REQUEST_JSON,
-                Needs::REQUEST_BODY,
-                Needs::RESPONSE_JSON,
-                Needs::RESPONSE_BODY,
-            ],
-        )
+        self.needs
     }
 
     /// What an exchange gets when the policy fails.
@@ -160,7 +135,7 @@ impl Policy {
     #[must_use]
     pub fn stats(&self) -> PolicyStats {
         let mut stats = self.shared.counters.snapshot();
-        stats.ready = self.ready.lock().len() as u64;
+        stats.ready = self.ready.len() as u64;
         stats.quarantined = self.quarantine.is_closed();
         stats
     }
@@ -178,25 +153,17 @@ impl Policy {
             self.shared.counters.fault(Fault::Quarantined);
             return Err(Failure::Quarantined);
         }
-        let instance = match self.take_ready() {
+        let instance = match self.ready.take() {
             Some(instance) => instance,
             None => self.make_late().await?,
         };
         Session::open(self.clone(), instance, head, exchange).await
     }
 
-    fn take_ready(&self) -> Option<Box<Instance>> {
-        self.ready.lock().pop()
-    }
-
     /// Makes one while an exchange waits, and sees to it that more are ready next time.
     async fn make_late(self: &Arc<Self>) -> Result<Box<Instance>, Failure> {
-        self.shared.counters.late.fetch_add(1, Ordering::Relaxed);
-        let target = self.ready_target.load(Ordering::Relaxed);
-        if target < READY_MAX {
-            self.ready_target
-                .store((target * 2).min(READY_MAX), Ordering::Relaxed);
-        }
+        self.shared.counters.late();
+        self.ready.missed();
         let permit = self.tender.permit().await.ok_or_else(|| {
             self.shared.counters.fault(Fault::NoInstance);
             Failure::NoInstance
@@ -208,16 +175,19 @@ impl Policy {
 
     /// Makes one more ready, if there are too few.
     pub(crate) async fn refill(self: &Arc<Self>) {
-        if self.quarantine.is_closed()
-            || self.ready.lock().len() >= self.ready_target.load(Ordering::Relaxed)
-        {
+        self.refill_with(None).await;
+    }
+
+    /// As [`Policy::refill`], with the permit of one that was cleared away.
+    pub(crate) async fn refill_with(&self, permit: Option<OwnedSemaphorePermit>) {
+        if !self.ready.lacks() || self.quarantine.is_closed() {
             return;
         }
-        let Some(permit) = self.tender.try_permit() else {
+        let Some(permit) = permit.or_else(|| self.tender.try_permit()) else {
             return;
         };
         match Instance::make(self, permit).await {
-            Ok(instance) => self.ready.lock().push(instance),
+            Ok(instance) => self.ready.put(instance),
             Err(error) => {
                 let _ = self.failed(&error);
             }
@@ -233,10 +203,19 @@ impl Policy {
 
     /// Takes back an instance that may serve another exchange.
     pub(crate) fn give_back(&self, instance: Box<Instance>) {
-        let mut ready = self.ready.lock();
-        if ready.len() < READY_MAX {
-            ready.push(instance);
+        if self.ready.len() < READY_MAX {
+            self.ready.put(instance);
         }
+    }
+
+    /// Gives up instances that no exchange has needed for a while.
+    pub(crate) fn sweep(&self) {
+        drop(self.ready.sweep());
+    }
+
+    /// Whether an instance takes no longer to make than the memory it is made from.
+    pub(crate) fn is_quick_to_make(&self) -> bool {
+        self.settings.is_none()
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -279,6 +258,31 @@ impl std::fmt::Debug for Policy {
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }
+}
+
+fn hooks(on: [bool; 5]) -> Hooks {
+    flags(
+        on,
+        [
+            Hooks::REQUEST,
+            Hooks::ATTEMPT,
+            Hooks::RESPONSE,
+            Hooks::EVENTS,
+            Hooks::FINISH,
+        ],
+    )
+}
+
+fn needs(on: [bool; 4]) -> Needs {
+    flags(
+        on,
+        [
+            Needs::REQUEST_JSON,
+            Needs::REQUEST_BODY,
+            Needs::RESPONSE_JSON,
+            Needs::RESPONSE_BODY,
+        ],
+    )
 }
 
 fn flags<T: std::ops::BitOr<Output = T> + Default, const N: usize>(

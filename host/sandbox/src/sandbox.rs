@@ -181,6 +181,7 @@ impl Sandbox {
         prove::prove(&Policy::new(parts(capabilities.scratch()))).await?;
         let policy = Policy::new(parts(capabilities));
         policy.warm().await;
+        self.tender.look_after(&policy);
         Ok(policy)
     }
 

@@ -5,6 +5,7 @@
 //! and what happens next is said by `on_error`, which is the caller's business.
 
 use std::{
+    fmt::Display,
     future::poll_fn,
     pin::pin,
     sync::Arc,
@@ -175,7 +176,8 @@ impl Session {
         let message = store.data_mut().message.take().unwrap_or_default();
         let decided = self
             .leave(hook, times, decided)
-            .and_then(|decision| self.judge(decision, hook));
+            .and_then(|decision| self.judge(decision, hook))
+            .inspect(|_| self.policy.quarantine.succeeded());
         (message, decided)
     }
 
@@ -196,7 +198,10 @@ impl Session {
         let (decided, times) = timed(guest.on_events(store, *session, (batch, last))).await;
         let decision = self.leave(Hook::Events, times, decided)?;
         match edit::check_events_decision(&decision, batch.len()) {
-            Ok(()) => Ok(decision),
+            Ok(()) => {
+                self.policy.quarantine.succeeded();
+                Ok(decision)
+            }
             Err(bad) => Err(self.reject(&bad)),
         }
     }
@@ -213,15 +218,17 @@ impl Session {
                 let Instance { store, guest, .. } = &mut **instance;
                 let (done, times) = timed(guest.on_finish(store, *session, outcome)).await;
                 self.leave(Hook::Finish, times, done)?;
+                self.policy.quarantine.succeeded();
             }
         }
         self.close().await;
         Ok(self.spent())
     }
 
-    /// Says that a decision could not be applied.
-    pub fn reject(&mut self, bad: &BadEdit) -> Failure {
-        let failure = Failure::BadDecision(bad.to_string());
+    /// Says that a decision does not hold, and why: a [`BadEdit`] or what else the
+    /// caller found. The session is spent.
+    pub fn reject(&mut self, why: &dyn Display) -> Failure {
+        let failure = Failure::BadDecision(why.to_string());
         self.policy.blame(&failure);
         self.discard();
         failure
@@ -238,14 +245,9 @@ impl Session {
 
     fn judge(&mut self, decision: Decision, hook: Hook) -> Result<Decision, Failure> {
         let most = self.policy.shared.bounds.edits;
-        if decision.edits.len() > most {
-            let failure = Failure::BadDecision(format!(
-                "{} edits; at most {most} are allowed",
-                decision.edits.len()
-            ));
-            self.policy.blame(&failure);
-            self.discard();
-            return Err(failure);
+        let count = decision.edits.len();
+        if count > most {
+            return Err(self.reject(&format_args!("{count} edits; at most {most} are allowed")));
         }
         let side = if hook == Hook::Response {
             Side::Response
@@ -299,35 +301,35 @@ impl Session {
             counters.host_called(state.host_calls_all - self.host_calls);
             self.host_calls = state.host_calls_all;
         }
-        match result {
-            Ok(value) => {
-                self.policy.quarantine.succeeded();
-                Ok(value)
-            }
-            Err(error) => {
-                self.discard();
-                Err(self.policy.failed(&error))
-            }
-        }
+        result.map_err(|error| {
+            self.discard();
+            self.policy.failed(&error)
+        })
     }
 
-    /// Gives a shared instance back, if it is still good; any other is cleared away.
+    /// Gives a shared instance back, if it is still good. Any other is thrown away,
+    /// and the next one made by the same thread, with its memory still in the caches.
     async fn close(&mut self) {
-        if self.at_work || !self.policy.is_shared() {
+        if self.at_work {
             return self.discard();
         }
         let Some((mut instance, session)) = self.work.take() else {
             return;
         };
-        instance.store.data_mut().begin_hook();
-        instance.store.set_epoch_deadline(FIRST_TICK);
-        let dropped = session.resource_drop_async(&mut instance.store).await;
-        if dropped.is_ok() && instance.may_go_on() {
-            self.policy.give_back(instance);
+        if self.policy.is_shared() {
+            instance.store.data_mut().begin_hook();
+            instance.store.set_epoch_deadline(FIRST_TICK);
+            let dropped = session.resource_drop_async(&mut instance.store).await;
+            if dropped.is_ok() && instance.may_go_on() {
+                return self.policy.give_back(instance);
+            }
+        }
+        if self.policy.is_quick_to_make() {
+            let permit = instance.clear();
+            self.policy.refill_with(permit).await;
         } else {
-            self.policy
-                .tender
-                .clear(self.policy.clone(), Some(instance));
+            let tender = &self.policy.tender;
+            tender.clear(self.policy.clone(), Some(instance));
         }
     }
 

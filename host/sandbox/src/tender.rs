@@ -1,17 +1,25 @@
-//! Clears away spent instances and makes new ones ready, off any request's path.
+//! Clears away the instances of sessions that ended out of turn, and those that
+//! nobody needs any more; hands out the permits to make one.
 //!
-//! One task for all policies. An exchange leaves its instances here when it is
-//! done; the task wakes once for all of them.
+//! One task for all policies. A session that ends as it should clears up by itself.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{instance::Instance, policy::Policy};
 
 /// How long an exchange waits for an instance when all are in use.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an instance may be ready in vain.
+const SWEEP: Duration = Duration::from_secs(5);
 
 struct Chore {
     policy: Arc<Policy>,
@@ -22,6 +30,7 @@ struct Chore {
 pub(crate) struct Tender {
     permits: Arc<Semaphore>,
     chores: Mutex<Vec<Chore>>,
+    policies: Mutex<Vec<Weak<Policy>>>,
     wake: Arc<Notify>,
 }
 
@@ -30,15 +39,24 @@ impl Tender {
     pub(crate) fn start(instances: u32) -> Arc<Self> {
         let tender = Arc::new(Self {
             permits: Arc::new(Semaphore::new(instances as usize)),
-            chores: Mutex::new(Vec::new()),
+            chores: Mutex::default(),
+            policies: Mutex::default(),
             wake: Arc::new(Notify::new()),
         });
         let (weak, wake) = (Arc::downgrade(&tender), tender.wake.clone());
         tokio::spawn(async move {
+            let mut sweeps = interval(SWEEP);
+            sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                wake.notified().await;
+                let due = tokio::select! {
+                    () = wake.notified() => false,
+                    _ = sweeps.tick() => true,
+                };
                 let Some(tender) = weak.upgrade() else { return };
                 tender.work().await;
+                if due {
+                    tender.sweep();
+                }
             }
         });
         tender
@@ -48,6 +66,20 @@ impl Tender {
     pub(crate) fn clear(&self, policy: Arc<Policy>, spent: Option<Box<Instance>>) {
         self.chores.lock().push(Chore { policy, spent });
         self.wake.notify_one();
+    }
+
+    /// Looks after what is ready of a policy for as long as it lives.
+    pub(crate) fn look_after(&self, policy: &Arc<Policy>) {
+        self.policies.lock().push(Arc::downgrade(policy));
+    }
+
+    fn sweep(&self) {
+        let mut policies = Vec::new();
+        self.policies.lock().retain(|policy| {
+            policies.extend(policy.upgrade());
+            policy.strong_count() > 0
+        });
+        policies.iter().for_each(|policy| policy.sweep());
     }
 
     async fn work(&self) {

@@ -5,12 +5,12 @@
 //! when the request reaches its policy, or late, for one that only asks about the
 //! response. No hook is ever dropped half-way: see [`carry_on`](super::carry_on).
 
-use std::{mem, sync::Arc};
+use std::{fmt::Display, mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
     Failure, Json, Message, Policy, Session, Side,
-    contract::{Decision, Destination, Hooks, Outcome, Target, Verdict},
+    contract::{Decision, Destination, Edit, Hooks, Outcome, Refusal, Target, Verdict},
 };
 
 use super::{
@@ -193,6 +193,35 @@ enum Step {
     Reply(Box<Reply>),
 }
 
+impl Step {
+    /// # Errors
+    /// A destination that is not there, or an answer that cannot be sent.
+    fn of(verdict: Verdict, generation: &Generation) -> Result<Result<Self, Refusal>, String> {
+        Ok(Ok(match verdict {
+            Verdict::Next => Self::Next,
+            Verdict::GoTo(to) => match &to.upstream {
+                Some(name) if !generation.upstreams.contains_key(name) => {
+                    return Err(format!("there is no upstream `{name}`"));
+                }
+                _ => Self::GoTo(to),
+            },
+            Verdict::Reply(answer) => Self::Reply(Box::new(Reply::of(answer)?)),
+            Verdict::Refuse(refusal) => return Ok(Err(refusal)),
+        }))
+    }
+}
+
+/// # Errors
+/// A path that the gateway would not take from a client either.
+fn paths_hold(edits: &[Edit]) -> Result<(), String> {
+    edits.iter().try_for_each(|edit| match edit {
+        Edit::SetPath(path) => {
+            path::check(path).map_err(|fault| format!("the path is refused: {fault}"))
+        }
+        _ => Ok(()),
+    })
+}
+
 impl Slot {
     pub(super) fn new(policy: Arc<Policy>) -> Self {
         Self {
@@ -270,66 +299,47 @@ impl Slot {
         if let (Side::Request, Some(fault)) = (side, fault) {
             return Err(ServeError::Json(fault.to_string()));
         }
-        let verdict = match decided.and_then(|decision| self.apply(decision, message, side)) {
-            Ok(verdict) => verdict,
-            Err(failure) => return self.failed(failure, record).map(|()| Step::Next),
-        };
-        self.record.decided = Decided::of(&verdict);
-        match verdict {
-            Verdict::Next => Ok(Step::Next),
-            Verdict::GoTo(to) => match &to.upstream {
-                Some(name) if !generation.upstreams.contains_key(name) => {
-                    let failure = Failure::BadDecision(format!("there is no upstream `{name}`"));
-                    self.failed(failure, record).map(|()| Step::Next)
-                }
-                _ => Ok(Step::GoTo(to)),
-            },
-            Verdict::Reply(answer) => match Reply::of(answer) {
-                Ok(reply) => Ok(Step::Reply(Box::new(reply))),
-                Err(fault) => self
-                    .failed(Failure::BadDecision(fault), record)
-                    .map(|()| Step::Next),
-            },
-            Verdict::Refuse(refusal) => {
+        let step = decided.and_then(|decision| {
+            self.record.decided = Decided::of(&decision.verdict);
+            self.apply(decision, message, side, generation)
+        });
+        match step {
+            Ok(Err(refusal)) => {
                 self.record.code = Some(refusal.code.clone());
                 Err(ServeError::Refused(refusal))
             }
+            Ok(Ok(step)) => Ok(step),
+            Err(failure) => self.failed(failure, record).map(|()| Step::Next),
         }
     }
 
-    /// A decision's edits, applied as a whole or not at all.
+    /// A decision, its verdict and all its edits, or none of it.
     fn apply(
         &mut self,
         decision: Decision,
         message: &mut Message,
         side: Side,
-    ) -> Result<Verdict, Failure> {
-        if decision.edits.is_empty() {
-            return Ok(decision.verdict);
+        generation: &Generation,
+    ) -> Result<Result<Step, Refusal>, Failure> {
+        let Decision { verdict, edits } = decision;
+        let step = paths_hold(&edits)
+            .and_then(|()| Step::of(verdict, generation))
+            .map_err(|fault| self.reject(&fault))?;
+        if !edits.is_empty() {
+            let count = u32::try_from(edits.len()).unwrap_or(u32::MAX);
+            message
+                .apply(edits, side)
+                .map_err(|bad| self.reject(&bad))?;
+            self.record.edits += count;
         }
-        let count = u32::try_from(decision.edits.len()).unwrap_or(u32::MAX);
-        let path_before = if side == Side::Request {
-            message.path.clone()
-        } else {
-            String::new()
-        };
-        if let Err(bad) = message.apply(decision.edits, side) {
-            return Err(match &mut self.state {
-                State::Open(session) => session.reject(&bad),
-                State::Waiting | State::Spent => Failure::BadDecision(bad.to_string()),
-            });
+        Ok(step)
+    }
+
+    fn reject(&mut self, why: &dyn Display) -> Failure {
+        match &mut self.state {
+            State::Open(session) => session.reject(why),
+            State::Waiting | State::Spent => Failure::BadDecision(why.to_string()),
         }
-        if side == Side::Request
-            && path_before != message.path
-            && let Err(fault) = path::check(&message.path)
-        {
-            message.path = path_before;
-            return Err(Failure::BadDecision(format!(
-                "the path is refused: {fault}"
-            )));
-        }
-        self.record.edits += count;
-        Ok(decision.verdict)
     }
 
     pub(super) fn into_record(mut self) -> PolicyRecord {

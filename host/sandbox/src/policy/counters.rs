@@ -1,7 +1,11 @@
 //! What a policy did, in numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::shard::{SHARDS, home};
 
 /// A hook, as an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +30,24 @@ pub(crate) enum Fault {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    calls: [AtomicU64; 5],
-    nanos: [AtomicU64; 5],
+    shards: [Shard; SHARDS],
     faults: [AtomicU64; 6],
-    host_calls: AtomicU64,
-    pub(crate) made: AtomicU64,
-    pub(crate) late: AtomicU64,
-    pub(crate) live: AtomicU64,
-    pub(crate) memory_peak: AtomicU64,
+    late: AtomicU64,
+    memory_peak: AtomicU64,
     pub(crate) memory_refused: AtomicU64,
     pub(crate) log_dropped: AtomicU64,
+}
+
+/// What is counted for every exchange, by the threads that keep a shard. Two cache
+/// lines: processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    calls: [AtomicU64; 5],
+    nanos: [AtomicU64; 5],
+    host_calls: AtomicU64,
+    made: AtomicU64,
+    cleared: AtomicU64,
 }
 
 /// Counters of a policy since its generation began.
@@ -83,33 +95,64 @@ impl PolicyStats {
 
 impl Counters {
     pub(crate) fn called(&self, hook: Hook, time: Duration) {
-        self.calls[hook as usize].fetch_add(1, Relaxed);
+        let shard = &self.shards[home()];
+        shard.calls[hook as usize].fetch_add(1, Relaxed);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.nanos[hook as usize].fetch_add(nanos, Relaxed);
+        shard.nanos[hook as usize].fetch_add(nanos, Relaxed);
+    }
+
+    pub(crate) fn host_called(&self, times: u32) {
+        if times > 0 {
+            let shard = &self.shards[home()];
+            shard.host_calls.fetch_add(times.into(), Relaxed);
+        }
+    }
+
+    /// An instance was made; tells how many this thread's shard made before.
+    pub(crate) fn made(&self) -> u64 {
+        self.shards[home()].made.fetch_add(1, Relaxed)
+    }
+
+    pub(crate) fn cleared(&self) {
+        self.shards[home()].cleared.fetch_add(1, Relaxed);
+    }
+
+    /// An exchange had to wait for its instance.
+    pub(crate) fn late(&self) {
+        self.late.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
         self.faults[fault as usize].fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn host_called(&self, times: u32) {
-        self.host_calls.fetch_add(times.into(), Relaxed);
+    pub(crate) fn memory(&self, bytes: u64) {
+        if bytes > self.memory_peak.load(Relaxed) {
+            self.memory_peak.fetch_max(bytes, Relaxed);
+        }
     }
 
     pub(crate) fn snapshot(&self) -> PolicyStats {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
-        PolicyStats {
-            calls: self.calls.each_ref().map(read),
-            nanos: self.nanos.each_ref().map(read),
+        let mut stats = PolicyStats {
             failures: self.faults.each_ref().map(read),
-            instances_made: read(&self.made),
             instances_late: read(&self.late),
-            live: read(&self.live),
             memory_peak_bytes: read(&self.memory_peak),
             memory_refused: read(&self.memory_refused),
             log_dropped: read(&self.log_dropped),
-            host_calls: read(&self.host_calls),
             ..PolicyStats::default()
+        };
+        let mut cleared = 0;
+        for shard in &self.shards {
+            for hook in 0..stats.calls.len() {
+                stats.calls[hook] += read(&shard.calls[hook]);
+                stats.nanos[hook] += read(&shard.nanos[hook]);
+            }
+            stats.host_calls += read(&shard.host_calls);
+            cleared += read(&shard.cleared);
+            stats.instances_made += read(&shard.made);
         }
+        stats.live = stats.instances_made.saturating_sub(cleared);
+        stats
     }
 }

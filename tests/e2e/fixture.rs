@@ -202,10 +202,7 @@ impl Site {
 
     /// The access log, once it has at least so many lines.
     pub(crate) async fn exchanges(&self, count: usize) -> Vec<Value> {
-        let text = self.access_log(count).await;
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        as_json(&self.access_log(count).await)
     }
 
     /// The same, as it is written.
@@ -219,6 +216,15 @@ impl Site {
         .await
     }
 
+    /// Stops the gateway: whether nothing had to be cut, and the access log then.
+    pub(crate) async fn stop_within(self, most: Duration) -> (bool, Vec<Value>) {
+        let (lines, memory) = self.access;
+        let whole = self.gateway.stop_within(most).await;
+        lines.flush(PATIENCE);
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        (whole, as_json(&text))
+    }
+
     /// Waits until the stand-in has seen enough.
     pub(crate) async fn seen(&self, what: &str, enough: impl Fn(&Seen) -> bool) -> Seen {
         match self.standin.wait_for(PATIENCE, enough).await {
@@ -229,6 +235,13 @@ impl Site {
             ),
         }
     }
+}
+
+fn as_json(lines: &str) -> Vec<Value> {
+    let lines = lines.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Asks again and again.

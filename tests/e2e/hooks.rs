@@ -312,3 +312,18 @@ async fn a_listed_host_is_called_and_another_is_not() {
         "{seen:?}"
     );
 }
+
+#[tokio::test]
+async fn a_policy_that_reads_the_response_is_not_passed_by_json_that_is_none() {
+    let site = Site::start(&probing("mark: one")).await;
+    let answer = site.chat().behaving("malformed-json").send().await;
+    assert_eq!(answer.refusal(), (502, "response_malformed".to_owned()));
+    assert_eq!(site.exchanges(1).await[0]["ending"], "upstream_failed");
+    // An error is passed on as it came, whatever it says that it is.
+    let failing = site.chat().behaving("status=503,malformed-json");
+    assert_eq!(failing.send().await.status, 503);
+    // Where nobody reads it, that is between the client and the upstream.
+    site.reconfigure(&chat_through("", "")).await;
+    let answer = site.chat().behaving("malformed-json").send().await;
+    assert_eq!(answer.status, 200);
+}

@@ -18,3 +18,4 @@ mod standard_plugins;
 mod streams;
 mod swaps;
 mod tls;
+mod unread;

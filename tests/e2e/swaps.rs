@@ -21,7 +21,7 @@ use tollgate::demo::{
 
 use crate::{
     client::Ask,
-    fixture::{PATIENCE, Site, lay_out, probing, until},
+    fixture::{PATIENCE, Site, chat_through, lay_out, probing, until},
 };
 
 /// Two configurations that differ in their mark; both stay compiled.
@@ -335,6 +335,22 @@ async fn a_stop_is_bounded_and_cuts_what_does_not_end() {
             .await
             .is_some()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_cuts_an_exchange_waits_for_its_last_hook() {
+    let policy = "\n  probe: { PROBE, on_error: refuse, limits: { hook_time: 10s, exchange_time: 20s, host_calls: 100000 } }";
+    let site = Site::start(&chat_through("probe", policy)).await;
+    let ask = site
+        .streamed()
+        .header("x-probe", "busy=1500@finish")
+        .behaving("tokens=8,stall-after=2");
+    let mut stream = ask.stream().await;
+    stream.next().await.unwrap();
+    let (whole, lines) = site.stop_within(Duration::from_millis(100)).await;
+    assert!(!whole, "something had to be cut");
+    assert_eq!(lines.len(), 1, "it is logged when its last hook has run");
+    assert_eq!(lines[0]["policies"][0].get("failure"), None, "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -151,7 +151,8 @@ pub(crate) struct Sandbox {
     pub(crate) exchange_time: Option<At<Period>>,
     /// Default: 16MiB.
     pub(crate) memory: Option<At<Size>>,
-    /// Default: 10000.
+    /// Of each table. Default: 10000.
+    #[schemars(range(min = 1, max = model::SandboxLimits::TABLE_ELEMENTS_MAX))]
     pub(crate) table_elements: Option<At<u64>>,
     /// In one hook. Default: 1000.
     pub(crate) host_calls: Option<At<u64>>,

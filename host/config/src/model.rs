@@ -106,11 +106,17 @@ pub struct SandboxLimits {
     /// Of all hooks of an exchange together.
     pub exchange_time: Duration,
     pub memory_bytes: usize,
+    /// Of each table, at most [`TABLE_ELEMENTS_MAX`](Self::TABLE_ELEMENTS_MAX).
     pub table_elements: usize,
     /// In one hook.
     pub host_calls: u32,
     pub edits: usize,
     pub log_lines: u32,
+}
+
+impl SandboxLimits {
+    /// As many elements as each table of the pool can hold.
+    pub const TABLE_ELEMENTS_MAX: usize = 20_000;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
+pub use path::{PathFault, check_path};
 pub(crate) use verdict::{check_events_decision, check_verdict};
 
 use crate::{
@@ -88,8 +89,8 @@ pub enum BadEdit {
     #[error("set-method: {method} is no method that can be set")]
     Method { method: String },
     /// A path that could be read in two ways.
-    #[error("set-path: {path} {reason}")]
-    Path { path: String, reason: &'static str },
+    #[error("set-path: {path}: {fault}")]
+    Path { path: String, fault: PathFault },
     /// A status that such a response cannot have.
     #[error("{edit}: {status} is no status from {from} to 599")]
     Status {
@@ -228,9 +229,9 @@ pub(crate) fn check_edits(edits: Vec<Edit>, side: Side) -> Result<Steps, BadEdit
             }
             Edit::SetPath(path) => {
                 check_side("set-path", side, Side::Request)?;
-                path::check(&path).map_err(|reason| BadEdit::Path {
+                path::check_written(&path).map_err(|fault| BadEdit::Path {
                     path: shown(&path),
-                    reason,
+                    fault,
                 })?;
                 HeadStep::SetPath(path)
             }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use tollgate_config::SandboxLimits;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
 };
@@ -71,7 +72,7 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES_MAX)
         .max_memory_size(pool.memory_bytes)
-        .table_elements(20_000)
+        .table_elements(SandboxLimits::TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(32 << 10)

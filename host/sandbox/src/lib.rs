@@ -21,7 +21,7 @@ mod shard;
 mod tender;
 
 pub use compile::compile_worker;
-pub use edit::{BadEdit, Side};
+pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use host::ExchangeContext;
 pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts, scan_request};
 pub use message::Message;

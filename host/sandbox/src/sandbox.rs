@@ -35,7 +35,7 @@ pub struct SandboxOptions {
     pub cache: Option<PathBuf>,
     /// The most instances alive at once, of all policies together.
     pub instances: u32,
-    /// The largest memory that any plugin may be given, in bytes.
+    /// The largest memory that any plugin may be given, in bytes; a policy of more is refused.
     pub memory_bytes: usize,
 }
 
@@ -76,7 +76,8 @@ pub struct LoadError {
     pub plugin: String,
     /// A stable word: `not_wasm`, `truncated`, `invalid`, `too_large`, `contract_version`, `not_a_policy`,
     /// `unknown_import`, `not_granted`, `settings`, `settings_schema`, `configure`, `start`,
-    /// `compile`, `compile_budget`, `no_instance`, `sample`.
+    /// `compile`, `compile_budget`, `no_instance`, `sample`,
+    /// `restart_needed`.
     pub code: String,
     /// What is wrong and, where there is one, what to do.
     pub reason: String,
@@ -150,6 +151,7 @@ impl Sandbox {
     }
 
     async fn load_inner(&self, spec: PolicySpec) -> Result<Arc<Policy>, Refusal> {
+        self.check_memory(&spec)?;
         let hash = compile::hex(&Sha256::digest(&spec.wasm));
         let artefact = self
             .compiler
@@ -185,9 +187,23 @@ impl Sandbox {
         Ok(policy)
     }
 
+    /// The pool's memories were laid out when the process started.
+    fn check_memory(&self, spec: &PolicySpec) -> Result<(), Refusal> {
+        let (asked, most) = (spec.config.sandbox.memory_bytes, self.memory_bytes);
+        if asked <= most {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "restart_needed",
+            format!(
+                "its `limits.memory` (or `sandbox.memory`) is {asked} bytes, and the process was started with room for {most}: restart the gateway to give it more"
+            ),
+        ))
+    }
+
     fn job(&self, spec: &PolicySpec) -> Job {
         let mut limits = JobLimits::from(&spec.compile);
-        limits.guest_memory_bytes = spec.config.sandbox.memory_bytes.min(self.memory_bytes);
+        limits.guest_memory_bytes = spec.config.sandbox.memory_bytes;
         limits.guest_table_elements = spec.config.sandbox.table_elements;
         Job {
             settings: spec.config.settings.to_string(),

@@ -19,9 +19,10 @@ pub(super) fn sandbox(
     let Some(section) = section else {
         return base.clone();
     };
-    let count = |number: &Option<_>, base: usize| -> usize {
-        let base = u32::try_from(base).unwrap_or(u32::MAX);
-        usize::try_from(scope.count(number.as_ref(), base, 1..=10_000_000)).unwrap_or(usize::MAX)
+    let count = |number: &Option<_>, base: usize, most: usize| -> usize {
+        let of = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let count = scope.count(number.as_ref(), of(base), 1..=of(most));
+        usize::try_from(count).unwrap_or(usize::MAX)
     };
     SandboxLimits {
         hook_time: scope.period(section.hook_time.as_ref(), base.hook_time),
@@ -31,9 +32,13 @@ pub(super) fn sandbox(
             base.memory_bytes,
             64 * KIB..=4 * GIB,
         ),
-        table_elements: count(&section.table_elements, base.table_elements),
+        table_elements: count(
+            &section.table_elements,
+            base.table_elements,
+            SandboxLimits::TABLE_ELEMENTS_MAX,
+        ),
         host_calls: scope.count(section.host_calls.as_ref(), base.host_calls, 1..=10_000_000),
-        edits: count(&section.edits, base.edits),
+        edits: count(&section.edits, base.edits, 10_000_000),
         log_lines: scope.count(section.log_lines.as_ref(), base.log_lines, 0..=10_000),
     }
 }

@@ -220,7 +220,7 @@ fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &
 }
 
 fn is_about_settings(code: &str) -> bool {
-    matches!(code, "settings" | "not_granted")
+    matches!(code, "settings" | "not_granted" | "restart_needed")
 }
 
 impl Compiled {
@@ -274,7 +274,10 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Client { upstream, .. }
         | GenerationError::Header { upstream, .. }
         | GenerationError::Secret { upstream, .. }
-        | GenerationError::Endpoint { upstream, .. } => format!("/upstreams/{upstream}"),
+        | GenerationError::Endpoint { upstream, .. } => {
+            let name = upstream.replace('~', "~0").replace('/', "~1");
+            format!("/upstreams/{name}")
+        }
         GenerationError::Route(_) => "/routes".to_owned(),
         GenerationError::Missing(_) => String::new(),
     };

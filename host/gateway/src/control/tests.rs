@@ -317,6 +317,26 @@ async fn what_only_a_restart_can_change_is_refused_with_that_advice() {
 }
 
 #[tokio::test]
+async fn more_memory_than_there_is_room_for_is_refused_with_that_advice_too() {
+    let fixture = Fixture::with(&config("one"));
+    let gateway = fixture.start().await;
+    fs::write(fixture.folder.join("plugins/p.wasm"), "").unwrap();
+    let policy = "policies: { p: { plugin: p, on_error: refuse, limits: { memory: 65MiB } } }\n";
+    fixture.rename_in(&(config("two") + policy));
+    let refused = gateway.reload().await.unwrap_err();
+    assert_eq!(refused.code, "restart_needed");
+    assert_eq!(
+        (refused.file, refused.line),
+        (Some(fixture.file.clone()), Some(6))
+    );
+    assert!(
+        refused.message.contains("`limits.memory`"),
+        "{}",
+        refused.message
+    );
+}
+
+#[tokio::test]
 async fn a_secret_that_cannot_be_read_is_refused_by_name() {
     let fixture = Fixture::with(&config("one"));
     let gateway = fixture.start().await;
@@ -333,6 +353,22 @@ async fn a_secret_that_cannot_be_read_is_refused_by_name() {
     assert!(gateway.reload().await.unwrap().swapped);
     fs::write(fixture.folder.join("openai.key"), "sk-2").unwrap();
     until(|| gateway.generation() == 3).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_set_up_is_refused_with_its_line() {
+    let fixture = Fixture::with(&config("one"));
+    let gateway = fixture.start().await;
+    let header = "headers: { content-length: \"1\" }, endpoints:";
+    for name in ["up", "up/a~b"] {
+        let text = config("two").replace(" up:", &format!(" {name}:"));
+        let text = text.replace("upstream: up", &format!("upstream: {name}"));
+        fixture.rename_in(&text.replace("endpoints:", header));
+        let refused = gateway.reload().await.unwrap_err();
+        let at = (refused.file.as_deref(), refused.line);
+        assert_eq!(at, (Some(fixture.file.as_path()), Some(4)), "{name}");
+        assert!(refused.message.contains("`content-length`"), "{refused}");
+    }
 }
 
 #[tokio::test]

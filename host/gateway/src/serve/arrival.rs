@@ -16,7 +16,7 @@ use super::{
     at_hand::{begins_like_json, read, request_at_hand},
     content::Content,
     errors::ServeError,
-    headers::{self, Named},
+    headers,
     path::{self, PathFault},
     route::{Asked, Found, Need, Route},
     state::Exchange,
@@ -25,15 +25,15 @@ use super::{
 /// Where a request goes in.
 pub(super) enum Entry {
     Route(Arc<Route>),
-    /// The body has to be read to tell.
-    ByModel,
+    /// The body has to be read to tell: this much of it, whichever it will be.
+    ByModel(Need),
 }
 
 impl Entry {
     pub(super) fn asks_policies(&self) -> bool {
         match self {
             Self::Route(route) => route.asks_policies,
-            Self::ByModel => true,
+            Self::ByModel(_) => true,
         }
     }
 }
@@ -46,7 +46,6 @@ pub(super) struct Arrival {
     /// As it came; sent unless a policy changed the message's.
     pub(super) path: PathAndQuery,
     pub(super) host: HeaderValue,
-    pub(super) named: Named,
     /// What its body calls the model.
     model: Option<String>,
 }
@@ -73,7 +72,7 @@ pub(super) fn enter(
             exchange.record.route = Some(route.name.clone());
             Ok(Entry::Route(route.clone()))
         }
-        Found::ByModel => Ok(Entry::ByModel),
+        Found::ByModel(need) => Ok(Entry::ByModel(need)),
         Found::Nothing => Err(ServeError::NoRoute),
     }
 }
@@ -90,7 +89,7 @@ pub(super) async fn take_in(
     let host = host(request.uri(), request.headers(), request.version())?;
     let need = match &entry {
         Entry::Route(route) => route.need,
-        Entry::ByModel => Need::Model,
+        Entry::ByModel(need) => *need,
     };
     let (parts, body) = request.into_parts();
     let mut content = Content::to_come(body);
@@ -101,10 +100,10 @@ pub(super) async fn take_in(
     let (mut facts, mut json) = read(&content, need, &parts.headers, depth_max)?;
     let route = match entry {
         Entry::Route(route) => route,
-        Entry::ByModel => {
+        Entry::ByModel(_) => {
             let route = route_by_model(exchange, &parts, &host, facts.model.as_deref())?;
-            if route.need == Need::Json {
-                (facts, json) = read(&content, Need::Json, &parts.headers, depth_max)?;
+            if route.need > need {
+                (facts, json) = read(&content, route.need, &parts.headers, depth_max)?;
             }
             route
         }
@@ -155,15 +154,14 @@ impl Arrival {
         if let Content::AtHand(bytes) = &content {
             message.body = Some(bytes.clone());
         }
-        let named = Named::of(&parts.headers);
         message.method = parts.method;
         message.headers = parts.headers;
+        headers::drop_named(&mut message.headers);
         Self {
             message,
             content,
             path,
             host,
-            named,
             model,
         }
     }

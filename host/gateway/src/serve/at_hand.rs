@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tollgate_sandbox::{Json, JsonError, RequestFacts, contract::Value, scan_request};
+use tollgate_sandbox::{Json, JsonError, RequestFacts, contract::Value};
 
 use super::{
     content::Content,
@@ -47,7 +47,7 @@ fn parse(
     depth_max: usize,
 ) -> Result<(RequestFacts, Option<Json>), JsonError> {
     if need < Need::Json {
-        return Ok((scan_request(bytes)?, None));
+        return Ok((RequestFacts::read(bytes, depth_max)?, None));
     }
     let mut json = Json::parse(bytes.clone(), depth_max)?;
     let model = match json.get("/model") {
@@ -163,6 +163,31 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn the_limit_of_depth_is_the_configurations_however_little_is_needed() {
+        let headers = HeaderMap::new();
+        let deep = |levels: usize| {
+            let text = format!(
+                "{{\"a\":{}{}}}",
+                "[".repeat(levels - 1),
+                "]".repeat(levels - 1)
+            );
+            Content::AtHand(Bytes::from(text))
+        };
+        for need in [Need::Model, Need::Json] {
+            for limit in [8, 100] {
+                assert!(
+                    read(&deep(limit), need, &headers, limit).is_ok(),
+                    "{need:?} {limit}"
+                );
+                assert!(
+                    read(&deep(limit + 1), need, &headers, limit).is_err(),
+                    "{need:?} {limit}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_body_counts_as_json_by_what_it_is_and_broken_json_is_an_error_whatever_it_says() {

@@ -44,6 +44,9 @@ impl Body {
     }
 
     pub(super) fn new(content: Content, watch: Watch, mut exchange: Box<Exchange>) -> Self {
+        if let Some(connection) = exchange.connection() {
+            connection.note_deadline(exchange.deadline);
+        }
         match content {
             Content::Empty => {
                 complete(&mut exchange.record);

@@ -1,9 +1,9 @@
-//! One connection from a client, and the two timers that hyper does not keep apart.
+//! One connection from a client, and the times that hyper does not keep.
 //!
-//! hyper has a single timer for the head of a request, which also cuts idle
-//! connections, and none for HTTP/2. [`Watched`] sits below it and knows from
-//! [`Connection`] whether an exchange is open, so it can tell a slow head from a
-//! connection at rest.
+//! [`Watched`] sits below hyper and knows from [`Connection`] whether an exchange is
+//! open and when it is over: it tells a slow head from a connection at rest, and cuts
+//! a client that takes nothing, since nobody polls a response that waits for it. Over
+//! HTTP/2 that is for the one stream to bear: see [`Streams`].
 
 use std::{
     future::Future,
@@ -19,12 +19,16 @@ use std::{
 };
 
 use http::HeaderValue;
+use hyper::rt::Executor;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
 use super::Shared;
+
+/// How long after its deadline an exchange may still find its own end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What the exchanges of a connection have in common.
 pub(super) struct Connection {
@@ -35,6 +39,9 @@ pub(super) struct Connection {
     pub(super) secure: bool,
     open: AtomicUsize,
     begun: AtomicU64,
+    made: Instant,
+    /// When the response that is written has to be, in milliseconds since `made`.
+    due: AtomicU64,
 }
 
 impl Connection {
@@ -48,7 +55,22 @@ impl Connection {
             secure,
             open: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
+            made: Instant::now(),
+            due: AtomicU64::new(u64::MAX),
         })
+    }
+
+    /// A response begins, whose exchange ends then at the latest.
+    pub(super) fn note_deadline(&self, deadline: Instant) {
+        let due = deadline.saturating_duration_since(self.made).as_millis();
+        let due = u64::try_from(due).unwrap_or(u64::MAX);
+        self.due.store(due, Ordering::Relaxed);
+    }
+
+    /// When a client that takes nothing is to be cut.
+    fn cut_at(&self) -> Option<Instant> {
+        let due = Duration::from_millis(self.due.load(Ordering::Relaxed));
+        self.made.checked_add(due)?.checked_add(GRACE)
     }
 }
 
@@ -89,7 +111,24 @@ impl Drop for Busy {
     }
 }
 
-/// A stream that fails with `TimedOut` when a head takes too long or nothing happens.
+/// Runs what hyper makes of each HTTP/2 stream, and ends it soon after its exchange
+/// should have: a stream whose window stays shut is polled by nobody.
+#[derive(Clone)]
+pub(super) struct Streams(pub(super) Arc<Shared>);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let total = self.0.generation.load().config.timeouts.total;
+        let bounded = timeout(total.saturating_add(GRACE), stream);
+        self.0.tracker.spawn(async move { drop(bounded.await) });
+    }
+}
+
+/// A stream that fails with `TimedOut` when a head takes too long, nothing happens, or
+/// nothing is taken.
 pub(super) struct Watched<S> {
     stream: S,
     connection: Arc<Connection>,
@@ -98,6 +137,8 @@ pub(super) struct Watched<S> {
     state: State,
     http2: bool,
     begun: u64,
+    /// A write waits for the client, until then at the longest. Not over HTTP/2.
+    cut_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -128,6 +169,7 @@ impl<S> Watched<S> {
             state,
             http2: false,
             begun: 0,
+            cut_at: None,
             timer,
         }
     }
@@ -159,7 +201,7 @@ impl<S> Watched<S> {
             ready!(self.timer.as_mut().poll(context));
             let now = Instant::now();
             let tick = now + self.head.min(self.idle);
-            let due = if self.connection.open.load(Ordering::Relaxed) > 0 {
+            let mut due = if self.connection.open.load(Ordering::Relaxed) > 0 {
                 tick
             } else {
                 match &mut self.state {
@@ -167,10 +209,45 @@ impl<S> Watched<S> {
                     State::Resting(since) => *since.get_or_insert(now) + self.idle,
                 }
             };
+            if let Some(cut_at) = self.cut_at {
+                due = due.min(cut_at);
+            }
             if now >= due {
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(due.min(tick));
+        }
+    }
+
+    /// What is being taken is not at rest; what is not taken is cut in time.
+    fn watch_write<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if self.http2 {
+            return polled;
+        }
+        if polled.is_ready() {
+            self.cut_at = None;
+            return polled;
+        }
+        self.note_exchanges();
+        if self.cut_at.is_none() {
+            self.cut_at = self.connection.cut_at();
+            if let Some(cut_at) = self.cut_at.filter(|at| *at < self.timer.deadline()) {
+                self.timer.as_mut().reset(cut_at);
+            }
+        }
+        self.poll_timer(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn note_written(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let (Poll::Ready(Ok(1..)), State::Resting(since), false) =
+            (polled, &mut self.state, self.http2)
+        {
+            *since = None;
         }
     }
 }
@@ -201,15 +278,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note_written(&polled);
+        self.watch_write(polled, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.watch_write(polled, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.watch_write(polled, context)
     }
 
     fn poll_write_vectored(
@@ -217,7 +298,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.note_written(&polled);
+        self.watch_write(polled, context)
     }
 
     fn is_write_vectored(&self) -> bool {

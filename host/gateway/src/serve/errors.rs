@@ -90,6 +90,9 @@ pub enum ServeError {
     /// A policy needs to read a body that came compressed.
     #[error("the upstream's response is compressed and a policy has to read it")]
     ResponseEncoded,
+    /// A policy needs the body as JSON, and it says that it is.
+    #[error("the upstream's response is not the JSON that it says it is: {0}")]
+    ResponseMalformed(String),
     /// The stream of events ended without its mark, or was cut.
     #[error("the upstream's stream ended before it was complete")]
     StreamBroken,
@@ -137,6 +140,7 @@ impl ServeError {
             Self::TotalTimeout => (504, "exchange_timeout", TimedOut),
             Self::ResponseTooLarge(_) => (502, "response_too_large", UpstreamFailed),
             Self::ResponseEncoded => (502, "response_encoded", UpstreamFailed),
+            Self::ResponseMalformed(_) => (502, "response_malformed", UpstreamFailed),
             Self::StreamBroken => (502, "stream_broken", UpstreamFailed),
             Self::StreamMalformed(_) => (502, "stream_malformed", UpstreamFailed),
             Self::ClientGone => (499, "client_gone", ClientGone),

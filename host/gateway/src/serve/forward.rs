@@ -40,7 +40,7 @@ pub(super) async fn send(
     };
     let mut fields = std::mem::take(&mut arrival.message.headers);
     exchange.record.facts = std::mem::take(&mut arrival.message.facts);
-    headers::keep_request(&mut fields, &arrival.named);
+    headers::keep_request(&mut fields);
     say_who_asks(exchange, &mut fields, arrival.host);
     if upstream.dialect == Dialect::OpenAi
         || exchange.any_wants(Hooks::RESPONSE)

@@ -19,7 +19,7 @@ use tollgate_sandbox::Policy;
 
 use super::{
     headers,
-    route::{Conditions, Need, Route, RouteTable, To},
+    route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
     upstream::{ClientError, Clients, Endpoint, Upstream},
 };
@@ -141,11 +141,12 @@ impl Generation {
             .iter()
             .map(|(name, model)| Ok((name.clone(), parts.model(model)?)));
         let models: HashMap<_, _> = models.collect::<Result<_, GenerationError>>()?;
-        let on_attempt = models.values().any(Model::asks_policies);
+        let at_targets = models.values().flat_map(Model::policies);
+        let at_targets: Vec<_> = at_targets.map(|policy| Asks::of(policy)).collect();
         let routes = config
             .routes
             .iter()
-            .map(|route| parts.route(route, on_attempt));
+            .map(|route| parts.route(route, &at_targets));
         let routes = RouteTable(routes.collect::<Result<_, _>>()?);
         Ok(Self {
             id,
@@ -203,19 +204,21 @@ impl Parts<'_> {
     fn route(
         &self,
         route: &tollgate_config::Route,
-        on_attempt: bool,
+        at_targets: &[Asks],
     ) -> Result<Arc<Route>, GenerationError> {
         let policies = self.policies(&route.policies)?;
         let to = match &route.to {
             Destination::Model => To::Model,
             Destination::Upstream(name) => To::Upstream(self.upstream(name)?),
         };
+        let by_model = matches!(to, To::Model);
+        let on_route: Vec<_> = policies.iter().map(|policy| Asks::of(policy)).collect();
         Ok(Arc::new(Route {
             name: route.name.as_str().into(),
             conditions: Conditions::new(&route.matches)
                 .ok_or_else(|| GenerationError::Route(route.name.clone()))?,
-            need: Need::of(&policies, &to),
-            asks_policies: !policies.is_empty() || (on_attempt && matches!(to, To::Model)),
+            need: Need::of(&on_route, at_targets, by_model),
+            asks_policies: !policies.is_empty() || (by_model && !at_targets.is_empty()),
             policies,
             to,
         }))

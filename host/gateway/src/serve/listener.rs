@@ -9,7 +9,7 @@ use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::D
 use http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -23,7 +23,7 @@ use tollgate_config::Config;
 
 use super::{
     Shared,
-    connection::{Connection, Watched},
+    connection::{Connection, Streams, Watched},
     exchange,
     tls::TlsKeys,
 };
@@ -31,6 +31,8 @@ use super::{
 /// How long the loop rests when the system has no descriptor or memory left.
 const PAUSE: Duration = Duration::from_millis(100);
 const STREAMS_MAX: u32 = 250;
+/// How long a forced shutdown waits for the last hooks of what it cut.
+const LAST_HOOKS: Duration = Duration::from_secs(5);
 /// hyper refuses a longer head without a word; ours, up to half of it, with one.
 const HEAD_SLACK: usize = 2;
 const BUFFER_MIN: usize = 16 * 1024;
@@ -78,8 +80,8 @@ impl Server {
         self.address
     }
 
-    /// Stops accepting, lets exchanges end, and cuts what is left after `wait`.
-    /// Tells whether nothing had to be cut.
+    /// Stops accepting, lets exchanges end, and cuts what is left after `wait`; the
+    /// last hooks of those have a little longer. Tells whether nothing had to be cut.
     pub async fn shutdown(self, wait: Duration) -> bool {
         self.room.stop.cancel();
         self.room.connections.close();
@@ -93,6 +95,12 @@ impl Server {
         }
         self.room.abort.cancel();
         self.room.connections.wait().await;
+        if timeout(LAST_HOOKS, self.room.shared.tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("gave up waiting for the last hooks of exchanges that were cut");
+        }
         false
     }
 }
@@ -183,6 +191,7 @@ where
         config.timeouts.header,
         config.timeouts.idle,
     );
+    let protocol = protocol(config, Streams(connection.shared.clone()));
     let service = service_fn(move |request: Request<Incoming>| {
         let connection = connection.clone();
         // hyper hides a `content-length` that stands beside chunks: whoever forwarded by
@@ -197,7 +206,6 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let protocol = protocol(config);
     let mut served = pin!(protocol.serve_connection(TokioIo::new(watched), service));
     let ended = select! {
         biased;
@@ -212,9 +220,9 @@ where
     }
 }
 
-fn protocol(config: &Config) -> auto::Builder<TokioExecutor> {
+fn protocol(config: &Config, streams: Streams) -> auto::Builder<Streams> {
     let head = config.limits.request_header_bytes;
-    let mut protocol = auto::Builder::new(TokioExecutor::new());
+    let mut protocol = auto::Builder::new(streams);
     protocol
         .http1()
         .header_read_timeout(None)

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     body::BodyError,
@@ -141,6 +141,8 @@ impl Relay {
                 let passed = events.pass(data)?;
                 if events.is_done() {
                     self.stall = Stall::new(AFTER_DONE, self.exchange.deadline);
+                    // A client may hang up as soon as it has the mark.
+                    self.note_whole();
                 }
                 Ok(passed)
             }
@@ -193,10 +195,14 @@ impl Relay {
         };
     }
 
-    fn finish(&mut self) {
-        self.phase = Phase::Over;
+    fn note_whole(&mut self) {
         self.note_usage();
         complete(&mut self.exchange.record);
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Over;
+        self.note_whole();
     }
 
     /// A stream of events gets an error as its last one; then the transport is cut.
@@ -209,5 +215,18 @@ impl Relay {
         }
         self.phase = Phase::Over;
         Err(BodyError)
+    }
+}
+
+impl Drop for Relay {
+    /// In the middle: the client left, or took nothing until its connection was cut.
+    fn drop(&mut self) {
+        if !matches!(self.phase, Phase::Flowing) || self.is_done() {
+            return;
+        }
+        self.note_usage();
+        if Instant::now() >= self.exchange.deadline {
+            self.exchange.note_error(&ServeError::TotalTimeout);
+        }
     }
 }

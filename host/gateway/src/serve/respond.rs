@@ -1,6 +1,7 @@
 //! Makes an upstream's response the client's: what stays behind, what the policies
 //! say, and what is to be watched in the body as it passes.
 
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tollgate_config::Dialect;
@@ -91,12 +92,9 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
                 exchange.record.usage = usage::of_document(bytes);
                 watch = Watch::Nothing;
             }
-            if wants_json && is_json(&headers) {
-                if is_encoded(&headers) {
-                    return Err(ServeError::ResponseEncoded);
-                }
-                json =
-                    Json::parse(bytes.clone(), exchange.generation.config.limits.json_depth).ok();
+            if wants_json {
+                let depth_max = exchange.generation.config.limits.json_depth;
+                json = taken_apart(status, &headers, bytes, depth_max)?;
             }
         }
     }
@@ -133,6 +131,27 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
     }
 }
 
+/// The body as JSON, if it says that it is. A success that says so and is not would pass
+/// a policy that reads it unread; an error's body may be anything.
+fn taken_apart(
+    status: StatusCode,
+    headers: &HeaderMap,
+    bytes: &Bytes,
+    depth_max: usize,
+) -> Result<Option<Json>, ServeError> {
+    if !is_json(headers) || bytes.is_empty() {
+        return Ok(None);
+    }
+    if is_encoded(headers) {
+        return Err(ServeError::ResponseEncoded);
+    }
+    match Json::parse(bytes.clone(), depth_max) {
+        Ok(json) => Ok(Some(json)),
+        Err(error) if status.is_success() => Err(ServeError::ResponseMalformed(error.to_string())),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Whether a policy that is to be asked needs the body, and whether as JSON.
 fn needs(exchange: &Exchange) -> (bool, bool) {
     let asked = || {
@@ -162,5 +181,39 @@ async fn at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, S
         Err(Uncollected::Broken) => Err(ServeError::UpstreamFailed),
         Err(Uncollected::Stalled(Stalled::Silent)) => Err(ServeError::BetweenBytesTimeout),
         Err(Uncollected::Stalled(Stalled::Total)) => Err(ServeError::TotalTimeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_success_that_says_json_and_is_none_does_not_pass_a_policy_that_reads_it() {
+        let read = |status: u16, kind: &'static str, body: &'static str| {
+            let headers = HeaderMap::from_iter([(
+                header::CONTENT_TYPE,
+                http::HeaderValue::from_static(kind),
+            )]);
+            let status = StatusCode::from_u16(status).unwrap();
+            match taken_apart(status, &headers, &Bytes::from_static(body.as_bytes()), 3) {
+                Ok(Some(_)) => "read",
+                Ok(None) => "passed",
+                Err(ServeError::ResponseMalformed(_)) => "refused",
+                Err(_) => "otherwise",
+            }
+        };
+        for (status, kind, body, came) in [
+            (200, "application/json", "{}", "read"),
+            (500, "application/json", "{}", "read"),
+            (200, "application/json", "{\"a\":", "refused"),
+            (201, "application/problem+json", "oops", "refused"),
+            (200, "application/json", "[[[[]]]]", "refused"),
+            (200, "application/json", "", "passed"),
+            (502, "application/json", "oops", "passed"),
+            (200, "text/plain", "oops", "passed"),
+        ] {
+            assert_eq!(read(status, kind, body), came, "{status} {kind} {body}");
+        }
     }
 }

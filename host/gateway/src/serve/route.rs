@@ -52,26 +52,46 @@ pub(super) enum Need {
 }
 
 impl Need {
-    pub(super) fn of(policies: &[Arc<Policy>], to: &To) -> Self {
-        let asked = policies
+    /// `at_targets` may be asked on the way to some model: on a route that goes by it, or
+    /// on any where a policy can say `go-to`.
+    pub(super) fn of(on_route: &[Asks], at_targets: &[Asks], by_model: bool) -> Self {
+        let most = |asks: &[Asks], hook| asks.iter().map(|asks| asks.need(hook)).max();
+        let need = most(on_route, Hooks::REQUEST).unwrap_or_default();
+        let routed = if by_model { Self::Model } else { Self::Nothing };
+        let may_go = on_route
             .iter()
-            .filter(|policy| policy.hooks().contains(Hooks::REQUEST))
-            .map(|policy| {
-                let needs = policy.needs();
-                if needs.contains(Needs::REQUEST_JSON) {
-                    Self::Json
-                } else if needs.contains(Needs::REQUEST_BODY) {
-                    Self::Bytes
-                } else {
-                    Self::Nothing
-                }
-            });
-        let routed = if matches!(to, To::Model) {
-            Self::Model
+            .any(|asks| asks.hooks.contains(Hooks::REQUEST));
+        let at_target = most(at_targets, Hooks::ATTEMPT).filter(|_| by_model || may_go);
+        need.max(routed).max(at_target.unwrap_or_default())
+    }
+}
+
+/// What a policy is asked, and what it needs for that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asks {
+    hooks: Hooks,
+    needs: Needs,
+}
+
+impl Asks {
+    pub(super) fn of(policy: &Policy) -> Self {
+        Self {
+            hooks: policy.hooks(),
+            needs: policy.needs(),
+        }
+    }
+
+    /// Of the request's body, for this hook.
+    fn need(self, hook: Hooks) -> Need {
+        if !self.hooks.contains(hook) {
+            Need::Nothing
+        } else if self.needs.contains(Needs::REQUEST_JSON) {
+            Need::Json
+        } else if self.needs.contains(Needs::REQUEST_BODY) {
+            Need::Bytes
         } else {
-            Self::Nothing
-        };
-        asked.max().unwrap_or_default().max(routed)
+            Need::Nothing
+        }
     }
 }
 
@@ -88,8 +108,8 @@ pub(super) struct Asked<'a> {
 /// What the table knows before the body was read.
 pub(super) enum Found<'a> {
     Route(&'a Arc<Route>),
-    /// The model decides.
-    ByModel,
+    /// The model decides; every route that it may choose needs this much.
+    ByModel(Need),
     Nothing,
 }
 
@@ -98,8 +118,20 @@ impl RouteTable {
         match self.0.iter().find(|route| route.conditions.hold(asked)) {
             None => Found::Nothing,
             Some(route) if route.conditions.models.is_empty() => Found::Route(route),
-            Some(_) => Found::ByModel,
+            Some(_) => Found::ByModel(self.need_of_all(asked)),
         }
+    }
+
+    /// What each of the routes needs that the model chooses from, the model included.
+    fn need_of_all(&self, asked: &Asked<'_>) -> Need {
+        let mut least = Need::Json;
+        for route in self.0.iter().filter(|route| route.conditions.hold(asked)) {
+            least = least.min(route.need);
+            if least <= Need::Model || route.conditions.models.is_empty() {
+                break;
+            }
+        }
+        least.max(Need::Model)
     }
 
     pub(super) fn find_by_model(
@@ -290,7 +322,7 @@ mod tests {
         };
         match table.find(&asked) {
             Found::Route(route) => route.name.to_string(),
-            Found::ByModel => "by model".into(),
+            Found::ByModel(_) => "by model".into(),
             Found::Nothing => "-".into(),
         }
     }
@@ -416,6 +448,66 @@ mod tests {
                 &*table.find_by_model(&asked, model).unwrap().name,
                 name,
                 "{model:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_is_taken_apart_at_once_only_if_every_route_of_its_model_has_that_done() {
+        let by_model = |need: Need, path: &str, models: &[&str]| {
+            let matches = Match {
+                path: prefix(path),
+                models: models.iter().map(ToString::to_string).collect(),
+                ..Match::default()
+            };
+            let route = route("any", matches);
+            let mut route = Arc::into_inner(route).unwrap();
+            route.need = need;
+            Arc::new(route)
+        };
+        let need = |routes: Vec<Arc<Route>>| {
+            let asked = Asked {
+                method: &Method::POST,
+                path: "/v1/chat",
+                host: "h",
+                headers: &HeaderMap::new(),
+            };
+            match RouteTable(routes).find(&asked) {
+                Found::ByModel(need) => need,
+                Found::Route(_) | Found::Nothing => panic!("not by model"),
+            }
+        };
+        let json = by_model(Need::Json, "/v1", &["a-*"]);
+        let model = by_model(Need::Model, "/v1", &["b-*"]);
+        let rest = by_model(Need::Json, "/v1", &[]);
+        let streams = by_model(Need::Nothing, "/v1", &[]);
+        let elsewhere = by_model(Need::Nothing, "/v2", &["a-*"]);
+        assert_eq!(
+            need(vec![json.clone(), elsewhere, rest.clone(), streams.clone()]),
+            Need::Json
+        );
+        assert_eq!(need(vec![json.clone(), model, rest]), Need::Model);
+        assert_eq!(need(vec![json, streams]), Need::Model);
+    }
+
+    #[test]
+    fn what_a_target_needs_is_at_hand_wherever_a_policy_can_lead_to_it() {
+        let asks = |hooks, needs| Asks { hooks, needs };
+        let target = [asks(Hooks::ATTEMPT, Needs::REQUEST_JSON)];
+        let leads = [asks(Hooks::REQUEST, Needs::empty())];
+        let listens = [asks(Hooks::RESPONSE, Needs::REQUEST_JSON)];
+        for (on_route, at_targets, by_model, need) in [
+            (&[][..], &target[..], false, Need::Nothing),
+            (&listens, &target, false, Need::Nothing),
+            (&leads, &target, false, Need::Json),
+            (&leads, &listens, false, Need::Nothing),
+            (&[], &target, true, Need::Json),
+            (&[], &[], true, Need::Model),
+        ] {
+            assert_eq!(
+                Need::of(on_route, at_targets, by_model),
+                need,
+                "{on_route:?} {at_targets:?} {by_model}"
             );
         }
     }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tollgate_config::StreamEnd;
 use tollgate_sandbox::contract::Ending;
 
@@ -129,7 +129,14 @@ async fn tell(
 ) -> Result<(), BodyError> {
     let told = pump(&mut exchange, &mut source, &client).await;
     exchange.record.usage = source.events.usage();
-    let Err(error) = told else { return Ok(()) };
+    let error = match told {
+        Ok(()) => return Ok(()),
+        // It was there, and took nothing until its connection was cut.
+        Err(ServeError::ClientGone) if Instant::now() >= exchange.deadline => {
+            ServeError::TotalTimeout
+        }
+        Err(error) => error,
+    };
     exchange.note_error(&error);
     drop(source);
     if client.send(farewell(&error)).await.is_ok() {

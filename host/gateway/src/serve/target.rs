@@ -36,10 +36,8 @@ impl Model {
         Self { targets, weight }
     }
 
-    pub(super) fn asks_policies(&self) -> bool {
-        self.targets
-            .iter()
-            .any(|target| !target.policies.is_empty())
+    pub(super) fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.targets.iter().flat_map(|target| &target.policies)
     }
 
     fn draw(&self) -> Option<&Target> {

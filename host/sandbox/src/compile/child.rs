@@ -99,7 +99,7 @@ fn stopped(status: std::process::ExitStatus, job: &Job) -> Refusal {
     Refusal::new(
         code,
         format!(
-            "compiling it was stopped ({status}): it may use {} s of CPU and {} MiB of memory (`compile` in the configuration)",
+            "compiling it was stopped ({status}): it crashed the compiler, or needs more than {} s of CPU or {} MiB of memory (`compile` in the configuration)",
             limits.cpu_seconds,
             limits.address_bytes >> 20,
         ),

@@ -166,7 +166,9 @@ fn methods_paths_and_statuses_are_checked_and_fit_one_side() {
             "{method}"
         );
     }
-    for path in ["", "x", "/a b", "/../x", "/%2e%2e", "/a\r\nb", "/#", "//x"] {
+    for path in [
+        "", "x", "/a b", "/../x", "/%2e%2e", "/a\r\nb", "/#", "//x", "/%61",
+    ] {
         assert!(
             refused(Edit::SetPath(path.into()), Side::Request).starts_with("set-path: "),
             "{path}"

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tollgate_config::SandboxLimits;
 use tollgate_sandbox::{ExchangeContext, Failure};
 
 use crate::{
     guest,
-    stage::{Stage, event, head, message, outcome, spec, strike},
+    shape::Shape,
+    stage::{Stage, event, head, message, options, outcome, spec, strike},
 };
 
 const HOOKS: [&str; 6] = ["open", "request", "attempt", "response", "events", "finish"];
@@ -171,6 +173,38 @@ async fn growing_memory_is_refused_at_the_bound_and_said_to_the_guest() {
     assert!(pages > 0 && pages * 65_536 <= bound, "{pages} pages");
     assert!(policy.stats().memory_refused > 0);
     assert!(policy.stats().memory_peak_bytes <= bound);
+    stage.the_neighbour_answers_as_before().await;
+}
+
+#[tokio::test]
+async fn more_memory_than_the_process_was_started_with_is_refused_with_the_advice_to_restart() {
+    let stage = Stage::new().await;
+    let room = options().memory_bytes;
+    let mut spec = spec("hostile", guest::hostile(), json!({}));
+    spec.config.sandbox.memory_bytes = room;
+    stage.load(spec.clone()).await;
+    spec.config.sandbox.memory_bytes = room + 1;
+    let error = stage.refused(spec).await;
+    assert_eq!(error.code, "restart_needed", "{error}");
+    assert!(
+        error.reason.contains("`limits.memory`") && error.reason.contains("restart the gateway"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_table_as_large_as_the_configuration_allows_has_room_in_the_pool() {
+    let stage = Stage::new().await;
+    let most = SandboxLimits::TABLE_ELEMENTS_MAX;
+    let wasm = Shape {
+        extra: format!("(table {most} funcref)"),
+        ..Shape::default()
+    }
+    .module();
+    let mut spec = spec("hostile", wasm.into(), json!({}));
+    spec.config.sandbox.table_elements = most;
+    let policy = stage.load(spec).await;
+    strike(&policy, "/strike").await.unwrap();
     stage.the_neighbour_answers_as_before().await;
 }
 

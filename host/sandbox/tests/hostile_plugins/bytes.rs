@@ -142,25 +142,53 @@ async fn a_good_plugin_cut_anywhere_is_refused() {
     }
 }
 
+/// What is not valid any more is refused before a compiler sees it, so it needs no
+/// child; what still is, goes through one.
 #[tokio::test]
 async fn a_flipped_bit_is_refused_or_harmless() {
-    let stage = Stage::with_child().await;
+    let (here, in_child) = (Stage::new().await, Stage::with_child().await);
     let mut seed = 7;
+    let (mut refused, mut compiled) = (0, 0);
     for whole in [Shape::default().module(), Shape::default().component()] {
-        for _ in 0..100 {
+        for _ in 0..500 {
             let mut flipped = whole.clone();
             let at = next(&mut seed) as usize % flipped.len();
             flipped[at] ^= 1 << (next(&mut seed) % 8);
-            if let Err(error) = stage
+            let is_valid = wasmparser::validate(&flipped).is_ok();
+            let stage = if is_valid { &in_child } else { &here };
+            let loaded = stage
                 .sandbox
                 .load(spec("hostile", flipped.into(), json!({})))
-                .await
-            {
-                assert!(!error.reason.contains("panicked"), "at byte {at}: {error}");
-            }
+                .await;
+            compiled += u32::from(is_valid);
+            let Err(error) = loaded else {
+                assert!(is_valid, "byte {at} made it invalid, and it was loaded");
+                continue;
+            };
+            refused += 1;
+            assert!(!error.code.is_empty(), "at byte {at}: {error}");
+            assert!(!error.reason.contains("panicked"), "at byte {at}: {error}");
         }
-        stage.the_neighbour_answers_as_before().await;
+        here.the_neighbour_answers_as_before().await;
+        in_child.the_neighbour_answers_as_before().await;
     }
+    assert!(refused > 500 && compiled > 100, "{refused}, {compiled}");
+}
+
+/// The contract in the module names another package beside its own: reading it overflows
+/// the stack, which no process survives. Found by flipping bits.
+#[tokio::test]
+async fn a_module_that_crashes_the_compiler_costs_the_child_alone() {
+    let stage = Stage::with_child().await;
+    let mut crashes = Shape::default().module();
+    let name = b"tollgate:policy/http-call@0.1.0";
+    let at = crashes
+        .windows(name.len())
+        .position(|window| window == name)
+        .expect("it imports that");
+    crashes[at + b"tollgate:".len()] = b'q';
+    let error = stage.refused_bytes(crashes).await;
+    says(&error, "compile_budget", "crashed");
 }
 
 #[tokio::test]

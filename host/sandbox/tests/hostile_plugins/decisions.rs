@@ -117,6 +117,8 @@ async fn a_path_that_is_none_does_not_hold() {
         "/a#b",
         "/../admin",
         "/a/../../admin",
+        "/%61dmin",
+        "/v1%2fadmin",
         "/é",
     ] {
         bad(

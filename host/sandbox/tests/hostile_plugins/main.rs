@@ -13,6 +13,8 @@ mod crowd;
 mod decisions;
 mod forgery;
 mod guest;
+mod nested;
+mod random;
 mod setup;
 mod shape;
 mod stage;

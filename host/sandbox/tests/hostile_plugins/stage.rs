@@ -220,11 +220,20 @@ pub(crate) struct Struck {
 impl Struck {
     /// What the guest says it saw.
     pub(crate) fn seen(&self) -> String {
+        self.header("x-seen")
+    }
+
+    /// What the guest says where it behaves: its settings' text, the path, the host.
+    pub(crate) fn neighbour(&self) -> String {
+        self.header("x-neighbour")
+    }
+
+    fn header(&self, name: &str) -> String {
         self.request
             .edits
             .iter()
             .find_map(|edit| match edit {
-                Edit::SetHeader(header) if header.name == "x-seen" => {
+                Edit::SetHeader(header) if header.name == name => {
                     Some(String::from_utf8_lossy(&header.value).into_owned())
                 }
                 _ => None,

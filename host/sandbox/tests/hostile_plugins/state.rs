@@ -33,7 +33,7 @@ async fn no_exchange_ever_finds_what_another_left_behind() {
         .await;
     let mut open: Vec<(Session, u32, bool)> = Vec::new();
     let mut seed = 3_u64;
-    for n in 0..10_000 {
+    for n in 0..100_000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let dice = (seed >> 33) as usize;
         if open.len() < 20 && (open.is_empty() || !dice.is_multiple_of(3)) {

@@ -32,21 +32,26 @@ thread_local! {
 }
 
 fn settings<P: Policy>() -> &'static P::Settings {
-    SETTINGS
-        .get()
-        .and_then(|settings| settings.downcast_ref())
-        .expect("the host configures a plugin before it uses it")
+    configured::<P>().expect("the host configures a plugin before it uses it")
+}
+
+fn configured<P: Policy>() -> Option<&'static P::Settings> {
+    SETTINGS.get()?.downcast_ref()
 }
 
 impl<P: Policy> Guest for Plugin<P> {
     type Session = Session<P>;
 
     fn describe() -> Description {
+        let (hooks_in_use, needs_in_use) = match configured::<P>() {
+            Some(settings) => session::narrowed::<P>(settings),
+            None => (P::HOOKS, P::NEEDS),
+        };
         Description {
             name: P::NAME.to_owned(),
             version: P::VERSION.to_owned(),
-            hooks: hooks(P::HOOKS),
-            needs: needs(P::NEEDS),
+            hooks: hooks(hooks_in_use),
+            needs: needs(needs_in_use),
             settings_schema: session::settings_schema::<P>(),
         }
     }

@@ -141,8 +141,8 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Answer, Event, Events, Head, Kind, NoSettings, Outcome, Policy, RawEvent, Request,
-        Response, Sample, Target, Usage, Value, Verdict, log, policy,
+        Answer, Event, Events, Head, Hooks, Kind, Needs, NoSettings, Outcome, Policy, RawEvent,
+        Request, Response, Sample, Target, Usage, Value, Verdict, log, policy,
     };
 }
 

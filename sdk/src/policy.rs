@@ -73,6 +73,48 @@ pub trait Policy: Described + Sized + 'static {
         Ok(())
     }
 
+    /// Leaves out hooks and needs that these settings have no use for, once they are
+    /// checked. A hook left out is never called, and a body that nobody needs is not
+    /// waited for. Nothing can be added here.
+    ///
+    /// ```
+    /// # use tollgate_sdk::{prelude::*, testing::{Exchange, Run}};
+    /// #[derive(Deserialize, JsonSchema)]
+    /// pub struct Settings {
+    ///     /// Events of this name are dropped. Default: none.
+    ///     drop: Option<String>,
+    /// }
+    ///
+    /// pub struct Mute(Option<&'static str>);
+    ///
+    /// #[policy]
+    /// impl Policy for Mute {
+    ///     type Settings = Settings;
+    ///
+    ///     fn narrow(settings: &Settings, hooks: &mut Hooks, _needs: &mut Needs) {
+    ///         hooks.events = settings.drop.is_some();
+    ///     }
+    ///
+    ///     fn open(settings: &'static Settings, _head: &Head) -> Self {
+    ///         Self(settings.drop.as_deref())
+    ///     }
+    ///
+    ///     fn on_event(&mut self, event: &mut Event) {
+    ///         if event.name() == self.0 {
+    ///             event.discard();
+    ///         }
+    ///     }
+    /// }
+    /// # fn main() {
+    /// // Without settings the hook is not even called, or it would drop what has no name.
+    /// let mut session = Run::<Mute>::new(serde_json::json!({})).open(Exchange::chat());
+    /// assert_eq!(session.events([RawEvent::data("x")]).events.len(), 1);
+    /// # }
+    /// ```
+    fn narrow(settings: &Self::Settings, hooks: &mut Hooks, needs: &mut Needs) {
+        let _ = (settings, hooks, needs);
+    }
+
     /// Exchanges that show that the policy works with these settings. If one does not
     /// come out as expected, the policy does not go live.
     fn samples(settings: &Self::Settings) -> Vec<Sample> {
@@ -208,6 +250,17 @@ impl Hooks {
         events: false,
         finish: false,
     };
+
+    /// What both have.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            request: self.request && other.request,
+            attempt: self.attempt && other.attempt,
+            response: self.response && other.response,
+            events: self.events && other.events,
+            finish: self.finish && other.finish,
+        }
+    }
 }
 
 /// What must be at hand before a hook runs. Without any, bodies stream past untouched.
@@ -242,4 +295,14 @@ impl Needs {
         response_json: false,
         response_body: false,
     };
+
+    /// What both have.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            request_json: self.request_json && other.request_json,
+            request_body: self.request_body && other.request_body,
+            response_json: self.response_json && other.response_json,
+            response_body: self.response_body && other.response_body,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! The same in the sandbox and in native tests.
 
 use crate::{
-    Events, Policy, RawEvent, Request, Response, Target,
+    Events, Hooks, Needs, Policy, RawEvent, Request, Response, Target,
     bindings::tollgate::policy::types::{Decision, EventsDecision},
     message::Source,
 };
@@ -41,6 +41,13 @@ pub(crate) fn configure<P: Policy>(settings: &str) -> Result<P::Settings, Vec<St
     let settings = crate::settings::parse::<P::Settings>(settings).map_err(|error| vec![error])?;
     P::check(&settings)?;
     Ok(settings)
+}
+
+/// The hooks and needs that these settings have a use for.
+pub(crate) fn narrowed<P: Policy>(settings: &P::Settings) -> (Hooks, Needs) {
+    let (mut hooks, mut needs) = (P::HOOKS, P::NEEDS);
+    P::narrow(settings, &mut hooks, &mut needs);
+    (hooks.and(P::HOOKS), needs.and(P::NEEDS))
 }
 
 /// The JSON schema of the settings.

@@ -28,6 +28,9 @@ use tollgate::demo::{
 };
 
 const CONNECTIONS: usize = 16;
+/// Requests a second of the paced load: few enough for every contender, so that all
+/// of them wake and sleep as often.
+const PACE: u32 = 2_000;
 /// Tokens of one streamed answer; each is an event.
 const TOKENS: u64 = 64;
 
@@ -110,6 +113,11 @@ async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Resul
     let before = running.cpu()?;
     let plain = whole(load(0).run(Until::Requests(plan.requests)).await)?;
     row.plain(&plain, running.cpu()?.saturating_sub(before));
+    let before = running.cpu()?;
+    let mut paced = load(0);
+    paced.per_second = Some(PACE);
+    let paced = whole(paced.run(Until::Requests(plan.requests / 2)).await)?;
+    row.paced(&paced, running.cpu()?.saturating_sub(before));
     whole(load(100).run(Until::Requests(plan.streams / 10)).await)?;
     let before = running.cpu()?;
     let streamed = whole(load(100).run(Until::Requests(plan.streams)).await)?;

@@ -99,7 +99,7 @@ impl Bench {
             let started = std::time::Instant::now();
             for _ in 0..times {
                 let mut session = policy.open(&head, &exchange).await.expect("a session");
-                let (_request, decision) = session.on_request(request()).await;
+                let decision = session.on_request(&mut request()).await;
                 decision.expect("a decision");
                 session.on_finish(&outcome).await.expect("an end");
                 // Lets the tender work.

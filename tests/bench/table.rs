@@ -8,6 +8,7 @@ use tollgate::demo::load::Report;
 pub(crate) struct Row {
     name: String,
     plain_us: Vec<f64>,
+    paced_us: Vec<f64>,
     streamed_us: Vec<f64>,
     per_second: Vec<f64>,
     p50_us: Vec<f64>,
@@ -22,6 +23,7 @@ impl Row {
         Self {
             name: name.to_owned(),
             plain_us: Vec::new(),
+            paced_us: Vec::new(),
             streamed_us: Vec::new(),
             per_second: Vec::new(),
             p50_us: Vec::new(),
@@ -38,6 +40,11 @@ impl Row {
         self.per_second.push(report.per_second());
         self.p50_us.push(f64::from(report.plain_latency.p50_us));
         self.p99_us.push(f64::from(report.plain_latency.p99_us));
+    }
+
+    pub(crate) fn paced(&mut self, report: &Report, cpu: Duration) {
+        self.paced_us
+            .push(cpu.as_secs_f64() * 1e6 / report.sent as f64);
     }
 
     pub(crate) fn streamed(&mut self, report: &Report, cpu: Duration) {
@@ -67,19 +74,22 @@ pub(crate) fn print(rows: &[Row], tokens: u64) {
     };
     let plain = |row: &Row| median(&row.plain_us);
     let streamed = |row: &Row| median(&row.streamed_us);
-    let (base_plain, base_streamed) = (base(plain), base(streamed));
+    let paced = |row: &Row| median(&row.paced_us);
+    let (base_plain, base_paced, base_streamed) = (base(plain), base(paced), base(streamed));
     let direct = rows.iter().find(|row| row.name == "direct");
     let added = |of: fn(&Row) -> f64, row: &Row| of(row) - direct.map_or(0.0, of);
     println!(
-        "| | CPU a request, µs | ratio | requests/s | added p50, µs | added p99, µs | CPU a stream of {tokens} events, µs | ratio | idle, MiB | after load, MiB |"
+        "| | CPU a request, µs | ratio | paced, µs | ratio | requests/s | added p50, µs | added p99, µs | CPU a stream of {tokens} events, µs | ratio | idle, MiB | after load, MiB |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for row in rows {
         println!(
-            "| {} | {:.1} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {:.1} |",
+            "| {} | {:.1} | {:.2} | {:.1} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {:.1} |",
             row.name,
             plain(row),
             plain(row) / base_plain,
+            paced(row),
+            paced(row) / base_paced,
             median(&row.per_second),
             added(|row| median(&row.p50_us), row),
             added(|row| median(&row.p99_us), row),

@@ -9,6 +9,7 @@ mod exchange;
 mod reservations;
 
 use std::{
+    mem,
     sync::{Arc, OnceLock, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -82,7 +83,9 @@ impl Default for ExchangeContext {
 /// The host's side of one instance.
 pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) message: Option<Message>,
+    message: Message,
+    /// Whether `message` is one, and not a place for one.
+    shows: bool,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
     ticks: u32,
@@ -99,7 +102,8 @@ impl State {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            message: None,
+            message: Message::default(),
+            shows: false,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             ticks: 0,
@@ -118,6 +122,17 @@ impl State {
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;
+    }
+
+    /// Lets the guest see a message, until [`State::hide`] gives it back.
+    pub(crate) fn show(&mut self, message: &mut Message) {
+        mem::swap(&mut self.message, message);
+        self.shows = true;
+    }
+
+    pub(crate) fn hide(&mut self, message: &mut Message) {
+        mem::swap(&mut self.message, message);
+        self.shows = false;
     }
 
     pub(crate) fn begin_hook(&mut self) {

@@ -59,17 +59,16 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
     let mut request = message(sample)?;
     let mut answered = None;
     if wants(Hook::Request) {
-        let (back, decided) = session.on_request(request).await;
-        request = back;
+        let decided = session.on_request(&mut request).await;
         let decision = decided.map_err(|failure| failed("on-request", failure))?;
         answered = settle(&mut session, &mut request, decision, Side::Request)?;
     }
     check(sample.expect, answered)?;
     if answered.is_none() {
         if wants(Hook::Attempt) {
-            let (mut back, decided) = session.on_attempt(&target(), request).await;
+            let decided = session.on_attempt(&target(), &mut request).await;
             let decision = decided.map_err(|failure| failed("on-attempt", failure))?;
-            settle(&mut session, &mut back, decision, Side::Request)?;
+            settle(&mut session, &mut request, decision, Side::Request)?;
         }
         respond(policy, &mut session, sample).await?;
     }
@@ -91,7 +90,7 @@ async fn respond(
             && policy
                 .needs()
                 .intersects(Needs::RESPONSE_JSON | Needs::RESPONSE_BODY);
-        let response = Message {
+        let mut response = Message {
             status: sample.response_status,
             headers: HeaderMap::from_iter([(
                 http::header::CONTENT_TYPE,
@@ -100,9 +99,11 @@ async fn respond(
             body: at_hand.then(|| Bytes::from(sample.response_body.clone())),
             ..Message::default()
         };
-        let (mut back, decided) = session.on_response(sample.response_status, response).await;
+        let decided = session
+            .on_response(sample.response_status, &mut response)
+            .await;
         let decision = decided.map_err(|failure| format!("on-response: it {failure}"))?;
-        settle(session, &mut back, decision, Side::Response)?;
+        settle(session, &mut response, decision, Side::Response)?;
     }
     if wants(Hook::Events) && !sample.events.is_empty() {
         let events: Vec<Event> = sample

@@ -115,12 +115,13 @@ impl Session {
         &self.policy
     }
 
-    /// Asks the `on-request` hook. The message is handed back in any case; the
-    /// decision is not applied: call [`Message::apply`], and [`Session::reject`] if that fails.
+    /// Asks the `on-request` hook. The decision is not applied: call
+    /// [`Message::apply`], and [`Session::reject`] if that fails. A future that is
+    /// dropped half-way loses the message.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn on_request(&mut self, request: Message) -> (Message, Result<Decision, Failure>) {
+    pub async fn on_request(&mut self, request: &mut Message) -> Result<Decision, Failure> {
         self.with_message(Hook::Request, Asked::Request, request)
             .await
     }
@@ -132,8 +133,8 @@ impl Session {
     pub async fn on_attempt(
         &mut self,
         target: &Target,
-        request: Message,
-    ) -> (Message, Result<Decision, Failure>) {
+        request: &mut Message,
+    ) -> Result<Decision, Failure> {
         self.with_message(Hook::Attempt, Asked::Attempt(target), request)
             .await
     }
@@ -145,8 +146,8 @@ impl Session {
     pub async fn on_response(
         &mut self,
         status: u16,
-        response: Message,
-    ) -> (Message, Result<Decision, Failure>) {
+        response: &mut Message,
+    ) -> Result<Decision, Failure> {
         self.with_message(Hook::Response, Asked::Response(status), response)
             .await
     }
@@ -155,16 +156,14 @@ impl Session {
         &mut self,
         hook: Hook,
         asked: Asked<'_>,
-        message: Message,
-    ) -> (Message, Result<Decision, Failure>) {
-        if let Err(failure) = self.enter() {
-            return (message, Err(failure));
-        }
+        message: &mut Message,
+    ) -> Result<Decision, Failure> {
+        self.enter()?;
         let Some((instance, session)) = &mut self.work else {
-            return (message, Err(Failure::Quarantined));
+            return Err(Failure::Quarantined);
         };
         let (Instance { store, guest, .. }, session) = (&mut **instance, *session);
-        store.data_mut().message = Some(message);
+        store.data_mut().show(message);
         let call = async {
             match asked {
                 Asked::Request => guest.on_request(store, session).await,
@@ -173,12 +172,11 @@ impl Session {
             }
         };
         let (decided, times) = timed(call).await;
-        let message = store.data_mut().message.take().unwrap_or_default();
-        let decided = self
-            .leave(hook, times, decided)
-            .and_then(|decision| self.judge(decision, hook))
-            .inspect(|_| self.policy.quarantine.succeeded());
-        (message, decided)
+        store.data_mut().hide(message);
+        let decision = self.leave(hook, times, decided)?;
+        let decision = self.judge(decision, hook)?;
+        self.policy.quarantine.succeeded();
+        Ok(decision)
     }
 
     /// Asks the `on-events` hook about the events that are ready.

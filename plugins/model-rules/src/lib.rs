@@ -36,6 +36,14 @@ impl Policy for ModelRules {
         case::check(settings)
     }
 
+    /// Rules that leave responses alone have them pass by, unread.
+    fn narrow(settings: &Settings, hooks: &mut Hooks, needs: &mut Needs) {
+        let any = |has: fn(&Rule) -> bool| settings.rules.iter().any(has);
+        hooks.response = any(|rule| !rule.response.is_empty());
+        hooks.events = any(|rule| !rule.events.is_empty());
+        needs.response_json = any(|rule| rule.response.changes_body());
+    }
+
     fn samples(settings: &Settings) -> Vec<Sample> {
         samples::of(settings)
     }

@@ -61,6 +61,16 @@ pub(crate) struct ResponseRule {
     pub(crate) headers: HeaderRule,
 }
 
+impl ResponseRule {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.changes_body() && self.headers.is_empty()
+    }
+
+    pub(crate) fn changes_body(&self) -> bool {
+        !self.remove.is_empty() || !self.set.is_empty()
+    }
+}
+
 /// Changes to each event of a stream. `[DONE]` is never touched.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -76,6 +86,18 @@ pub(crate) struct EventRule {
     pub(crate) set: Ordered<Pointer, Literal>,
 }
 
+impl EventRule {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self {
+            drop_kinds,
+            replace_text,
+            remove,
+            set,
+        } = self;
+        drop_kinds.is_empty() && replace_text.is_empty() && remove.is_empty() && set.is_empty()
+    }
+}
+
 /// Changes to headers, in the order of these fields.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -86,6 +108,12 @@ pub(crate) struct HeaderRule {
     pub(crate) set: Ordered<HeaderName, HeaderValue>,
     /// Headers that get one more value. Default: none.
     pub(crate) append: Ordered<HeaderName, HeaderValue>,
+}
+
+impl HeaderRule {
+    fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.append.is_empty()
+    }
 }
 
 /// The smallest and the largest number; at least one of them.

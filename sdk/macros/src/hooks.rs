@@ -3,11 +3,16 @@
 use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, spanned::Spanned};
 
 /// Every function of the trait, with how it is written and how many arguments it takes.
-const FUNCTIONS: [(&str, &str, usize); 10] = [
+const FUNCTIONS: [(&str, &str, usize); 11] = [
     (
         "check",
         "fn check(settings: &Self::Settings) -> Result<(), Vec<String>>",
         1,
+    ),
+    (
+        "narrow",
+        "fn narrow(settings: &Self::Settings, hooks: &mut Hooks, needs: &mut Needs)",
+        3,
     ),
     (
         "samples",

@@ -2,7 +2,8 @@
 
 use super::{exchange::Exchange, source::Source, world};
 use crate::{
-    Answer, Destination, Expectation, Outcome, Policy, RawEvent, Refusal, Sample, Target, Verdict,
+    Answer, Destination, Expectation, Hooks, Outcome, Policy, RawEvent, Refusal, Sample, Target,
+    Verdict,
     bindings::tollgate::policy::types::{Decision, Edit, EventAction},
     session,
 };
@@ -122,8 +123,10 @@ impl<P: Policy> Run<P> {
     #[must_use]
     pub fn open(&self, exchange: Exchange) -> Session<P> {
         let policy = P::open(self.settings, &exchange.head());
+        let (hooks, _) = session::narrowed::<P>(self.settings);
         Session {
             policy,
+            hooks,
             request: exchange.request,
             is_over: false,
         }
@@ -237,6 +240,7 @@ impl<P: Policy> Run<P> {
 /// ```
 pub struct Session<P: Policy> {
     policy: P,
+    hooks: Hooks,
     request: Source,
     is_over: bool,
 }
@@ -287,7 +291,7 @@ impl<P: Policy> Session<P> {
     /// # Panics
     /// If the policy panics, or the gateway would refuse its decision.
     pub fn request(&mut self) -> Decided {
-        if !P::HOOKS.request {
+        if !self.hooks.request {
             return Decided::untouched(&self.request);
         }
         let decision = session::on_request(&mut self.policy, &self.request);
@@ -314,7 +318,7 @@ impl<P: Policy> Session<P> {
     /// # Panics
     /// As [`request`](Self::request).
     pub fn attempt(&mut self, target: &Target) -> Decided {
-        if !P::HOOKS.attempt {
+        if !self.hooks.attempt {
             return Decided::untouched(&self.request);
         }
         let decision = session::on_attempt(&mut self.policy, target, &self.request);
@@ -348,7 +352,7 @@ impl<P: Policy> Session<P> {
             facts: self.request.facts.clone(),
             ..Source::default()
         };
-        if !P::HOOKS.response {
+        if !self.hooks.response {
             return Decided::untouched(&response);
         }
         let decision = session::on_response(&mut self.policy, answer.status, &response);
@@ -425,7 +429,7 @@ impl<P: Policy> Session<P> {
     /// # }
     /// ```
     pub fn finish(mut self, outcome: &Outcome) {
-        if P::HOOKS.finish {
+        if self.hooks.finish {
             self.policy.on_finish(outcome);
         }
     }
@@ -445,7 +449,7 @@ impl<P: Policy> Session<P> {
             "the stream is over: the gateway would not ask again"
         );
         self.is_over = last;
-        if !P::HOOKS.events {
+        if !self.hooks.events {
             return Sent {
                 events: batch,
                 ended: last,

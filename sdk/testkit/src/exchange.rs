@@ -205,8 +205,7 @@ impl Exchange {
         run: &mut Run,
     ) -> Result<(), RunError> {
         if policy.hooks().contains(Hooks::REQUEST) {
-            let (request, decision) = session.on_request(std::mem::take(&mut run.request)).await;
-            run.request = request;
+            let decision = session.on_request(&mut run.request).await;
             let decision = decision.map_err(|failure| RunError::Failed {
                 hook: "on-request",
                 failure,
@@ -227,10 +226,7 @@ impl Exchange {
                 model: None,
                 attempt: 1,
             };
-            let (request, decision) = session
-                .on_attempt(&target, std::mem::take(&mut run.request))
-                .await;
-            run.request = request;
+            let decision = session.on_attempt(&target, &mut run.request).await;
             let decision = decision.map_err(|failure| RunError::Failed {
                 hook: "on-attempt",
                 failure,
@@ -254,8 +250,7 @@ impl Exchange {
     ) -> Result<(), RunError> {
         let mut response = self.response_message();
         if policy.hooks().contains(Hooks::RESPONSE) {
-            let (back, decision) = session.on_response(self.status, response).await;
-            response = back;
+            let decision = session.on_response(self.status, &mut response).await;
             let decision = decision.map_err(|failure| RunError::Failed {
                 hook: "on-response",
                 failure,

@@ -50,6 +50,8 @@ pub struct Load {
     pub marks: Vec<String>,
     /// An exchange that takes longer has failed.
     pub patience: Duration,
+    /// Requests begin no faster than this; `None`: as soon as a connection is free.
+    pub per_second: Option<u32>,
 }
 
 /// When a load ends. No request is begun after it; those under way are waited for.
@@ -85,6 +87,7 @@ impl Load {
             streamed_body: body(true),
             marks: Vec::new(),
             patience: Duration::from_secs(30),
+            per_second: None,
         }
     }
 
@@ -113,6 +116,10 @@ impl Load {
                 Until::Requests(_) | Until::Elapsed(_) => CancellationToken::new(),
             },
             streamed_percent: self.streamed_percent.min(100),
+            start,
+            apart: self
+                .per_second
+                .map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1)),
         });
         let connections = self.connections.max(1);
         let load = Arc::new(self);
@@ -138,6 +145,9 @@ struct Pace {
     deadline: Option<Instant>,
     told: CancellationToken,
     streamed_percent: u64,
+    start: Instant,
+    /// Between the beginnings of two requests, at least.
+    apart: Duration,
 }
 
 /// The next request to send.
@@ -148,7 +158,7 @@ enum Next {
 }
 
 impl Pace {
-    fn next(&self) -> Next {
+    async fn next(&self) -> Next {
         let late = self
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline);
@@ -158,6 +168,10 @@ impl Pace {
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         if number >= self.most {
             return Next::Nothing;
+        }
+        if !self.apart.is_zero() {
+            let due = self.apart * u32::try_from(number).unwrap_or(u32::MAX);
+            tokio::time::sleep_until((self.start + due).into()).await;
         }
         let streamed_before = |number: u64| number * self.streamed_percent / 100;
         match streamed_before(number + 1) > streamed_before(number) {
@@ -171,7 +185,7 @@ async fn one_after_another(load: Arc<Load>, pace: Arc<Pace>) -> Tally {
     let mut tally = Tally::of_marks(load.marks.len());
     let mut connection = Connection::new(load);
     loop {
-        let streamed = match pace.next() {
+        let streamed = match pace.next().await {
             Next::Plain => false,
             Next::Streamed => true,
             Next::Nothing => return tally,

@@ -10,14 +10,13 @@ use http::{
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tollgate_config::Limits;
-use tollgate_sandbox::{Json, Message, contract::Value};
+use tollgate_sandbox::{Json, Message, PathFault, check_path, contract::Value};
 
 use super::{
     at_hand::{begins_like_json, read, request_at_hand},
     content::Content,
     errors::ServeError,
     headers,
-    path::{self, PathFault},
     route::{Asked, Found, Need, Route},
     state::Exchange,
 };
@@ -238,7 +237,7 @@ fn check_head(request: &Request<Incoming>, limits: &Limits) -> Result<(), ServeE
         return Err(ServeError::Expectation);
     }
     match request.uri().path_and_query() {
-        Some(path) => path::check(path.as_str())?,
+        Some(path) => check_path(path.as_str())?,
         None if request.uri().scheme().is_some() => {}
         None => return Err(PathFault::Relative.into()),
     }

@@ -8,9 +8,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tollgate_sandbox::contract::{Ending, Refusal};
+use tollgate_sandbox::{
+    PathFault,
+    contract::{Ending, Refusal},
+};
 
-use super::{carry_on::ClientLeft, path::PathFault, reply::Reply};
+use super::{carry_on::ClientLeft, reply::Reply};
 
 /// Why an exchange ended early.
 #[derive(Debug, thiserror::Error)]

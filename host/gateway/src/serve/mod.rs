@@ -20,7 +20,6 @@ mod headers;
 mod introduction;
 mod listener;
 mod onion;
-mod path;
 mod policies;
 mod record;
 mod relay;

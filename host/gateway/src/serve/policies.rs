@@ -10,14 +10,13 @@ use std::{fmt::Display, mem, sync::Arc};
 use tollgate_config::OnError;
 use tollgate_sandbox::{
     Failure, Json, Message, Policy, Session, Side,
-    contract::{Decision, Destination, Edit, Hooks, Outcome, Refusal, Target, Verdict},
+    contract::{Decision, Destination, Hooks, Outcome, Refusal, Target, Verdict},
 };
 
 use super::{
     errors::ServeError,
     generation::Generation,
     introduction::Introduction,
-    path,
     record::{Decided, PolicyRecord, Record},
     reply::Reply,
     state::Exchange,
@@ -71,8 +70,7 @@ async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answ
         let Some(session) = slot.session(record, introduce).await?.filter(|_| asks) else {
             continue;
         };
-        let (back, decided) = session.on_request(mem::take(message)).await;
-        *message = back;
+        let decided = session.on_request(message).await;
         match slot.judge(decided, message, Side::Request, (record, generation))? {
             Step::Next => {}
             Step::GoTo(to) => {
@@ -123,8 +121,7 @@ pub(super) async fn ask_attempt(
         let Some(session) = slot.session(record, introduce).await?.filter(|_| asks) else {
             continue;
         };
-        let (back, decided) = session.on_attempt(target, mem::take(message)).await;
-        *message = back;
+        let decided = session.on_attempt(target, message).await;
         match slot.judge(decided, message, Side::Request, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
@@ -162,10 +159,7 @@ pub(super) async fn ask_response(
         let Some(session) = slot.session(record, introduce).await? else {
             continue;
         };
-        let (back, decided) = session
-            .on_response(message.status, mem::take(message))
-            .await;
-        *message = back;
+        let decided = session.on_response(message.status, message).await;
         match slot.judge(decided, message, Side::Response, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
@@ -209,17 +203,6 @@ impl Step {
             Verdict::Refuse(refusal) => return Ok(Err(refusal)),
         }))
     }
-}
-
-/// # Errors
-/// A path that the gateway would not take from a client either.
-fn paths_hold(edits: &[Edit]) -> Result<(), String> {
-    edits.iter().try_for_each(|edit| match edit {
-        Edit::SetPath(path) => {
-            path::check(path).map_err(|fault| format!("the path is refused: {fault}"))
-        }
-        _ => Ok(()),
-    })
 }
 
 impl Slot {
@@ -322,9 +305,7 @@ impl Slot {
         generation: &Generation,
     ) -> Result<Result<Step, Refusal>, Failure> {
         let Decision { verdict, edits } = decision;
-        let step = paths_hold(&edits)
-            .and_then(|()| Step::of(verdict, generation))
-            .map_err(|fault| self.reject(&fault))?;
+        let step = Step::of(verdict, generation).map_err(|fault| self.reject(&fault))?;
         if !edits.is_empty() {
             let count = u32::try_from(edits.len()).unwrap_or(u32::MAX);
             message

@@ -3,6 +3,8 @@
 //! Nothing is parsed unless the bytes have a `usage` in them, and no document longer
 //! than [`DOCUMENT_MAX`] is kept for it.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 use serde::Deserialize;
@@ -59,7 +61,8 @@ pub(super) fn of_document(bytes: &[u8]) -> Option<Usage> {
 /// Whether some `"usage"` is there that is not null, as it is in most events.
 fn is_worth_parsing(bytes: &[u8]) -> bool {
     const KEY: &[u8] = b"\"usage\"";
-    memmem::find_iter(bytes, KEY).any(|at| {
+    static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(KEY));
+    FINDER.find_iter(bytes).any(|at| {
         let value = bytes[at + KEY.len()..].trim_ascii_start();
         value
             .strip_prefix(b":")

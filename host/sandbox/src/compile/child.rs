@@ -49,6 +49,8 @@ async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusa
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .env_clear()
+        // Address space that an allocator reserves ahead of need would count as used.
+        .env("MIMALLOC_ARENA_RESERVE", "32768")
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed("cannot be started", error))?;

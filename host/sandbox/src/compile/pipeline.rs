@@ -5,7 +5,10 @@ use wasmtime::component::Component;
 use wasmtime_wizer::Wizer;
 
 use super::{Artefact, Code, Facts, Job, Refusal, configure};
-use crate::engine;
+use crate::{
+    contract::{Description, Hooks, Needs},
+    engine,
+};
 
 /// The custom section that the SDK writes the contract into.
 const CONTRACT: &[u8] = b"component-type";
@@ -36,13 +39,13 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     guest.configure(&job.settings)?;
     let snapshot = cx.as_ref().and_then(|cx| guest.snapshot(cx));
     let samples = guest.samples()?;
+    let description = narrowed(description, guest.describe()?)?;
     let snapshotted = snapshot.is_some();
     let code = compiler
         .precompile_component(snapshot.as_deref().unwrap_or(&component))
         .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))?;
     let hooks = &description.hooks;
     let needs = &description.needs;
-    use crate::contract::{Hooks, Needs};
     Ok(Artefact {
         facts: Facts {
             name: description.name,
@@ -67,6 +70,19 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
             snapshotted,
         },
         code: Code::Bytes(Bytes::from(code)),
+    })
+}
+
+/// What a plugin says of itself once it knows its settings.
+fn narrowed(before: Description, after: Description) -> Result<Description, Refusal> {
+    if !before.hooks.contains(after.hooks) || !before.needs.contains(after.needs) {
+        let reason = "`describe` has hooks or needs after `configure` that it did not have before";
+        return Err(Refusal::new("configure", reason.to_owned()));
+    }
+    Ok(Description {
+        hooks: after.hooks,
+        needs: after.needs,
+        ..before
     })
 }
 
@@ -279,4 +295,39 @@ pub(super) fn for_configuring(
 ) -> Result<Component, Refusal> {
     Component::new(engine, component)
         .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_its_settings_a_plugin_may_want_less_and_never_more() {
+        let description = |hooks, needs| Description {
+            name: "p".into(),
+            version: "1".into(),
+            hooks,
+            needs,
+            settings_schema: "{}".into(),
+        };
+        let all = || description(Hooks::all(), Needs::all());
+        let few = || description(Hooks::REQUEST, Needs::empty());
+        let narrow = narrowed(all(), few()).unwrap();
+        assert_eq!(
+            (narrow.hooks, narrow.needs),
+            (Hooks::REQUEST, Needs::empty())
+        );
+        assert!(narrowed(few(), few()).is_ok());
+        for more in [
+            description(Hooks::all(), Needs::empty()),
+            description(Hooks::REQUEST, Needs::REQUEST_BODY),
+        ] {
+            let refusal = narrowed(few(), more).unwrap_err();
+            assert!(
+                refusal.reason.contains("after `configure`"),
+                "{}",
+                refusal.reason
+            );
+        }
+    }
 }

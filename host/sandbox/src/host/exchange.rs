@@ -20,9 +20,11 @@ impl exchange::Host for State {}
 impl State {
     fn shown(&mut self) -> wasmtime::Result<&mut Message> {
         self.enter()?;
-        self.message
-            .as_mut()
-            .ok_or_else(|| wasmtime::Error::msg("no message is shown outside a hook"))
+        if self.shows {
+            Ok(&mut self.message)
+        } else {
+            Err(wasmtime::Error::msg("no message is shown outside a hook"))
+        }
     }
 }
 

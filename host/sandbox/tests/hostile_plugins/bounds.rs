@@ -110,7 +110,7 @@ async fn a_session_is_spent_after_a_trap() {
         session.on_events(&[event("x")], false).await,
         Err(Failure::Trapped(_))
     ));
-    let (_, again) = session.on_request(message("/strike")).await;
+    let again = session.on_request(&mut message("/strike")).await;
     assert_eq!(again.unwrap_err(), Failure::Quarantined);
     session
         .on_finish(&outcome())

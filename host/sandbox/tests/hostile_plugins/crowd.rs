@@ -42,7 +42,7 @@ async fn a_client_that_goes_away_while_the_guest_runs_takes_the_instance_along()
             .open(&head("/strike"), &ExchangeContext::default())
             .await
             .unwrap();
-        gone(session.on_request(message("/strike"))).await;
+        gone(session.on_request(&mut message("/strike"))).await;
         drop(session);
         assert!(strike(&policy, "/honest").await.is_ok());
     }

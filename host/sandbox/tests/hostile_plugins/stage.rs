@@ -254,9 +254,9 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
         ..head(path)
     };
     let mut session = policy.open(&head, &ExchangeContext::default()).await?;
-    let (mut message, decided) = session.on_request(message(path)).await;
-    let request = decided?;
-    message
+    let mut shown = message(path);
+    let request = session.on_request(&mut shown).await?;
+    shown
         .apply(request.edits.clone(), Side::Request)
         .map_err(|bad| session.reject(&bad))?;
     let target = Target {
@@ -265,21 +265,16 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
         model: None,
         attempt: 1,
     };
-    let (mut message, decided) = session.on_attempt(&target, message).await;
-    message
-        .apply(decided?.edits, Side::Request)
+    let attempt = session.on_attempt(&target, &mut shown).await?;
+    shown
+        .apply(attempt.edits, Side::Request)
         .map_err(|bad| session.reject(&bad))?;
-    let (mut message, decided) = session
-        .on_response(
-            200,
-            Message {
-                status: 200,
-                ..Message::default()
-            },
-        )
-        .await;
-    let response = decided?;
-    message
+    let mut shown = Message {
+        status: 200,
+        ..Message::default()
+    };
+    let response = session.on_response(200, &mut shown).await?;
+    shown
         .apply(response.edits.clone(), Side::Response)
         .map_err(|bad| session.reject(&bad))?;
     session

@@ -20,7 +20,7 @@ async fn shared(stage: &Stage, settings: serde_json::Value) -> Arc<Policy> {
 
 /// What the guest found from before, in the request hook.
 async fn probe(session: &mut Session, path: &str) -> Result<String, Failure> {
-    let (_, decided) = session.on_request(message(path)).await;
+    let decided = session.on_request(&mut message(path)).await;
     let request = decided?;
     Ok(Struck { request }.seen())
 }

@@ -211,6 +211,46 @@ async fn rules_of_a_model_change_request_response_and_events() {
 }
 
 #[tokio::test]
+async fn rules_that_leave_responses_alone_are_never_shown_one() {
+    let policies = r#"
+  rules:
+    plugin: model-rules
+    on_error: refuse
+    settings:
+      rules:
+        - models: [ "*" ]
+          request: { set: { /user: rivers } }"#;
+    let site = Site::start(&chat_through("rules", policies)).await;
+    let ask = site.chat();
+    assert_eq!(ask.send().await.status, 200);
+    let stream = ask.set("stream", true).stream().await.collect().await;
+    assert!(stream.is_complete(), "{stream:?}");
+    assert_eq!(
+        site.standin.seen().newest().unwrap().json()["user"],
+        "rivers"
+    );
+    let told = site.look("/policies").await.json();
+    assert_eq!(
+        told["policies"][0]["hooks"],
+        json!(["on-request", "on-attempt"])
+    );
+    let metrics = site.look("/metrics").await.text();
+    for (hook, calls) in [("request", "2"), ("response", "0"), ("events", "0")] {
+        let called = format!("tollgate_policy_calls_total{{policy=\"rules\",hook=\"{hook}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&called));
+        assert_eq!(count.unwrap_or("0"), calls, "{hook}");
+    }
+    // Rules that do change a stream are shown it from the swap on.
+    site.write_config(&chat_through("rules", RULES));
+    site.gateway.reload().await.unwrap();
+    let told = site.look("/policies").await.json();
+    assert_eq!(
+        told["policies"][0]["hooks"].as_array().map(Vec::len),
+        Some(4)
+    );
+}
+
+#[tokio::test]
 async fn rules_whose_cases_fail_do_not_go_live() {
     let good = chat_through("rules", RULES);
     let site = Site::start(&good).await;

@@ -57,8 +57,8 @@ impl Instance {
         self.exchanges_left > 0 && !self.store.data().grew
     }
 
-    /// Frees its slot; the permit is for the next one.
-    pub(crate) fn clear(mut self: Box<Self>) -> Option<OwnedSemaphorePermit> {
+    /// For the one that is made in its place.
+    pub(crate) fn take_permit(&mut self) -> Option<OwnedSemaphorePermit> {
         self.permit.take()
     }
 }

@@ -51,7 +51,7 @@ impl Failure {
         match error.downcast_ref::<Bound>() {
             Some(Bound::Time) => Self::OutOfTime(bounds.hook_time),
             Some(Bound::HostCalls) => Self::TooManyHostCalls(bounds.host_calls),
-            None => Self::Trapped(error.root_cause().to_string()),
+            None => Self::Trapped(trap(error)),
         }
     }
 }
@@ -323,7 +323,8 @@ impl Session {
             }
         }
         if self.policy.is_quick_to_make() {
-            let permit = instance.clear();
+            let permit = instance.take_permit();
+            drop(instance);
             self.policy.refill_with(permit).await;
         } else {
             let tender = &self.policy.tender;
@@ -352,6 +353,18 @@ impl std::fmt::Debug for Session {
             .debug_struct("Session")
             .field("policy", &self.policy.name())
             .finish_non_exhaustive()
+    }
+}
+
+/// What a trap was, without the wasm frames that stand above its cause.
+pub(crate) fn trap(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause();
+    match error.downcast_ref::<wasmtime::Trap>() {
+        // A plugin's stack ends where its memory begins.
+        Some(wasmtime::Trap::MemoryOutOfBounds) => {
+            format!("{cause} (a stack that overflows looks like this, too)")
+        }
+        _ => cause.to_string(),
     }
 }
 

@@ -285,8 +285,7 @@ fn reason(error: &wasmtime::Error) -> String {
     if let Some(wasmtime::Trap::Interrupt) = error.downcast_ref::<wasmtime::Trap>() {
         return format!("it ran longer than {PATIENCE:?}");
     }
-    // The root cause is the sentence; what is above it names wasm frames.
-    format!("{}", error.root_cause())
+    crate::session::trap(error)
 }
 
 fn ticks(patience: Duration) -> u64 {

@@ -28,10 +28,7 @@ pub(super) struct Ready<T = Instance> {
     low: AtomicUsize,
 }
 
-#[expect(
-    clippy::vec_box,
-    reason = "instances are large and handed on often; a box moves as a pointer"
-)]
+/// Instances are large and handed on often; a box moves as a pointer.
 type Shelf<T> = Vec<Box<T>>;
 
 impl<T> Default for Ready<T> {
@@ -82,7 +79,7 @@ impl<T> Ready<T> {
 
     /// Gives back half of what nobody took since the last time.
     pub(super) fn sweep(&self) -> Shelf<T> {
-        let unused = self.low.swap(self.len(), Relaxed);
+        let unused = self.low.load(Relaxed).min(self.len());
         let surplus = unused.saturating_sub(READY_MIN).div_ceil(2);
         let target = self.target.load(Relaxed).saturating_sub(surplus);
         self.target.store(target.max(READY_MIN), Relaxed);
@@ -96,6 +93,7 @@ impl<T> Ready<T> {
                 swept.push(instance);
             }
         }
+        self.low.store(self.len(), Relaxed);
         swept
     }
 }

@@ -20,7 +20,7 @@ mod table;
 
 use std::time::Duration;
 
-use contender::{Contender, Kind, contenders};
+use contender::{Contender, Kind, Running, contenders};
 use table::{Row, print};
 use tollgate::demo::{
     load::{Load, Report, Until},
@@ -33,6 +33,8 @@ const CONNECTIONS: usize = 16;
 const PACE: u32 = 2_000;
 /// Tokens of one streamed answer; each is an event.
 const TOKENS: u64 = 64;
+
+const STREAMS: usize = 1_000;
 
 struct Plan {
     rounds: usize,
@@ -56,6 +58,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    fn wants(&self, name: &str) -> bool {
+        self.filter
+            .as_deref()
+            .is_none_or(|filter| name.contains(filter))
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     if let Ok(role) = std::env::var(bare::ROLE) {
         return bare::main(&role);
@@ -72,11 +82,10 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     options.keep = 0;
     let standin = Standin::start(([127, 0, 0, 1], 0).into(), options).await?;
     let all = contenders(standin.addr).await?;
-    let chosen = all.iter().filter(|contender| match &plan.filter {
-        Some(filter) => contender.name.contains(filter.as_str()),
-        None => true,
-    });
-    let chosen: Vec<&Contender> = chosen.collect();
+    let chosen: Vec<&Contender> = all
+        .iter()
+        .filter(|contender| plan.wants(&contender.name))
+        .collect();
     let mut rows: Vec<Row> = chosen
         .iter()
         .map(|contender| Row::new(&contender.name))
@@ -89,6 +98,30 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     }
     print(&rows, TOKENS);
     standin.stop().await;
+    hold_streams(plan).await
+}
+
+/// How much memory the gateway has while many streams are open.
+async fn hold_streams(plan: &Plan) -> anyhow::Result<()> {
+    let options = StandinOptions::behaving(&format!("tokens={TOKENS},pace=200ms"))?;
+    let standin = Standin::start(([127, 0, 0, 1], 0).into(), options).await?;
+    println!("\n| {STREAMS} open streams | resident, MiB |\n|---|--:|");
+    for contender in contenders(standin.addr).await? {
+        let fits = contender.name.contains("no policy") || contender.name.contains("3 policies");
+        if !fits || !plan.wants(&contender.name) {
+            continue;
+        }
+        let running = contender.start().await?;
+        let mut streams = load(&contender, &running, 100);
+        streams.connections = STREAMS;
+        let streams = tokio::spawn(streams.run(Until::Requests(STREAMS as u64)));
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let resident = running.resident_kib()? as f64 / 1024.0;
+        whole(streams.await?)?;
+        running.stop().await;
+        println!("| {} | {resident:.0} |", contender.name);
+    }
+    standin.stop().await;
     Ok(())
 }
 
@@ -96,19 +129,7 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
 async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Result<()> {
     let running = contender.start().await?;
     row.idle_kib.push(running.resident_kib()?);
-    let load = |streamed_percent| {
-        let mut load = Load::chat(running.addr, "standin-small");
-        if matches!(contender.kind, Kind::Tollgate { .. }) {
-            load = load.header(
-                http::header::AUTHORIZATION,
-                http::HeaderValue::from_static("Bearer bench-key"),
-            );
-        }
-        load.connections = CONNECTIONS;
-        load.streamed_percent = streamed_percent;
-        load.patience = Duration::from_secs(60);
-        load
-    };
+    let load = |streamed_percent| load(contender, &running, streamed_percent);
     whole(load(0).run(Until::Requests(plan.requests / 10)).await)?;
     let before = running.cpu()?;
     let plain = whole(load(0).run(Until::Requests(plan.requests)).await)?;
@@ -125,6 +146,20 @@ async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Resul
     row.busy_kib.push(running.resident_kib()?);
     running.stop().await;
     Ok(())
+}
+
+fn load(contender: &Contender, running: &Running, streamed_percent: u64) -> Load {
+    let mut load = Load::chat(running.addr, "standin-small");
+    if matches!(contender.kind, Kind::Tollgate { .. }) {
+        load = load.header(
+            http::header::AUTHORIZATION,
+            http::HeaderValue::from_static("Bearer bench-key"),
+        );
+    }
+    load.connections = CONNECTIONS;
+    load.streamed_percent = streamed_percent;
+    load.patience = Duration::from_secs(60);
+    load
 }
 
 fn whole(report: Report) -> anyhow::Result<Report> {

@@ -219,8 +219,7 @@ impl Session {
                 self.policy.quarantine.succeeded();
             }
         }
-        self.close().await;
-        Ok(self.spent())
+        Ok(self.close().await)
     }
 
     /// Says that a decision does not hold, and why: a [`BadEdit`] or what else the
@@ -305,9 +304,16 @@ impl Session {
         })
     }
 
+    /// Ends the session of a policy that has no hook left to be asked, `on-finish`
+    /// included: its instance is not held until the exchange ends.
+    pub async fn close(mut self) -> Spent {
+        self.clear_up().await;
+        self.spent()
+    }
+
     /// Gives a shared instance back, if it is still good. Any other is thrown away,
     /// and the next one made by the same thread, with its memory still in the caches.
-    async fn close(&mut self) {
+    async fn clear_up(&mut self) {
         if self.at_work {
             return self.discard();
         }

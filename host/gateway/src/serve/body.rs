@@ -60,6 +60,7 @@ impl Body {
             Content::ToCome(body) => {
                 if matches!(watch, Watch::Events(_)) {
                     exchange.note_stream();
+                    exchange.let_go(Hooks::EVENTS | Hooks::FINISH);
                 }
                 match (watch, exchange.shared().cloned()) {
                     (Watch::Events(end), Some(shared)) if exchange.any_wants(Hooks::EVENTS) => {

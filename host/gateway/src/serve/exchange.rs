@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tollgate_sandbox::contract::Target;
+use tollgate_sandbox::contract::{Hooks, Target};
 
 use super::{
     arrival::{self, Entry},
@@ -95,6 +95,7 @@ async fn travel(
             return Ok(reply);
         }
     }
+    exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH);
     let response = forward::send(exchange, choice.upstream, arrival).await?;
     // Policies see the response in reverse order; its body passes by, or is replaced.
     respond::reply(exchange, choice.upstream, response).await

@@ -323,6 +323,20 @@ impl Slot {
         }
     }
 
+    /// The session, if the policy has none of the hooks that are to come.
+    pub(super) fn let_go(&mut self, to_come: Hooks) -> Option<Session> {
+        if self.policy().hooks().intersects(to_come) {
+            return None;
+        }
+        match mem::replace(&mut self.state, State::Spent) {
+            State::Open(session) => {
+                self.record.spent = session.spent();
+                Some(session)
+            }
+            State::Waiting | State::Spent => None,
+        }
+    }
+
     pub(super) fn into_record(mut self) -> PolicyRecord {
         if let State::Open(session) = &self.state {
             self.record.spent = session.spent();

@@ -104,6 +104,25 @@ impl Exchange {
         }
     }
 
+    /// A stream may be open for long: instances that have none of the hooks to come are
+    /// not kept for it.
+    pub(super) fn let_go(&mut self, to_come: Hooks) {
+        if !self.record.streaming {
+            return;
+        }
+        let sessions = self.slots.iter_mut();
+        let sessions: Vec<_> = sessions.filter_map(|slot| slot.let_go(to_come)).collect();
+        let Some(shared) = self.shared().filter(|_| !sessions.is_empty()) else {
+            return;
+        };
+        let close = async move {
+            for session in sessions {
+                session.close().await;
+            }
+        };
+        drop(shared.tracker.spawn_on(close, &shared.runtime));
+    }
+
     /// Bytes that go to the client.
     pub(super) fn note_bytes(&mut self, count: usize) {
         self.record.bytes_out += count as u64;

@@ -29,6 +29,8 @@ pub struct Session<P>(RefCell<P>);
 
 thread_local! {
     static SETTINGS: Cell<Option<&'static dyn Any>> = const { Cell::new(None) };
+    /// Those that the settings have a use for.
+    static NEEDS: Cell<crate::Needs> = const { Cell::new(crate::Needs::NONE) };
 }
 
 fn settings<P: Policy>() -> &'static P::Settings {
@@ -61,6 +63,7 @@ impl<P: Policy> Guest for Plugin<P> {
         let settings: &'static P::Settings = Box::leak(Box::new(session::configure::<P>(&text)?));
         drop(text);
         SETTINGS.set(Some(settings));
+        NEEDS.set(session::narrowed::<P>(settings).1);
         tell_of_panics();
         #[cfg(feature = "heap")]
         crate::heap::open_arena();
@@ -78,15 +81,15 @@ impl<P: Policy> GuestSession for Session<P> {
     }
 
     fn on_request(&self, request: &Message) -> Decision {
-        session::on_request(&mut *self.0.borrow_mut(), request)
+        session::on_request(&mut *self.0.borrow_mut(), request, NEEDS.get())
     }
 
     fn on_attempt(&self, target: Target, request: &Message) -> Decision {
-        session::on_attempt(&mut *self.0.borrow_mut(), &target, request)
+        session::on_attempt(&mut *self.0.borrow_mut(), &target, request, NEEDS.get())
     }
 
     fn on_response(&self, status: u16, response: &Message) -> Decision {
-        session::on_response(&mut *self.0.borrow_mut(), status, response)
+        session::on_response(&mut *self.0.borrow_mut(), status, response, NEEDS.get())
     }
 
     fn on_events(&self, batch: Vec<RawEvent>, last: bool) -> EventsDecision {

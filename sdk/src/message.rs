@@ -344,7 +344,7 @@ impl Message<'_> {
         };
         assert!(
             at_hand,
-            "a JSON field was read, but the policy does not say `#[policy(needs({need}))]`"
+            "a JSON field was read, but the policy does not say `#[policy(needs({need}))]`, or its `narrow` leaves that out"
         );
     }
 
@@ -355,7 +355,7 @@ impl Message<'_> {
         };
         assert!(
             at_hand,
-            "the body was read, but the policy does not say `#[policy(needs({need}))]`"
+            "the body was read, but the policy does not say `#[policy(needs({need}))]`, or its `narrow` leaves that out"
         );
     }
 }

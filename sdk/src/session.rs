@@ -8,20 +8,30 @@ use crate::{
     message::Source,
 };
 
-pub(crate) fn on_request<P: Policy>(policy: &mut P, source: &Source) -> Decision {
-    let mut request = Request::new(source, P::NEEDS);
+pub(crate) fn on_request<P: Policy>(policy: &mut P, source: &Source, needs: Needs) -> Decision {
+    let mut request = Request::new(source, needs);
     let verdict = policy.on_request(&mut request);
     request.decide(verdict)
 }
 
-pub(crate) fn on_attempt<P: Policy>(policy: &mut P, target: &Target, source: &Source) -> Decision {
-    let mut request = Request::new(source, P::NEEDS);
+pub(crate) fn on_attempt<P: Policy>(
+    policy: &mut P,
+    target: &Target,
+    source: &Source,
+    needs: Needs,
+) -> Decision {
+    let mut request = Request::new(source, needs);
     let verdict = policy.on_attempt(target, &mut request);
     request.decide(verdict)
 }
 
-pub(crate) fn on_response<P: Policy>(policy: &mut P, status: u16, source: &Source) -> Decision {
-    let mut response = Response::new(status, source, P::NEEDS);
+pub(crate) fn on_response<P: Policy>(
+    policy: &mut P,
+    status: u16,
+    source: &Source,
+    needs: Needs,
+) -> Decision {
+    let mut response = Response::new(status, source, needs);
     let verdict = policy.on_response(&mut response);
     response.decide(verdict)
 }

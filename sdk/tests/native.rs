@@ -1,8 +1,8 @@
 //! A policy in native tests behaves as in the gateway.
 
 use tollgate_sdk::{
-    Answer, Ending, Head, NoSettings, Outcome, Policy, RawEvent, Request, Response, Target,
-    Verdict, clock, kv, policy,
+    Answer, Ending, Head, Hooks, Needs, NoSettings, Outcome, Policy, RawEvent, Request, Response,
+    Target, Verdict, clock, kv, policy,
     prelude::{Deserialize, Event, JsonSchema, log},
     testing::{Exchange, Run, complete, ended, logged},
 };
@@ -178,6 +178,41 @@ fn a_decision_that_the_gateway_would_refuse_fails_the_test() {
         .response(Answer::new(200));
 }
 
+struct Hasty;
+
+#[policy(needs(request_json))]
+impl Policy for Hasty {
+    type Settings = NoSettings;
+
+    fn narrow(_settings: &NoSettings, hooks: &mut Hooks, needs: &mut Needs) {
+        hooks.events = true;
+        needs.request_json = false;
+    }
+
+    fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+        Self
+    }
+
+    fn on_request(&mut self, request: &mut Request) -> Verdict {
+        let _ = request.json_str("/model");
+        Verdict::next()
+    }
+}
+
+#[test]
+#[should_panic(expected = "or its `narrow` leaves that out")]
+fn json_that_narrow_left_out_cannot_be_read() {
+    let mut session = Run::<Hasty>::new(serde_json::json!({})).open(Exchange::chat());
+    session.request();
+}
+
+#[test]
+fn narrow_adds_no_hook_that_is_not_written() {
+    let mut session = Run::<Hasty>::new(serde_json::json!({})).open(Exchange::chat());
+    let sent = session.events([RawEvent::data("x")]);
+    assert_eq!(sent.events.len(), 1);
+}
+
 struct Impure;
 
 #[policy]
@@ -209,7 +244,7 @@ fn hooks_that_are_not_written_are_not_called() {
             .is_some_and(|errors| errors[0].starts_with("/: invalid type"))
     );
     let hooks = <Impure as tollgate_sdk::Described>::HOOKS;
-    assert_eq!(hooks, tollgate_sdk::Hooks::NONE);
+    assert_eq!(hooks, Hooks::NONE);
 }
 
 struct Holding {

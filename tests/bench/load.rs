@@ -1,10 +1,11 @@
 //! What a request costs through the gateway: CPU time from the operating system,
 //! requests per second, added latency and memory, side by side with the bare
-//! minimum of a proxy.
+//! minimum of a proxy. At full load, at one pace for all, for streams, and last the
+//! gateway's memory while many streams are held open.
 //!
 //! ```console
 //! $ cargo bench --bench load                 # everything
-//! $ cargo bench --bench load -- --quick      # fewer requests
+//! $ cargo bench --bench load -- --quick      # fewer requests, fewer open streams
 //! $ cargo bench --bench load -- policies     # the rows whose name has it
 //! ```
 //! The upstream, the load and each gateway share one machine, so only ratios within
@@ -21,6 +22,7 @@ mod table;
 use std::time::Duration;
 
 use contender::{Contender, Kind, Running, contenders};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use table::{Row, print};
 use tollgate::demo::{
     load::{Load, Report, Until},
@@ -33,13 +35,15 @@ const CONNECTIONS: usize = 16;
 const PACE: u32 = 2_000;
 /// Tokens of one streamed answer; each is an event.
 const TOKENS: u64 = 64;
-
+/// Streams open at once while the gateway's memory is read; a fifth of them if it has
+/// to be quick.
 const STREAMS: usize = 1_000;
 
 struct Plan {
     rounds: usize,
     requests: u64,
     streams: u64,
+    held_streams: usize,
     filter: Option<String>,
 }
 
@@ -51,6 +55,7 @@ impl Plan {
             rounds: if quick { 1 } else { 3 },
             requests: if quick { 5_000 } else { 20_000 },
             streams: if quick { 300 } else { 1_000 },
+            held_streams: if quick { STREAMS / 5 } else { STREAMS },
             filter: arguments
                 .into_iter()
                 .find(|argument| !argument.starts_with("--")),
@@ -70,11 +75,23 @@ fn main() -> anyhow::Result<()> {
     if let Ok(role) = std::env::var(bare::ROLE) {
         return bare::main(&role);
     }
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     runtime.block_on(measure(&Plan::from_arguments()))
+}
+
+/// The load and the stand-in are one process: two sockets a stream. Contenders inherit
+/// it, and the gateway would do the same.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 async fn measure(plan: &Plan) -> anyhow::Result<()> {
@@ -105,7 +122,8 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
 async fn hold_streams(plan: &Plan) -> anyhow::Result<()> {
     let options = StandinOptions::behaving(&format!("tokens={TOKENS},pace=200ms"))?;
     let standin = Standin::start(([127, 0, 0, 1], 0).into(), options).await?;
-    println!("\n| {STREAMS} open streams | resident, MiB |\n|---|--:|");
+    let held = plan.held_streams;
+    println!("\n| {held} open streams | resident, MiB |\n|---|--:|");
     for contender in contenders(standin.addr).await? {
         let fits = contender.name.contains("no policy") || contender.name.contains("3 policies");
         if !fits || !plan.wants(&contender.name) {
@@ -113,8 +131,8 @@ async fn hold_streams(plan: &Plan) -> anyhow::Result<()> {
         }
         let running = contender.start().await?;
         let mut streams = load(&contender, &running, 100);
-        streams.connections = STREAMS;
-        let streams = tokio::spawn(streams.run(Until::Requests(STREAMS as u64)));
+        streams.connections = held;
+        let streams = tokio::spawn(streams.run(Until::Requests(held as u64)));
         tokio::time::sleep(Duration::from_secs(8)).await;
         let resident = running.resident_kib()? as f64 / 1024.0;
         whole(streams.await?)?;

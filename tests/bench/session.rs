@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
 use tollgate::demo::plugins_build::build_guests;
@@ -20,6 +20,10 @@ use tollgate_sandbox::{
     ExchangeContext, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
     contract::{Ending, Event, Head, Outcome},
 };
+
+/// As in the gateway.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 struct Bench {
     runtime: Runtime,
@@ -92,18 +96,31 @@ impl Bench {
             .expect("the guest loads")
     }
 
-    /// Runs `times` sessions; what is left to be cleared away is cleared within.
+    /// Opens `times` sessions, asks each and closes it, which clears up and makes the
+    /// next instance.
     fn run(&self, policy: &Arc<Policy>, times: u64, request: impl Fn() -> Message) -> Duration {
-        let (head, exchange, outcome) = (head(), ExchangeContext::default(), outcome());
+        let (head, exchange) = (head(), ExchangeContext::default());
         self.runtime.block_on(async {
             let started = std::time::Instant::now();
             for _ in 0..times {
                 let mut session = policy.open(&head, &exchange).await.expect("a session");
                 let decision = session.on_request(&mut request()).await;
                 decision.expect("a decision");
+                session.close().await;
+            }
+            started.elapsed()
+        })
+    }
+
+    /// As [`Bench::run`], with `on-finish` in place of `on-request`.
+    fn finish(&self, policy: &Arc<Policy>, times: u64) -> Duration {
+        let (head, exchange, outcome) = (head(), ExchangeContext::default(), outcome());
+        self.runtime.block_on(async {
+            let started = std::time::Instant::now();
+            for _ in 0..times {
+                let mut session = policy.open(&head, &exchange).await.expect("a session");
                 session.on_finish(&outcome).await.expect("an end");
-                // Lets the tender work.
-                tokio::task::yield_now().await;
+                session.close().await;
             }
             started.elapsed()
         })
@@ -122,6 +139,14 @@ fn sessions(bench: &Bench, criterion: &mut Criterion) {
         let policy = bench.policy(isolation, "set-header");
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|times| bench.run(&policy, times, Message::default));
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("session with on-finish alone");
+    for (name, isolation) in BOTH {
+        let policy = bench.policy(isolation, "nothing");
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| bench.finish(&policy, times));
         });
     }
     group.finish();
@@ -173,17 +198,17 @@ fn events(bench: &Bench, criterion: &mut Criterion) {
                     .expect("a session"),
             );
             group.bench_function(format!("{batch} a call"), |bencher| {
-                bencher.iter_batched(
-                    || (),
-                    |()| {
-                        let session = session.as_mut().expect("a session");
-                        bench
-                            .runtime
-                            .block_on(session.on_events(&events, false))
-                            .expect("a decision")
-                    },
-                    BatchSize::SmallInput,
-                );
+                let session = session.as_mut().expect("a session");
+                bencher.iter_custom(|times| {
+                    bench.runtime.block_on(async {
+                        let started = std::time::Instant::now();
+                        for _ in 0..times {
+                            let decided = session.on_events(&events, false).await;
+                            std::hint::black_box(decided).expect("a decision");
+                        }
+                        started.elapsed()
+                    })
+                });
             });
             drop(session.take());
         }

@@ -1,16 +1,22 @@
 //! The edge of the network: what belongs to one hop stays there, what is too much or too
 //! slow is let go, and everything else arrives byte for byte.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::{
     client::{raw, statuses},
-    fixture::{Site, chat_through, probing},
+    fixture::{PATIENCE, Site, chat_through, probing},
     framing::{TIGHT, framed, open_site},
 };
 
@@ -77,6 +83,33 @@ async fn connection_cannot_take_away_what_a_policy_added() {
         let request = seen.newest().unwrap();
         assert_eq!(request.header_values("x-tenant"), ["real"]);
         assert_eq!(request.header_values("authorization"), ["upstream-key"]);
+    }
+}
+
+#[tokio::test]
+async fn a_route_does_not_go_by_a_field_that_connection_takes_away() {
+    let config = r#"
+policies: {}
+upstreams:
+  standin: { endpoints: [ "http://UPSTREAM" ] }
+  team: { endpoints: [ "http://UPSTREAM" ], headers: { x-upstream: team } }
+models:
+  small: { targets: [ { upstream: standin } ] }
+  other: { targets: [ { upstream: team } ] }
+routes:
+  - { match: { path: /v1/models, headers: { x-team: a } }, upstream: team }
+  - { match: { path: /v1/chat/completions, headers: { x-team: a }, models: [ "*" ] }, upstream: team }
+  - { match: { path: "/*" }, upstream: standin }
+"#;
+    let site = Site::start(config).await;
+    for ask in [site.ask("GET", "/v1/models"), site.chat()] {
+        for (connection, upstream) in [("close", Some("team")), ("close, X-Team", None)] {
+            let ask = ask.clone().header("x-team", "a");
+            let answer = ask.header("connection", connection).send().await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let seen = site.standin.seen();
+            assert_eq!(seen.newest().unwrap().header("x-upstream"), upstream);
+        }
     }
 }
 
@@ -285,6 +318,29 @@ async fn a_client_that_dawdles_is_let_go() {
                 "{name}: {answer}"
             ),
         }
+    }
+}
+
+#[tokio::test]
+async fn http2_is_known_however_its_first_bytes_come() {
+    let bounds = "\ntimeouts: { header: 1s, idle: 30s }\n";
+    let site = Site::start(&(chat_through("", "") + bounds)).await;
+    let mut stream = TcpStream::connect(site.gateway.addr()).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    // Its settings follow the preface, and a ping that comes later.
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    let ping = b"\0\0\x08\x06\0\0\0\0\0a question";
+    for piece in [&b"P"[..], b"RI", b" * HTTP/2.0\r\n\r\nSM\r\n\r\n", settings] {
+        stream.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Longer than the head of a request may take.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stream.write_all(&ping[..17]).await.unwrap();
+    let mut came = Vec::new();
+    while !came.windows(8).any(|bytes| bytes == &ping[9..17]) {
+        let read = timeout(PATIENCE, stream.read_buf(&mut came)).await.unwrap();
+        assert!(read.as_ref().is_ok_and(|read| *read > 0), "{came:?}");
     }
 }
 

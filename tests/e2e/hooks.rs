@@ -112,6 +112,52 @@ routes:
 }
 
 #[tokio::test]
+async fn a_body_that_the_route_does_not_read_is_read_for_the_target_that_a_policy_chose() {
+    let config = r#"
+policies:
+  stays: { PROBE, on_error: refuse, settings: { blind: true } }
+  to-large: { PROBE, on_error: refuse, settings: { blind: true, go_to: { model: large } } }
+  to-adapted: { PROBE, on_error: refuse, settings: { blind: true, go_to: { model: adapted } } }
+  adapter: { PROBE, on_error: refuse, settings: { attempt: { set_json: { /adapted: true } } } }
+upstreams: { standin: { endpoints: [ "http://UPSTREAM" ] } }
+models:
+  large: { targets: [ { upstream: standin, model: large-1 } ] }
+  adapted: { targets: [ { upstream: standin, policies: [ adapter ] } ] }
+routes:
+  - { match: { path: /echo }, policies: [ stays ], upstream: standin }
+  - { match: { path: "/*", headers: { x-way: large } }, policies: [ to-large ], upstream: standin }
+  - { match: { path: "/*" }, policies: [ to-adapted ], upstream: standin }
+"#;
+    let site = Site::start(config).await;
+    for (way, model, adapted) in [
+        ("large", "large-1", json!(null)),
+        ("adapted", "adapted", json!(true)),
+    ] {
+        let answer = site.chat().header("x-way", way).send().await;
+        assert_eq!(answer.status, 200, "{way}: {}", answer.text());
+        let seen = site.standin.seen();
+        let body = seen.newest().unwrap().json();
+        assert_eq!(
+            (&body["model"], &body["adapted"]),
+            (&model.into(), &adapted)
+        );
+        assert_eq!(body["messages"][0]["content"], "Name three rivers.");
+    }
+    // What cannot be read cannot go on under another name, and may where nothing reads it.
+    let zipped = |path: &str| {
+        let ask = site.ask("POST", path).header("x-way", "large");
+        let ask = ask.header("content-type", "application/json");
+        ask.header("content-encoding", "gzip").body("\u{1f}no json")
+    };
+    assert_eq!(zipped("/v1/chat/completions").send().await.status, 415);
+    let answer = zipped("/echo").send().await;
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "\u{1f}no json".into())
+    );
+}
+
+#[tokio::test]
 async fn on_request_reaches_a_later_policy_with_facts_and_edits() {
     let policies = r#"
   first: { PROBE, on_error: refuse, settings: { request: { facts: { caller: ada, tier: team, color: blue }, append_headers: { x-order: "1" } }, response: { append_headers: { x-order: "1" } } } }

@@ -60,6 +60,42 @@ async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {
 }
 
 #[tokio::test]
+async fn a_stream_holds_no_instance_that_has_seen_all_it_will() {
+    let site = Site::start(&chat_through("callers", &callers())).await;
+    let made = "tollgate_policy_instances_made_total{policy=\"callers\"";
+    let at_first = site.metric(made).await;
+    let ask = site.streamed().header("authorization", ADA);
+    let mut stream = ask.behaving("pace=100ms,tokens=30").stream().await;
+    stream.next().await.expect("an event");
+    // The next one is made when the instance is thrown away.
+    site.metric_becomes(made, at_first + 1.0).await;
+    stream.next().await.expect("the stream goes on");
+}
+
+#[tokio::test]
+async fn what_a_policy_did_before_a_stream_let_go_of_it_is_in_the_log() {
+    let policies = r#"
+  rules:
+    plugin: model-rules
+    on_error: refuse
+    settings:
+      rules:
+        - models: [ "*" ]
+          response: { headers: { set: { x-rules: "applied" } } }"#;
+    let site = Site::start(&chat_through("rules", policies)).await;
+    let stream = site.streamed().stream().await;
+    assert_eq!(stream.header("x-rules"), Some("applied"));
+    assert!(stream.collect().await.is_complete());
+    let line = &site.exchanges(1).await[0];
+    let rules = &line["policies"][0];
+    assert_eq!(
+        (&rules["policy"], &rules["edits"]),
+        (&json!("rules"), &json!(1))
+    );
+    assert_eq!(rules["decided"], "next");
+}
+
+#[tokio::test]
 async fn every_other_credential_is_refused_and_reaches_no_one() {
     let site = Site::start(&chat_through("callers", &callers())).await;
     let answer = site.chat().send().await;

@@ -1,6 +1,13 @@
 //! Streams: what policies do to their events, and what becomes of one that breaks.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinHandle,
+};
 
 use crate::{
     client::{Ask, Collected, raw, statuses},
@@ -288,4 +295,37 @@ async fn a_plain_answer_that_is_cut_short_never_looks_complete() {
     let site = Site::start(&probing("")).await;
     let answer = site.chat().behaving("cut-after=40").send().await;
     assert_eq!(answer.refusal(), (502, "upstream_failed".to_owned()));
+}
+
+/// An upstream that says everything, and goes on with comments until it is cut.
+async fn never_still() -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        while stream.write_all(b"3\r\n:\n\n\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    (addr, task)
+}
+
+#[tokio::test]
+async fn what_comes_behind_the_mark_does_not_hold_the_client() {
+    for config in [chat_through("", ""), probing("")] {
+        let (upstream, task) = never_still().await;
+        let site = Site::start(&config.replace(
+            "\"http://UPSTREAM\" ] } }",
+            &format!("\"http://{upstream}\" ] }} }}"),
+        ))
+        .await;
+        let stream = collected(site.streamed()).await;
+        assert!(stream.is_complete(), "{stream:?}");
+        task.await.unwrap();
+        assert_eq!(site.exchanges(1).await[0]["ending"], "complete");
+    }
 }

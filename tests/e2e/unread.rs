@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::fixture::{PATIENCE, Site, chat_through, probing};
 
-const SOON: &str = "\ntimeouts: { total: 2s }\n";
+const SOON: &str = "\ntimeouts: { total: 2s }\nlimits: { response_buffer: 32MiB }\n";
 /// More than all buffers on the way hold.
 const ENDLESS: &str = "tokens=1000000,pace=0ms";
 
@@ -71,7 +71,7 @@ async fn an_exchange_ends_in_time_though_its_client_takes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_answer_that_is_not_taken_ends_in_time_too() {
     let site = Site::start(&(chat_through("", "") + SOON)).await;
-    let request = chat(false, "big=60000000");
+    let request = chat(false, "big=20000000");
     let client = ask_and_ignore(site.gateway.addr(), &request).await;
     site.metric_becomes("tollgate_exchanges_open", 1.0).await;
     is_timed_out(&site, 1).await;
@@ -79,19 +79,43 @@ async fn a_plain_answer_that_is_not_taken_ends_in_time_too() {
     drop(client);
 }
 
+/// What the policies had to see whole is at hand, and given away piece by piece.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http2_a_plain_answer_that_is_not_taken_ends_in_time_too() {
+    for config in [chat_through("", ""), probing("mark: one")] {
+        let site = Site::start(&(config + SOON)).await;
+        let (mut sender, driver) = h2_client(site.gateway.addr()).await;
+        let ignored = sender.send_request(h2_chat(&site, false, "big=6000000"));
+        let ignored = ignored.await.unwrap();
+        site.metric_becomes("tollgate_exchanges_open", 1.0).await;
+        is_timed_out(&site, 1).await;
+        let taken = sender
+            .send_request(h2_chat(&site, false, "big=600000"))
+            .await;
+        let taken = taken.unwrap().into_body().collect().await.unwrap();
+        assert!(taken.to_bytes().len() > 600_000);
+        assert_eq!(site.exchanges(2).await[1]["ending"], "complete");
+        assert!(ignored.into_body().collect().await.is_err());
+        driver.abort();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_http2_only_the_stream_that_is_not_taken_is_ended() {
     for config in [chat_through("", ""), probing("mark: one")] {
         let site = Site::start(&(config + SOON)).await;
         let (mut sender, driver) = h2_client(site.gateway.addr()).await;
-        let ignored = sender.send_request(h2_chat(&site, ENDLESS)).await.unwrap();
+        let ignored = sender
+            .send_request(h2_chat(&site, true, ENDLESS))
+            .await
+            .unwrap();
         assert_eq!(ignored.status(), 200);
         site.seen("the upstream's stream is given up", |seen| {
             seen.cancelled == 1
         })
         .await;
         is_timed_out(&site, 1).await;
-        let taken = sender.send_request(h2_chat(&site, "tokens=8")).await;
+        let taken = sender.send_request(h2_chat(&site, true, "tokens=8")).await;
         let taken = taken.unwrap().into_body().collect().await.unwrap();
         assert!(taken.to_bytes().ends_with(b"data: [DONE]\n\n"));
         assert!(ignored.into_body().collect().await.is_err());
@@ -107,9 +131,9 @@ async fn h2_client(addr: SocketAddr) -> (http2::SendRequest<Full<Bytes>>, JoinHa
     (sender, tokio::spawn(async move { drop(connection.await) }))
 }
 
-fn h2_chat(site: &Site, behaviour: &str) -> Request<Full<Bytes>> {
+fn h2_chat(site: &Site, stream: bool, behaviour: &str) -> Request<Full<Bytes>> {
     let uri = format!("http://{}/v1/chat/completions", site.gateway.addr());
-    let body = r#"{"model":"small","stream":true,"messages":[]}"#;
+    let body = format!(r#"{{"model":"small","stream":{stream},"messages":[]}}"#);
     let request = Request::post(uri).header("content-type", "application/json");
     request
         .header("x-standin", behaviour)
@@ -175,4 +199,23 @@ async fn a_slow_reader_of_a_whole_answer_is_not_at_rest() {
         );
         came += read.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http2_a_slow_reader_of_a_whole_answer_is_not_at_rest_either() {
+    let bounds = "\ntimeouts: { idle: 1s }\nlimits: { response_buffer: 32MiB }\n";
+    let site = Site::start(&(probing("mark: one") + bounds)).await;
+    let (mut sender, driver) = h2_client(site.gateway.addr()).await;
+    let answer = sender.send_request(h2_chat(&site, false, "big=6000000"));
+    let mut body = answer.await.unwrap().into_body();
+    let mut came = 0;
+    while let Some(frame) = timeout(PATIENCE, body.frame()).await.unwrap() {
+        let frame = frame.unwrap_or_else(|error| panic!("{came}: {error:?}"));
+        came += frame.data_ref().map_or(0, Bytes::len);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(came > 6_000_000, "{came}");
+    let line = &site.exchanges(1).await[0];
+    assert_eq!(line["bytes_out"], came, "{line}");
+    driver.abort();
 }

@@ -24,7 +24,7 @@ pub(crate) struct Instance {
     /// Exchanges it may still serve; only for `isolation: shared`.
     exchanges_left: u32,
     shared: Arc<Shared>,
-    permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Instance {
@@ -47,7 +47,7 @@ impl Instance {
             guest,
             exchanges_left: EXCHANGES_MIN + spread(nth) % EXCHANGES_MIN,
             shared: policy.shared.clone(),
-            permit: Some(permit),
+            _permit: permit,
         }))
     }
 
@@ -55,11 +55,6 @@ impl Instance {
     pub(crate) fn may_go_on(&mut self) -> bool {
         self.exchanges_left = self.exchanges_left.saturating_sub(1);
         self.exchanges_left > 0 && !self.store.data().grew
-    }
-
-    /// For the one that is made in its place.
-    pub(crate) fn take_permit(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.permit.take()
     }
 }
 

@@ -19,6 +19,7 @@ mod sandbox;
 mod session;
 mod shard;
 mod tender;
+mod timed;
 
 pub use compile::compile_worker;
 pub use edit::{BadEdit, PathFault, Side, check_path};

@@ -2,8 +2,8 @@
 //! instances that are ready for the next exchanges.
 //!
 //! With `isolation: exchange` an instance is thrown away after its exchange, and
-//! the next one is made at once, by the thread that used it and off the path of any
-//! request. An exchange makes its own only when there is none left.
+//! the next one is made when it is over, by the thread that used it and off the path
+//! of any request. An exchange makes its own only when there is none left.
 
 mod counters;
 mod quarantine;
@@ -11,14 +11,13 @@ mod ready;
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tollgate_config::{Isolation, OnError};
 use wasmtime::component::InstancePre;
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
 use quarantine::Quarantine;
-use ready::{READY_MAX, READY_MIN, Ready};
+use ready::{READY_MIN, Ready};
 
 use crate::{
     Failure, Session,
@@ -174,16 +173,11 @@ impl Policy {
     }
 
     /// Makes one more ready, if there are too few.
-    pub(crate) async fn refill(self: &Arc<Self>) {
-        self.refill_with(None).await;
-    }
-
-    /// As [`Policy::refill`], with the permit of one that was cleared away.
-    pub(crate) async fn refill_with(&self, permit: Option<OwnedSemaphorePermit>) {
+    pub(crate) async fn refill(&self) {
         if !self.ready.lacks() || self.quarantine.is_closed() {
             return;
         }
-        let Some(permit) = permit.or_else(|| self.tender.try_permit()) else {
+        let Some(permit) = self.tender.try_permit() else {
             return;
         };
         match Instance::make(self, permit).await {
@@ -203,9 +197,14 @@ impl Policy {
 
     /// Takes back an instance that may serve another exchange.
     pub(crate) fn give_back(&self, instance: Box<Instance>) {
-        if self.ready.len() < READY_MAX {
+        if self.ready.has_room() {
             self.ready.put(instance);
         }
+    }
+
+    /// Keeps no instance ready from now on: no exchange will begin with this policy.
+    pub fn retire(&self) {
+        drop(self.ready.retire());
     }
 
     /// Gives up instances that no exchange has needed for a while.

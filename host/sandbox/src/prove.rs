@@ -56,7 +56,7 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
         .await
         .map_err(|failure| failed("opening a session", failure))?;
     let wants = |hook: Hook| policy.facts.hooks[hook as usize];
-    let mut request = message(sample)?;
+    let mut request = message(sample, policy.needs())?;
     let mut answered = None;
     if wants(Hook::Request) {
         let decided = session.on_request(&mut request).await;
@@ -76,6 +76,7 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
         .on_finish(&outcome(sample))
         .await
         .map_err(|failure| failed("on-finish", failure))?;
+    session.close().await;
     Ok(())
 }
 
@@ -181,7 +182,8 @@ fn head(sample: &SampleText) -> Head {
     }
 }
 
-fn message(sample: &SampleText) -> Result<Message, String> {
+/// The body is there if the policy needs it, as in the gateway.
+fn message(sample: &SampleText, needs: Needs) -> Result<Message, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &sample.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
@@ -197,7 +199,9 @@ fn message(sample: &SampleText) -> Result<Message, String> {
             .map_err(|_| format!("`{}` is no method", sample.method))?,
         path: sample.path.clone(),
         headers,
-        body: Some(Bytes::from(sample.body.clone())),
+        body: needs
+            .intersects(Needs::REQUEST_JSON | Needs::REQUEST_BODY)
+            .then(|| Bytes::from(sample.body.clone())),
         facts: sample.facts.clone(),
         ..Message::default()
     })

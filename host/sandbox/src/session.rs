@@ -4,13 +4,7 @@
 //! (counted, judged). After a failure the session is spent: its instance is gone,
 //! and what happens next is said by `on_error`, which is the caller's business.
 
-use std::{
-    fmt::Display,
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use wasmtime::component::ResourceAny;
 
@@ -21,6 +15,7 @@ use crate::{
     host::{Bound, Bounds, ExchangeContext},
     instance::{FIRST_TICK, Instance},
     policy::{Hook, Policy},
+    timed::{Times, timed},
 };
 
 /// Why a hook gave no decision. The session is spent after any of them.
@@ -204,12 +199,12 @@ impl Session {
         }
     }
 
-    /// The last call of an exchange: asks the `on-finish` hook, if the plugin has
-    /// it, and gives the instance back.
+    /// Asks the `on-finish` hook, if the plugin has it: the last call of an exchange.
+    /// [`Session::close`] it afterwards.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn on_finish(mut self, outcome: &Outcome) -> Result<Spent, Failure> {
+    pub async fn on_finish(&mut self, outcome: &Outcome) -> Result<Spent, Failure> {
         if self.policy.facts.hooks[Hook::Finish as usize] {
             self.enter()?;
             if let Some((instance, session)) = &mut self.work {
@@ -219,7 +214,7 @@ impl Session {
                 self.policy.quarantine.succeeded();
             }
         }
-        Ok(self.close().await)
+        Ok(self.spent())
     }
 
     /// Says that a decision does not hold, and why: a [`BadEdit`] or what else the
@@ -304,16 +299,10 @@ impl Session {
         })
     }
 
-    /// Ends the session of a policy that has no hook left to be asked, `on-finish`
-    /// included: its instance is not held until the exchange ends.
-    pub async fn close(mut self) -> Spent {
-        self.clear_up().await;
-        self.spent()
-    }
-
-    /// Gives a shared instance back, if it is still good. Any other is thrown away,
-    /// and the next one made by the same thread, with its memory still in the caches.
-    async fn clear_up(&mut self) {
+    /// Ends the session; no hook is asked any more. A shared instance that is still
+    /// good is given back. Any other is thrown away, and the next one made by the same
+    /// thread, with its memory still in the caches.
+    pub async fn close(mut self) {
         if self.at_work {
             return self.discard();
         }
@@ -329,9 +318,9 @@ impl Session {
             }
         }
         if self.policy.is_quick_to_make() {
-            let permit = instance.take_permit();
+            // Its permit first goes to whoever waits for one.
             drop(instance);
-            self.policy.refill_with(permit).await;
+            self.policy.refill().await;
         } else {
             let tender = &self.policy.tender;
             tender.clear(self.policy.clone(), Some(instance));
@@ -372,40 +361,6 @@ pub(crate) fn trap(error: &wasmtime::Error) -> String {
         }
         _ => cause.to_string(),
     }
-}
-
-/// How long a call took, and how much of that it was polled.
-#[derive(Clone, Copy)]
-struct Times {
-    took: Duration,
-    /// Neither what a capability takes nor the turns of others on a busy machine are
-    /// the guest's doing.
-    worked: Duration,
-}
-
-/// Awaits a call and times it. Most calls are done when first polled, and then the
-/// clock is read twice.
-async fn timed<F: Future>(call: F) -> (F::Output, Times) {
-    let mut call = pin!(call);
-    let started = Instant::now();
-    let mut since = Some(started);
-    let mut worked = Duration::ZERO;
-    let output = poll_fn(|context| {
-        let resumed = since.take().unwrap_or_else(Instant::now);
-        let polled = call.as_mut().poll(context);
-        let now = Instant::now();
-        worked += now - resumed;
-        polled.map(|output| (output, now))
-    })
-    .await;
-    let (output, ended) = output;
-    (
-        output,
-        Times {
-            took: ended - started,
-            worked,
-        },
-    )
 }
 
 /// The hooks that are shown a message.

@@ -1,7 +1,8 @@
 //! Clears away the instances of sessions that ended out of turn, and those that
 //! nobody needs any more; hands out the permits to make one.
 //!
-//! One task for all policies. A session that ends as it should clears up by itself.
+//! One task for all policies. A session that ends as it should clears up by itself,
+//! unless its plugin takes long to make.
 
 use std::{
     sync::{Arc, Weak},
@@ -18,7 +19,7 @@ use crate::{instance::Instance, policy::Policy};
 
 /// How long an exchange waits for an instance when all are in use.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long an instance may be ready in vain.
+/// Between two looks at what is ready in vain.
 const SWEEP: Duration = Duration::from_secs(5);
 
 struct Chore {
@@ -82,22 +83,18 @@ impl Tender {
         policies.iter().for_each(|policy| policy.sweep());
     }
 
+    /// What there is to do by now; what comes meanwhile wakes the task again.
     async fn work(&self) {
-        loop {
-            let chores = std::mem::take(&mut *self.chores.lock());
-            if chores.is_empty() {
-                return;
-            }
-            // Slots first: one policy that is slow to make must not keep those that
-            // all others left.
-            let policies: Vec<_> = chores
-                .into_iter()
-                .map(|Chore { policy, .. }| policy)
-                .collect();
-            for policy in policies {
-                policy.refill().await;
-                self.free();
-            }
+        let chores = std::mem::take(&mut *self.chores.lock());
+        // Slots first: one policy that is slow to make must not keep those that all
+        // others left.
+        let policies: Vec<_> = chores
+            .into_iter()
+            .map(|Chore { policy, .. }| policy)
+            .collect();
+        for policy in policies {
+            policy.refill().await;
+            self.free();
         }
     }
 

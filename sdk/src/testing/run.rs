@@ -2,8 +2,8 @@
 
 use super::{exchange::Exchange, source::Source, world};
 use crate::{
-    Answer, Destination, Expectation, Hooks, Outcome, Policy, RawEvent, Refusal, Sample, Target,
-    Verdict,
+    Answer, Destination, Expectation, Hooks, Needs, Outcome, Policy, RawEvent, Refusal, Sample,
+    Target, Verdict,
     bindings::tollgate::policy::types::{Decision, Edit, EventAction},
     session,
 };
@@ -123,10 +123,11 @@ impl<P: Policy> Run<P> {
     #[must_use]
     pub fn open(&self, exchange: Exchange) -> Session<P> {
         let policy = P::open(self.settings, &exchange.head());
-        let (hooks, _) = session::narrowed::<P>(self.settings);
+        let (hooks, needs) = session::narrowed::<P>(self.settings);
         Session {
             policy,
             hooks,
+            needs,
             request: exchange.request,
             is_over: false,
         }
@@ -241,6 +242,7 @@ impl<P: Policy> Run<P> {
 pub struct Session<P: Policy> {
     policy: P,
     hooks: Hooks,
+    needs: Needs,
     request: Source,
     is_over: bool,
 }
@@ -294,7 +296,7 @@ impl<P: Policy> Session<P> {
         if !self.hooks.request {
             return Decided::untouched(&self.request);
         }
-        let decision = session::on_request(&mut self.policy, &self.request);
+        let decision = session::on_request(&mut self.policy, &self.request, self.needs);
         self.settle_request(decision)
     }
 
@@ -321,7 +323,7 @@ impl<P: Policy> Session<P> {
         if !self.hooks.attempt {
             return Decided::untouched(&self.request);
         }
-        let decision = session::on_attempt(&mut self.policy, target, &self.request);
+        let decision = session::on_attempt(&mut self.policy, target, &self.request, self.needs);
         self.settle_request(decision)
     }
 
@@ -355,7 +357,7 @@ impl<P: Policy> Session<P> {
         if !self.hooks.response {
             return Decided::untouched(&response);
         }
-        let decision = session::on_response(&mut self.policy, answer.status, &response);
+        let decision = session::on_response(&mut self.policy, answer.status, &response, self.needs);
         apply(&mut response, &decision);
         Decided {
             decision_edits: decision.edits,

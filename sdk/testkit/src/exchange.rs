@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use tollgate_sandbox::{
     ExchangeContext, Failure, Message, Policy, Session, Side,
-    contract::{Ending, Event, EventAction, Head, Hooks, Outcome, Target, Usage, Verdict},
+    contract::{Ending, Event, EventAction, Head, Hooks, Needs, Outcome, Target, Usage, Verdict},
 };
 
 use crate::Report;
@@ -171,7 +171,7 @@ impl Exchange {
             .await
             .map_err(failed("opening a session"))?;
         let mut run = Run {
-            request: self.request(),
+            request: self.request(policy.needs()),
             verdict: None,
             response: None,
             response_verdict: None,
@@ -190,6 +190,10 @@ impl Exchange {
             .on_finish(&self.outcome())
             .await
             .map_err(failed("on-finish"))?;
+        session.close().await;
+        if !needs_body(policy.needs(), Side::Request) {
+            run.request.body.get_or_insert_with(|| self.body.clone());
+        }
         run.report = Report {
             time: spent.time,
             memory_bytes: policy.stats().memory_peak_bytes,
@@ -248,7 +252,7 @@ impl Exchange {
         session: &mut Session,
         run: &mut Run,
     ) -> Result<(), RunError> {
-        let mut response = self.response_message();
+        let mut response = self.response_message(policy.needs());
         if policy.hooks().contains(Hooks::RESPONSE) {
             let decision = session.on_response(self.status, &mut response).await;
             let decision = decision.map_err(|failure| RunError::Failed {
@@ -263,6 +267,9 @@ impl Exchange {
                 "on-response",
             )?;
             run.response_verdict = Some(decision.verdict);
+        }
+        if self.batches.is_empty() && !needs_body(policy.needs(), Side::Response) {
+            response.body.get_or_insert_with(|| self.response.clone());
         }
         run.response = Some(response);
         let wants_events = policy.hooks().contains(Hooks::EVENTS);
@@ -318,22 +325,24 @@ impl Exchange {
         }
     }
 
-    fn request(&self) -> Message {
+    /// The body is there if the policy needs it, as in the gateway.
+    fn request(&self, needs: Needs) -> Message {
         Message {
             method: self.method.clone(),
             path: self.path.clone(),
             headers: headers(&self.headers),
-            body: Some(self.body.clone()),
+            body: needs_body(needs, Side::Request).then(|| self.body.clone()),
             facts: self.facts.clone(),
             ..Message::default()
         }
     }
 
-    fn response_message(&self) -> Message {
+    fn response_message(&self, needs: Needs) -> Message {
         Message {
             status: self.status,
             headers: headers(&self.response_headers),
-            body: self.batches.is_empty().then(|| self.response.clone()),
+            body: (self.batches.is_empty() && needs_body(needs, Side::Response))
+                .then(|| self.response.clone()),
             ..Message::default()
         }
     }
@@ -380,4 +389,11 @@ fn headers(pairs: &[(String, String)]) -> http::HeaderMap {
 
 fn text(event: &Event) -> String {
     String::from_utf8_lossy(&event.data).into_owned()
+}
+
+fn needs_body(needs: Needs, side: Side) -> bool {
+    needs.intersects(match side {
+        Side::Request => Needs::REQUEST_JSON | Needs::REQUEST_BODY,
+        Side::Response => Needs::RESPONSE_JSON | Needs::RESPONSE_BODY,
+    })
 }

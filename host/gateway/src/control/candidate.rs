@@ -325,9 +325,16 @@ fn source(config: &Config, secret: &str) -> String {
 }
 
 impl Proven {
-    /// Makes it the generation that new exchanges take: one store.
+    /// Makes it the generation that new exchanges take: one swap.
     pub(crate) fn swap_in(&self, shared: &Shared, generations: &Generations<Generation>) {
         generations.went_live(self.generation.id, &self.generation);
-        shared.generation.store(Arc::clone(&self.generation));
+        let before = shared.generation.swap(Arc::clone(&self.generation));
+        // Exchanges that hold it go on; none begins with it any more.
+        let now = &self.generation.policies;
+        for (name, policy) in &before.policies {
+            if !now.get(name).is_some_and(|kept| Arc::ptr_eq(kept, policy)) {
+                policy.retire();
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Takes a request in: what is ambiguous goes no further, the route is found, and
 //! only a body that something needs is waited for.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
@@ -47,15 +47,18 @@ pub(super) struct Arrival {
     pub(super) host: HeaderValue,
     /// What its body calls the model.
     model: Option<String>,
+    /// What of the body was asked for so far.
+    read: Need,
 }
 
-/// Refuses what is ambiguous, and finds the route.
+/// Refuses what is ambiguous, and finds the route. What `connection` names is gone then: no
+/// route and no policy goes by what nobody else will see.
 ///
 /// # Errors
 /// Everything that is refused without a look at the body.
 pub(super) fn enter(
     exchange: &mut Exchange,
-    request: &Request<Incoming>,
+    request: &mut Request<Incoming>,
 ) -> Result<Entry, ServeError> {
     let limits = &exchange.generation.config.limits;
     check_head(request, limits)?;
@@ -66,6 +69,7 @@ pub(super) fn enter(
     if request.body().size_hint().lower() > limits.request_body_bytes {
         return Err(ServeError::BodyTooLarge(limits.request_body_bytes));
     }
+    headers::drop_named(request.headers_mut());
     match exchange.generation.routes.find(&asked(request)?) {
         Found::Route(route) => {
             exchange.record.route = Some(route.name.clone());
@@ -115,10 +119,9 @@ pub(super) async fn take_in(
         json_depth: depth_max,
         ..Message::default()
     };
-    Ok((
-        route,
-        Arrival::new(parts, content, message, (host, facts.model)),
-    ))
+    let mut arrival = Arrival::new(parts, content, message, (host, facts.model));
+    arrival.read = need.max(route.need);
+    Ok((route, arrival))
 }
 
 fn route_by_model(
@@ -155,14 +158,50 @@ impl Arrival {
         }
         message.method = parts.method;
         message.headers = parts.headers;
-        headers::drop_named(&mut message.headers);
         Self {
             message,
             content,
             path,
             host,
             model,
+            read: Need::Nothing,
         }
+    }
+
+    /// Waits for the body, if a target needs more of it than the route did.
+    ///
+    /// # Errors
+    /// As [`take_in`].
+    pub(super) async fn have(
+        &mut self,
+        exchange: &mut Exchange,
+        need: Need,
+    ) -> Result<(), ServeError> {
+        if need <= self.read {
+            return Ok(());
+        }
+        self.read = need;
+        // Unless a policy put another in its place.
+        if self.message.body.is_none() {
+            let content = mem::replace(&mut self.content, Content::Empty);
+            self.content = request_at_hand(exchange, content).await?;
+            exchange.record.bytes_in = self.content.length();
+            if let Content::AtHand(bytes) = &self.content {
+                self.message.body = Some(bytes.clone());
+            }
+        }
+        let (Some(body), None) = (&self.message.body, &self.message.json) else {
+            return Ok(());
+        };
+        let (body, headers) = (Content::AtHand(body.clone()), &self.message.headers);
+        let (facts, json) = read(&body, need, headers, self.message.json_depth)?;
+        self.message.json = json;
+        if self.model.is_none() {
+            exchange.record.model.clone_from(&facts.model);
+            exchange.record.streaming = facts.stream;
+            self.model = facts.model;
+        }
+        Ok(())
     }
 
     /// The model that the policies left in the body.

@@ -9,26 +9,30 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Method;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 use tollgate_sandbox::contract::Hooks;
 
 use super::{
     content::Content,
+    errors::ServeError,
     relay::Relay,
     reply::Watch,
     state::{Exchange, complete},
     stream::EventStream,
 };
 
+/// As much as is given away at a time: over HTTP/2 what was given counts as taken, however
+/// little of it the client lets through.
+const SLICE: usize = 64 * 1024;
+
 /// See the module.
 pub struct Body(Inner);
 
 enum Inner {
     Empty,
-    AtHand(
-        Option<Bytes>,
-        #[expect(dead_code, reason = "it ends when the body is dropped")] Box<Exchange>,
-    ),
+    AtHand(AtHand),
     Relay(Box<Relay>),
     Stream(EventStream),
 }
@@ -53,9 +57,11 @@ impl Body {
                 Self(Inner::Empty)
             }
             Content::AtHand(bytes) => {
-                exchange.note_bytes(bytes.len());
-                complete(&mut exchange.record);
-                Self(Inner::AtHand(Some(bytes), exchange))
+                // Nobody takes the body of an answer to HEAD.
+                if exchange.record.method == Method::HEAD || bytes.is_empty() {
+                    complete(&mut exchange.record);
+                }
+                Self(Inner::AtHand(AtHand { bytes, exchange }))
             }
             Content::ToCome(body) => {
                 if matches!(watch, Watch::Events(_)) {
@@ -75,6 +81,37 @@ impl Body {
     }
 }
 
+/// A body that is there: what is left of it.
+struct AtHand {
+    bytes: Bytes,
+    exchange: Box<Exchange>,
+}
+
+impl AtHand {
+    fn next(&mut self) -> Option<Bytes> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let slice = self.bytes.split_to(self.bytes.len().min(SLICE));
+        self.exchange.note_bytes(slice.len());
+        if self.bytes.is_empty() {
+            complete(&mut self.exchange.record);
+        }
+        Some(slice)
+    }
+}
+
+impl Drop for AtHand {
+    /// In the middle: the client left, or took nothing until it was cut.
+    fn drop(&mut self) {
+        let record = &self.exchange.record;
+        let is_over = self.bytes.is_empty() || record.method == Method::HEAD;
+        if !is_over && record.error.is_none() && Instant::now() >= self.exchange.deadline {
+            self.exchange.note_error(&ServeError::TotalTimeout);
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -85,7 +122,7 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = match &mut self.0 {
             Inner::Empty => Poll::Ready(None),
-            Inner::AtHand(bytes, _) => Poll::Ready(bytes.take().map(Ok)),
+            Inner::AtHand(at_hand) => Poll::Ready(at_hand.next().map(Ok)),
             Inner::Relay(relay) => relay.poll(context),
             Inner::Stream(stream) => stream.poll(context),
         };
@@ -95,7 +132,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Empty => true,
-            Inner::AtHand(bytes, _) => bytes.is_none(),
+            Inner::AtHand(at_hand) => at_hand.bytes.is_empty(),
             Inner::Relay(relay) => relay.is_end_stream(),
             Inner::Stream(_) => false,
         }
@@ -104,9 +141,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
-            Inner::AtHand(bytes, _) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
-            }
+            Inner::AtHand(at_hand) => SizeHint::with_exact(at_hand.bytes.len() as u64),
             Inner::Relay(relay) => relay.size_hint(),
             Inner::Stream(_) => SizeHint::default(),
         }

@@ -6,10 +6,11 @@
 //! HTTP/2 that is for the one stream to bear: see [`Streams`].
 
 use std::{
-    future::Future,
+    cell::Cell,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
     net::IpAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -22,13 +23,16 @@ use http::HeaderValue;
 use hyper::rt::Executor;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::Shared;
 
 /// How long after its deadline an exchange may still find its own end.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How HTTP/2 begins, and no HTTP/1.
+const PREFACE: &[u8] = b"PRI ";
 
 /// What the exchanges of a connection have in common.
 pub(super) struct Connection {
@@ -65,6 +69,8 @@ impl Connection {
         let due = deadline.saturating_duration_since(self.made).as_millis();
         let due = u64::try_from(due).unwrap_or(u64::MAX);
         self.due.store(due, Ordering::Relaxed);
+        // Over HTTP/1 there is no such stream.
+        let _ = DUE.try_with(|stream| stream.set(Some(deadline)));
     }
 
     /// When a client that takes nothing is to be cut.
@@ -111,6 +117,29 @@ impl Drop for Busy {
     }
 }
 
+tokio::task_local! {
+    /// When the response that this HTTP/2 stream writes has to be written.
+    static DUE: Cell<Option<Instant>>;
+}
+
+/// Runs `stream` until it ends, or until a while after the response's deadline; before there
+/// is a response, the exchange sees to its own.
+async fn bounded(stream: impl Future<Output = ()>) {
+    let mut stream = pin!(stream);
+    let mut timer = None;
+    poll_fn(|context| {
+        if stream.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(due) = DUE.with(Cell::get).and_then(|due| due.checked_add(GRACE)) else {
+            return Poll::Pending;
+        };
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        timer.as_mut().poll(context)
+    })
+    .await;
+}
+
 /// Runs what hyper makes of each HTTP/2 stream, and ends it soon after its exchange
 /// should have: a stream whose window stays shut is polled by nobody.
 #[derive(Clone)]
@@ -121,9 +150,9 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let total = self.0.generation.load().config.timeouts.total;
-        let bounded = timeout(total.saturating_add(GRACE), stream);
-        self.0.tracker.spawn(async move { drop(bounded.await) });
+        self.0
+            .tracker
+            .spawn(DUE.scope(Cell::new(None), bounded(stream)));
     }
 }
 
@@ -144,8 +173,8 @@ pub(super) struct Watched<S> {
 
 /// What the connection does between exchanges.
 enum State {
-    /// Nothing was read yet.
-    Fresh(Instant),
+    /// So many bytes were read, all of them as HTTP/2 begins.
+    Fresh(Instant, usize),
     /// Since the first look at it; `None`: not looked yet.
     Resting(Option<Instant>),
     /// The head of a request began to arrive.
@@ -159,7 +188,7 @@ impl<S> Watched<S> {
         head: Duration,
         idle: Duration,
     ) -> Self {
-        let state = State::Fresh(Instant::now());
+        let state = State::Fresh(Instant::now(), 0);
         let timer = Box::pin(sleep(head.min(idle)));
         Self {
             stream,
@@ -186,9 +215,17 @@ impl<S> Watched<S> {
         if read.is_empty() {
             return;
         }
-        if matches!(self.state, State::Fresh(_)) && read.starts_with(b"PRI ") {
-            self.http2 = true;
-            self.state = State::Resting(None);
+        if let State::Fresh(_, before) = &mut self.state {
+            let awaited = &PREFACE[*before..];
+            let count = awaited.len().min(read.len());
+            if read[..count] == awaited[..count] {
+                *before += count;
+                if *before < PREFACE.len() {
+                    return;
+                }
+                self.http2 = true;
+                self.state = State::Resting(None);
+            }
         }
         let open = self.connection.open.load(Ordering::Relaxed) > 0;
         if !self.http2 && !open && !matches!(self.state, State::InHead(_)) {
@@ -205,7 +242,7 @@ impl<S> Watched<S> {
                 tick
             } else {
                 match &mut self.state {
-                    State::Fresh(since) | State::InHead(since) => *since + self.head,
+                    State::Fresh(since, _) | State::InHead(since) => *since + self.head,
                     State::Resting(since) => *since.get_or_insert(now) + self.idle,
                 }
             };
@@ -305,5 +342,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_is_bounded_by_the_deadline_of_its_own_response() {
+        let past = Instant::now().checked_sub(GRACE).unwrap();
+        let late = async move {
+            DUE.with(|due| due.set(Some(past)));
+            pending().await
+        };
+        DUE.scope(Cell::new(None), bounded(late)).await;
+        let mut early = pin!(DUE.scope(Cell::new(None), bounded(pending())));
+        assert!(futures_util::poll!(&mut early).is_pending());
     }
 }

@@ -20,6 +20,7 @@ use super::{
     policies::{self, Answer},
     reply::{self, Reply},
     respond,
+    route::Need,
     state::Exchange,
     target,
 };
@@ -30,11 +31,11 @@ use super::{
 /// with policies carries on without the client until its hooks have ended.
 pub(super) async fn serve(
     connection: Arc<Connection>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
     let shared = connection.shared.clone();
     let mut exchange = Exchange::begin(connection, &request);
-    let entry = match arrival::enter(&mut exchange, &request) {
+    let entry = match arrival::enter(&mut exchange, &mut request) {
         Ok(entry) => entry,
         Err(error) => return reply::deliver_error(&error, exchange),
     };
@@ -83,6 +84,8 @@ async fn travel(
     arrival.note_model(exchange);
     // One upstream, by wish, by route or by the model's weights.
     let choice = target::choose(&generation, &route, wish, exchange.record.model.as_deref())?;
+    let need = Need::at_target(choice.policies, choice.model.is_some());
+    arrival.have(exchange, need).await?;
     arrival.call_model(exchange, choice.model.clone())?;
     exchange.record.upstream = Some(choice.upstream.name.clone());
     exchange.record.attempts += 1;

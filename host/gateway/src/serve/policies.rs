@@ -177,7 +177,7 @@ pub(super) struct Slot {
 enum State {
     Waiting,
     Open(Session),
-    /// It failed; it is not asked again.
+    /// It failed or has no hook left; it is not asked again.
     Spent,
 }
 
@@ -278,8 +278,9 @@ impl Slot {
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
         // A field that stands twice is hidden from the policy, and not from the upstream.
-        let fault = message.json.as_ref().and_then(Json::fault);
-        if let (Side::Request, Some(fault)) = (side, fault) {
+        if let (Ok(_), Side::Request, Some(fault)) =
+            (&decided, side, message.json.as_ref().and_then(Json::fault))
+        {
             return Err(ServeError::Json(fault.to_string()));
         }
         let step = decided.and_then(|decision| {
@@ -344,18 +345,16 @@ impl Slot {
         self.record
     }
 
-    /// Asks `on-finish`, if the session is open.
-    pub(super) async fn finish(mut self, outcome: &Outcome) -> PolicyRecord {
-        if let State::Open(session) = mem::replace(&mut self.state, State::Spent) {
-            self.record.spent = session.spent();
-            match session.on_finish(outcome).await {
-                Ok(spent) => self.record.spent = spent,
-                Err(failure) => {
-                    tracing::warn!(policy = self.record.policy.name(), %failure, "policy failed to finish");
-                    self.record.failure = Some(failure);
-                }
-            }
+    /// Asks `on-finish`, if the session is open; hands it on to be closed.
+    pub(super) async fn finish(mut self, outcome: &Outcome) -> (PolicyRecord, Option<Session>) {
+        let State::Open(mut session) = mem::replace(&mut self.state, State::Spent) else {
+            return (self.record, None);
+        };
+        if let Err(failure) = session.on_finish(outcome).await {
+            tracing::warn!(policy = self.record.policy.name(), %failure, "policy failed to finish");
+            self.record.failure = Some(failure);
         }
-        self.record
+        self.record.spent = session.spent();
+        (self.record, Some(session))
     }
 }

@@ -101,7 +101,10 @@ impl Relay {
             }
             let passed = match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.stall.moved();
+                    // What comes behind the mark does not put the end off.
+                    if !self.is_done() {
+                        self.stall.moved();
+                    }
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };

@@ -132,7 +132,7 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
 }
 
 /// The body as JSON, if it says that it is. A success that says so and is not would pass
-/// a policy that reads it unread; an error's body may be anything.
+/// a policy that reads it unread; an error's body may be anything, a part is no document.
 fn taken_apart(
     status: StatusCode,
     headers: &HeaderMap,
@@ -142,12 +142,16 @@ fn taken_apart(
     if !is_json(headers) || bytes.is_empty() {
         return Ok(None);
     }
+    let is_document = status.is_success() && status != StatusCode::PARTIAL_CONTENT;
     if is_encoded(headers) {
-        return Err(ServeError::ResponseEncoded);
+        return match is_document {
+            true => Err(ServeError::ResponseEncoded),
+            false => Ok(None),
+        };
     }
     match Json::parse(bytes.clone(), depth_max) {
         Ok(json) => Ok(Some(json)),
-        Err(error) if status.is_success() => Err(ServeError::ResponseMalformed(error.to_string())),
+        Err(error) if is_document => Err(ServeError::ResponseMalformed(error.to_string())),
         Err(_) => Ok(None),
     }
 }
@@ -187,33 +191,59 @@ async fn at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
+
+    /// What becomes of `body`, said to be of this kind and coding.
+    fn read(
+        status: u16,
+        kind: &'static str,
+        coding: &'static str,
+        body: &'static str,
+    ) -> &'static str {
+        let headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+            (header::CONTENT_ENCODING, HeaderValue::from_static(coding)),
+        ]);
+        let status = StatusCode::from_u16(status).unwrap();
+        match taken_apart(status, &headers, &Bytes::from_static(body.as_bytes()), 3) {
+            Ok(Some(_)) => "read",
+            Ok(None) => "passed",
+            Err(ServeError::ResponseMalformed(_)) => "malformed",
+            Err(ServeError::ResponseEncoded) => "encoded",
+            Err(_) => "otherwise",
+        }
+    }
 
     #[test]
     fn a_success_that_says_json_and_is_none_does_not_pass_a_policy_that_reads_it() {
-        let read = |status: u16, kind: &'static str, body: &'static str| {
-            let headers = HeaderMap::from_iter([(
-                header::CONTENT_TYPE,
-                http::HeaderValue::from_static(kind),
-            )]);
-            let status = StatusCode::from_u16(status).unwrap();
-            match taken_apart(status, &headers, &Bytes::from_static(body.as_bytes()), 3) {
-                Ok(Some(_)) => "read",
-                Ok(None) => "passed",
-                Err(ServeError::ResponseMalformed(_)) => "refused",
-                Err(_) => "otherwise",
-            }
-        };
-        for (status, kind, body, came) in [
-            (200, "application/json", "{}", "read"),
-            (500, "application/json", "{}", "read"),
-            (200, "application/json", "{\"a\":", "refused"),
-            (201, "application/problem+json", "oops", "refused"),
-            (200, "application/json", "[[[[]]]]", "refused"),
-            (200, "application/json", "", "passed"),
-            (502, "application/json", "oops", "passed"),
-            (200, "text/plain", "oops", "passed"),
+        for (status, kind, coding, body, came) in [
+            (200, "application/json", "identity", "{}", "read"),
+            (500, "application/json", "identity", "{}", "read"),
+            (200, "application/json", "identity", "{\"a\":", "malformed"),
+            (
+                201,
+                "application/problem+json",
+                "identity",
+                "oops",
+                "malformed",
+            ),
+            (200, "application/json", "identity", "[[[[]]]]", "malformed"),
+            (200, "application/json", "identity", "", "passed"),
+            (502, "application/json", "identity", "oops", "passed"),
+            (206, "application/json", "identity", "{\"a\":", "passed"),
+            (206, "application/json", "identity", "{}", "read"),
+            (200, "text/plain", "identity", "oops", "passed"),
+            (200, "application/json", "gzip", "oops", "encoded"),
+            (206, "application/json", "gzip", "oops", "passed"),
+            (429, "application/json", "gzip", "oops", "passed"),
+            (503, "application/json", "gzip", "{}", "passed"),
+            (200, "text/plain", "gzip", "oops", "passed"),
         ] {
-            assert_eq!(read(status, kind, body), came, "{status} {kind} {body}");
+            assert_eq!(
+                read(status, kind, coding, body),
+                came,
+                "{status} {kind} {coding} {body}"
+            );
         }
     }
 }

@@ -52,17 +52,30 @@ pub(super) enum Need {
 }
 
 impl Need {
-    /// `at_targets` may be asked on the way to some model: on a route that goes by it, or
-    /// on any where a policy can say `go-to`.
+    /// `at_targets` may be asked on a route that goes by model. Where only a `go-to` leads
+    /// to them, the body is waited for once it does: see [`Self::at_target`].
     pub(super) fn of(on_route: &[Asks], at_targets: &[Asks], by_model: bool) -> Self {
-        let most = |asks: &[Asks], hook| asks.iter().map(|asks| asks.need(hook)).max();
-        let need = most(on_route, Hooks::REQUEST).unwrap_or_default();
-        let routed = if by_model { Self::Model } else { Self::Nothing };
-        let may_go = on_route
-            .iter()
-            .any(|asks| asks.hooks.contains(Hooks::REQUEST));
-        let at_target = most(at_targets, Hooks::ATTEMPT).filter(|_| by_model || may_go);
-        need.max(routed).max(at_target.unwrap_or_default())
+        let need = Self::most(on_route.iter().copied(), Hooks::REQUEST);
+        if !by_model {
+            return need;
+        }
+        let at_target = Self::most(at_targets.iter().copied(), Hooks::ATTEMPT);
+        need.max(Self::Model).max(at_target)
+    }
+
+    /// Of a target that was chosen: its policies', and the model's if it is to be renamed.
+    pub(super) fn at_target(policies: &[Arc<Policy>], is_renamed: bool) -> Self {
+        let asks = policies.iter().map(|policy| Asks::of(policy));
+        let renaming = if is_renamed {
+            Self::Model
+        } else {
+            Self::Nothing
+        };
+        Self::most(asks, Hooks::ATTEMPT).max(renaming)
+    }
+
+    fn most(asks: impl Iterator<Item = Asks>, hook: Hooks) -> Self {
+        asks.map(|asks| asks.need(hook)).max().unwrap_or_default()
     }
 }
 
@@ -491,15 +504,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_target_needs_is_at_hand_wherever_a_policy_can_lead_to_it() {
+    fn what_a_target_needs_is_waited_for_at_once_only_where_the_model_decides() {
         let asks = |hooks, needs| Asks { hooks, needs };
         let target = [asks(Hooks::ATTEMPT, Needs::REQUEST_JSON)];
         let leads = [asks(Hooks::REQUEST, Needs::empty())];
+        let reads = [asks(Hooks::REQUEST, Needs::REQUEST_BODY)];
         let listens = [asks(Hooks::RESPONSE, Needs::REQUEST_JSON)];
         for (on_route, at_targets, by_model, need) in [
             (&[][..], &target[..], false, Need::Nothing),
             (&listens, &target, false, Need::Nothing),
-            (&leads, &target, false, Need::Json),
+            (&leads, &target, false, Need::Nothing),
+            (&reads, &target, false, Need::Bytes),
+            (&leads, &target, true, Need::Json),
             (&leads, &listens, false, Need::Nothing),
             (&[], &target, true, Need::Json),
             (&[], &[], true, Need::Model),

@@ -184,11 +184,18 @@ async fn finish(
     outcome: Outcome,
     kept: (Held, Busy),
 ) {
+    let mut sessions = Vec::with_capacity(slots.len());
     for slot in slots {
-        record.policies.push(slot.finish(&outcome).await);
+        let (policy, session) = slot.finish(&outcome).await;
+        record.policies.push(policy);
+        sessions.extend(session);
     }
     shared.observer.finished(&record);
     drop(kept);
+    // It is over for everybody else; now it is cleared up.
+    for session in sessions {
+        session.close().await;
+    }
 }
 
 /// How an exchange that reached its end without an error counts.

@@ -17,7 +17,7 @@ use crate::{
 /// Ready when a generation begins, and however idle the policy is.
 pub(super) const READY_MIN: usize = 4;
 /// The most that are kept ready, however busy the policy is.
-pub(super) const READY_MAX: usize = 64;
+const READY_MAX: usize = 64;
 
 /// See the module.
 pub(super) struct Ready<T = Instance> {
@@ -55,7 +55,7 @@ impl<T> Ready<T> {
         })?;
         let left = self.count.fetch_sub(1, Relaxed).saturating_sub(1);
         if left < self.low.load(Relaxed) {
-            self.low.store(left, Relaxed);
+            self.low.fetch_min(left, Relaxed);
         }
         Some(taken)
     }
@@ -71,30 +71,54 @@ impl<T> Ready<T> {
         self.shards[home()].lock().push(instance);
     }
 
+    /// Whether one that was used and is still good may be kept.
+    pub(super) fn has_room(&self) -> bool {
+        self.len() < READY_MAX && self.target.load(Relaxed) > 0
+    }
+
     /// There was none: more are kept from now on.
     pub(super) fn missed(&self) {
         let target = self.target.load(Relaxed);
-        self.target.store((target * 2).min(READY_MAX), Relaxed);
+        self.target.fetch_max((target * 2).min(READY_MAX), Relaxed);
+    }
+
+    /// Keeps none from now on, and gives back all there are.
+    pub(super) fn retire(&self) -> Shelf<T> {
+        self.target.store(0, Relaxed);
+        self.give_up(self.len())
     }
 
     /// Gives back half of what nobody took since the last time.
     pub(super) fn sweep(&self) -> Shelf<T> {
         let unused = self.low.load(Relaxed).min(self.len());
         let surplus = unused.saturating_sub(READY_MIN).div_ceil(2);
-        let target = self.target.load(Relaxed).saturating_sub(surplus);
-        self.target.store(target.max(READY_MIN), Relaxed);
-        let mut swept = Vec::new();
-        for shard in &self.shards {
-            while swept.len() < surplus {
-                let Some(instance) = shard.lock().pop() else {
-                    break;
-                };
-                self.count.fetch_sub(1, Relaxed);
-                swept.push(instance);
-            }
+        if surplus > 0 {
+            let target = self.target.load(Relaxed).saturating_sub(surplus);
+            self.target.store(target.max(READY_MIN), Relaxed);
         }
+        let swept = self.give_up(surplus);
         self.low.store(self.len(), Relaxed);
         swept
+    }
+
+    /// One of each thread's in turn.
+    fn give_up(&self, count: usize) -> Shelf<T> {
+        let mut given = Vec::new();
+        while given.len() < count {
+            let before = given.len();
+            for shard in &self.shards {
+                if given.len() < count
+                    && let Some(instance) = shard.lock().pop()
+                {
+                    self.count.fetch_sub(1, Relaxed);
+                    given.push(instance);
+                }
+            }
+            if given.len() == before {
+                break;
+            }
+        }
+        given
     }
 }
 
@@ -140,5 +164,17 @@ mod tests {
         let taken: Vec<_> = std::iter::from_fn(|| ready.take()).collect();
         taken.into_iter().for_each(|instance| ready.put(instance));
         assert!(ready.sweep().is_empty());
+    }
+
+    #[test]
+    fn what_is_retired_keeps_none_however_it_is_asked() {
+        let ready = Ready::default();
+        while ready.lacks() {
+            ready.put(Box::new(()));
+        }
+        assert_eq!(ready.retire().len(), READY_MIN);
+        ready.missed();
+        drop(ready.sweep());
+        assert!(!ready.lacks() && !ready.has_room());
     }
 }

@@ -282,6 +282,7 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
         .await?;
     session.on_events(&[], true).await?;
     session.on_finish(&outcome()).await?;
+    session.close().await;
     Ok(Struck { request })
 }
 

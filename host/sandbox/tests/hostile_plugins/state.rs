@@ -57,6 +57,7 @@ async fn no_exchange_ever_finds_what_another_left_behind() {
             1 => open.push((session, opened, true)),
             _ => {
                 session.on_finish(&outcome()).await.unwrap();
+                session.close().await;
             }
         }
     }

@@ -107,5 +107,6 @@ async fn ending_a_stream_twice_and_appending_after_it_is_only_data() {
         );
     }
     session.on_finish(&outcome()).await.unwrap();
+    session.close().await;
     stage.the_neighbour_answers_as_before().await;
 }

@@ -38,6 +38,12 @@ impl Policy for Probe {
         }
     }
 
+    fn narrow(settings: &Settings, _hooks: &mut Hooks, needs: &mut Needs) {
+        if settings.blind {
+            *needs = Needs::NONE;
+        }
+    }
+
     fn on_request(&mut self, request: &mut Request) -> Verdict {
         self.listen(request);
         self.commit(Hook::Request);
@@ -92,7 +98,9 @@ impl Policy for Probe {
         if let Some(reply) = reply_instead {
             return Verdict::reply(reply.answer());
         }
-        if let (Some(mark), Some(_)) = (mark, response.json_str("/object")) {
+        if let Some(mark) = mark
+            && response.json_str("/object").is_some()
+        {
             response.set_json("/mark", mark.as_str());
         }
         edit(edits, response);

@@ -42,6 +42,8 @@ pub struct Settings {
     pub call: Option<String>,
     /// A line for the log.
     pub log: Option<String>,
+    /// It asks for no bodies.
+    pub blind: bool,
 }
 
 /// Changes of one message.

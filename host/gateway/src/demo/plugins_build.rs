@@ -11,6 +11,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Instant,
 };
 
 /// What plugins are compiled for.
@@ -252,19 +253,21 @@ pub(super) fn copy_if_other(from: &Path, to: &Path) -> Result<(), BuildError> {
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
-    replace(to, &bytes)
+    replace(to, &bytes).map(drop)
 }
 
-/// Replaces a file by a rename, as an editor does.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+/// Replaces a file by a rename, as an editor does. Tells the moment before it: who
+/// watches the file may be done with it before this returns.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<Instant, BuildError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(at(folder))?;
     io::Write::write_all(&mut beside, bytes).map_err(at(path))?;
+    let renamed = Instant::now();
     beside.persist(path).map_err(|error| BuildError::File {
         path: path.to_owned(),
         source: error.error,
     })?;
-    Ok(())
+    Ok(renamed)
 }
 
 fn make_folder(path: &Path) -> Result<(), BuildError> {

@@ -112,21 +112,18 @@ impl Site {
     /// Writes the configuration with these rules; the moment of the rename.
     pub(super) fn rule(&self, rules: Rules) -> Result<Instant, BuildError> {
         let text = config_text(self.upstream, rules);
-        plugins_build::replace(&self.config(), text.as_bytes())?;
-        Ok(Instant::now())
+        plugins_build::replace(&self.config(), text.as_bytes())
     }
 
     /// Puts this version of `greeting` in place; the moment of the rename.
     pub(super) fn greet(&self, version: Greeting) -> Result<Instant, BuildError> {
-        plugins_build::replace(&self.greeting_file(), &self.greeting_bytes(version)?)?;
-        Ok(Instant::now())
+        plugins_build::replace(&self.greeting_file(), &self.greeting_bytes(version)?)
     }
 
     /// Puts half of a plugin in the place of `greeting`.
     pub(super) fn break_greeting(&self) -> Result<Instant, BuildError> {
         let bytes = self.greeting_bytes(Greeting::Second)?;
-        plugins_build::replace(&self.greeting_file(), &bytes[..bytes.len() / 2])?;
-        Ok(Instant::now())
+        plugins_build::replace(&self.greeting_file(), &bytes[..bytes.len() / 2])
     }
 
     fn greeting_file(&self) -> PathBuf {

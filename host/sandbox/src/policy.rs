@@ -197,9 +197,7 @@ impl Policy {
 
     /// Takes back an instance that may serve another exchange.
     pub(crate) fn give_back(&self, instance: Box<Instance>) {
-        if self.ready.has_room() {
-            self.ready.put(instance);
-        }
+        self.ready.put(instance);
     }
 
     /// Keeps no instance ready from now on: no exchange will begin with this policy.

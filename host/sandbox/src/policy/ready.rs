@@ -2,8 +2,8 @@
 //!
 //! Each thread keeps its own: what an instance touches is still in the caches of the
 //! core that made it. A thread without one takes another's. How many are kept
-//! follows the need: it doubles when an exchange found none, and halves what was
-//! never taken between two sweeps.
+//! follows the need: it doubles when an exchange found none, and falls by
+//! half of what was never taken between two sweeps.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -65,21 +65,18 @@ impl<T> Ready<T> {
         self.len() < self.target.load(Relaxed)
     }
 
-    /// Puts one where this thread finds it next.
+    /// Puts one where this thread finds it next, unless there is no use for it.
     pub(super) fn put(&self, instance: Box<T>) {
+        if self.len() >= READY_MAX || self.target.load(Relaxed) == 0 {
+            return;
+        }
         self.count.fetch_add(1, Relaxed);
         self.shards[home()].lock().push(instance);
     }
 
-    /// Whether one that was used and is still good may be kept.
-    pub(super) fn has_room(&self) -> bool {
-        self.len() < READY_MAX && self.target.load(Relaxed) > 0
-    }
-
     /// There was none: more are kept from now on.
     pub(super) fn missed(&self) {
-        let target = self.target.load(Relaxed);
-        self.target.fetch_max((target * 2).min(READY_MAX), Relaxed);
+        self.aim(|target| (target * 2).min(READY_MAX));
     }
 
     /// Keeps none from now on, and gives back all there are.
@@ -92,13 +89,17 @@ impl<T> Ready<T> {
     pub(super) fn sweep(&self) -> Shelf<T> {
         let unused = self.low.load(Relaxed).min(self.len());
         let surplus = unused.saturating_sub(READY_MIN).div_ceil(2);
-        if surplus > 0 {
-            let target = self.target.load(Relaxed).saturating_sub(surplus);
-            self.target.store(target.max(READY_MIN), Relaxed);
-        }
+        self.aim(|target| target.saturating_sub(surplus).max(READY_MIN));
         let swept = self.give_up(surplus);
         self.low.store(self.len(), Relaxed);
         swept
+    }
+
+    /// Changes how many are kept, unless it is none for good.
+    fn aim(&self, next: impl Fn(usize) -> usize) {
+        let _ = self.target.fetch_update(Relaxed, Relaxed, |target| {
+            (target > 0).then(|| next(target))
+        });
     }
 
     /// One of each thread's in turn.
@@ -175,6 +176,7 @@ mod tests {
         assert_eq!(ready.retire().len(), READY_MIN);
         ready.missed();
         drop(ready.sweep());
-        assert!(!ready.lacks() && !ready.has_room());
+        ready.put(Box::new(()));
+        assert!(!ready.lacks() && ready.len() == 0);
     }
 }

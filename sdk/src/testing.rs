@@ -40,14 +40,18 @@
 //! # }
 //! ```
 
+mod decided;
 mod exchange;
 pub(crate) mod host;
 mod limits;
 mod run;
+mod session;
 mod source;
 mod world;
 
+pub use decided::{Decided, Sent};
 pub use exchange::{Exchange, complete, ended};
-pub use run::{Decided, Run, Sent, Session};
+pub use run::Run;
+pub use session::Session;
 pub(crate) use source::Source;
 pub use world::{advance, answer_http, counted, logged, set_secret};

@@ -22,7 +22,6 @@ mod table;
 use std::time::Duration;
 
 use contender::{Contender, Kind, Running, contenders};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use table::{Row, print};
 use tollgate::demo::{
     load::{Load, Report, Until},
@@ -75,23 +74,13 @@ fn main() -> anyhow::Result<()> {
     if let Ok(role) = std::env::var(bare::ROLE) {
         return bare::main(&role);
     }
-    raise_descriptors();
+    // The load and the stand-in are one process: two sockets a stream.
+    tollgate::descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     runtime.block_on(measure(&Plan::from_arguments()))
-}
-
-/// The load and the stand-in are one process: two sockets a stream. Contenders inherit
-/// it, and the gateway would do the same.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 async fn measure(plan: &Plan) -> anyhow::Result<()> {

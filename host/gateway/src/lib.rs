@@ -8,6 +8,7 @@ mod admin;
 pub mod cli;
 mod control;
 pub mod demo;
+pub mod descriptors;
 pub mod serve;
 pub mod telemetry;
 

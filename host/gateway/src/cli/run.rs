@@ -3,11 +3,10 @@
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    Gateway, Options,
+    Gateway, Options, descriptors,
     telemetry::{self, Lines, LogFormat},
 };
 
@@ -47,19 +46,8 @@ pub(super) struct RunArguments {
     no_access_log: bool,
 }
 
-/// Each connection takes a descriptor, and what a process gets by default is for
-/// programs that use `select`. Best done, not needed.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    let _ = setrlimit(Resource::Nofile, raised);
-}
-
 pub(super) async fn run(arguments: RunArguments) -> anyhow::Result<ExitCode> {
-    raise_descriptors();
+    descriptors::raise();
     let log = telemetry::init(arguments.log, &arguments.log_level)?;
     let access = if arguments.no_access_log {
         None

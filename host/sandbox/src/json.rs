@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
-pub use request::{RequestFacts, scan_request};
+pub use request::RequestFacts;
 use scan::{Scanner, check_encoding};
 use tree::{Node, Source, Span};
 

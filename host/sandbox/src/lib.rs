@@ -24,7 +24,7 @@ mod timed;
 pub use compile::compile_worker;
 pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use host::ExchangeContext;
-pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts, scan_request};
+pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts};
 pub use message::Message;
 pub use policy::{Policy, PolicyStats};
 pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions};

@@ -1,7 +1,7 @@
 //! The two fields that a route needs of a chat request, read without taking it apart.
 
 use super::{
-    DEPTH_MAX, JsonError, JsonFault,
+    JsonError, JsonFault,
     scan::{Found, Scanner, Text, check_encoding},
     text::unescape,
 };
@@ -24,14 +24,6 @@ impl RequestFacts {
     pub fn read(bytes: &[u8], depth_max: usize) -> Result<Self, JsonError> {
         read(bytes, depth_max).map_err(|found| found.locate(bytes))
     }
-}
-
-/// [`RequestFacts::read`] with at most 64 levels.
-///
-/// # Errors
-/// The same.
-pub fn scan_request(bytes: &[u8]) -> Result<RequestFacts, JsonError> {
-    RequestFacts::read(bytes, DEPTH_MAX)
 }
 
 fn read(bytes: &[u8], depth_max: usize) -> Result<RequestFacts, Box<Found>> {

@@ -7,6 +7,10 @@ fn parse(text: &str) -> Json {
     Json::parse(Bytes::copy_from_slice(text.as_bytes()), DEPTH_MAX).unwrap()
 }
 
+fn scan_request(bytes: &[u8]) -> Result<RequestFacts, JsonError> {
+    RequestFacts::read(bytes, DEPTH_MAX)
+}
+
 fn fault(text: impl AsRef<[u8]>) -> JsonFault {
     Json::parse(Bytes::copy_from_slice(text.as_ref()), DEPTH_MAX)
         .unwrap_err()

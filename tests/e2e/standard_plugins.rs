@@ -25,6 +25,17 @@ fn callers() -> String {
     )
 }
 
+/// `model-rules` with one rule.
+fn for_every_model(rule: &str) -> String {
+    format!(
+        r#"
+  rules:
+    plugin: model-rules
+    on_error: refuse
+    settings: {{ rules: [ {{ models: [ "*" ], {rule} }} ] }}"#
+    )
+}
+
 const ADA: &str = "Bearer key-of-ada";
 const BOB: &str = "Bearer key-of-bob";
 
@@ -74,14 +85,7 @@ async fn a_stream_holds_no_instance_that_has_seen_all_it_will() {
 
 #[tokio::test]
 async fn what_a_policy_did_before_a_stream_let_go_of_it_is_in_the_log() {
-    let policies = r#"
-  rules:
-    plugin: model-rules
-    on_error: refuse
-    settings:
-      rules:
-        - models: [ "*" ]
-          response: { headers: { set: { x-rules: "applied" } } }"#;
+    let policies = &for_every_model("response: { headers: { set: { x-rules: \"applied\" } } }");
     let site = Site::start(&chat_through("rules", policies)).await;
     let stream = site.streamed().stream().await;
     assert_eq!(stream.header("x-rules"), Some("applied"));
@@ -248,14 +252,7 @@ async fn rules_of_a_model_change_request_response_and_events() {
 
 #[tokio::test]
 async fn rules_that_leave_responses_alone_are_never_shown_one() {
-    let policies = r#"
-  rules:
-    plugin: model-rules
-    on_error: refuse
-    settings:
-      rules:
-        - models: [ "*" ]
-          request: { set: { /user: rivers } }"#;
+    let policies = &for_every_model("request: { set: { /user: rivers } }");
     let site = Site::start(&chat_through("rules", policies)).await;
     let ask = site.chat();
     assert_eq!(ask.send().await.status, 200);

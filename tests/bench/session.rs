@@ -7,6 +7,9 @@
 //! `fresh` is `isolation: exchange`: an instance serves one session, and clearing it
 //! away and making the next one is counted. `reused` is `isolation: shared`.
 
+#[path = "chain.rs"]
+mod chain;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -41,6 +44,7 @@ fn main() {
     deeds(&bench, &mut criterion);
     body_sizes(&bench, &mut criterion);
     events(&bench, &mut criterion);
+    chain::chain(&bench, &mut criterion);
     criterion.final_summary();
 }
 

@@ -5,6 +5,7 @@
 //! seconds and half a gigabyte. So it happens in a child process that limits
 //! itself, and only that child's output is ever loaded.
 
+mod adapt;
 mod cache;
 mod child;
 mod configure;
@@ -21,7 +22,7 @@ use wasmtime::Engine;
 
 use crate::{LoadError, contract};
 pub(crate) use cache::Cache;
-pub(crate) use pipeline::exported;
+pub(crate) use pipeline::{PACKAGE, VERSION, exported};
 
 /// What is asked of the compiling child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +57,21 @@ pub(crate) struct Facts {
     /// `false`: the component's shape cannot be snapshotted, so every instance
     /// is configured when it is made.
     pub(crate) snapshotted: bool,
+    pub(crate) form: Form,
+}
+
+/// What a plugin was compiled as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Form {
+    /// Adapted to run without its component.
+    Module {
+        /// Of the memory in it that is the host's.
+        map_bytes: usize,
+    },
+    Component {
+        /// Why it is not a module.
+        because: String,
+    },
 }
 
 /// A [`contract::Sample`] that can be stored.
@@ -138,8 +154,9 @@ pub(crate) struct Artefact {
 /// Machine code that our own compiler made.
 #[derive(Debug, Clone)]
 pub(crate) enum Code {
+    /// Of this process, or of its own child, from a pipe that only the child writes to.
     Bytes(Bytes),
-    /// In the cache, which none but us can write.
+    /// In the cache, which none but us can write; its hash was checked.
     File(PathBuf),
 }
 
@@ -205,6 +222,7 @@ impl Compiler {
             &Sha256::digest(wasm),
             job.settings.as_bytes(),
             job.granted.join(",").as_bytes(),
+            &job.limits.guest_memory_bytes.to_le_bytes(),
         ] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);

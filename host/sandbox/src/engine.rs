@@ -21,6 +21,8 @@ const KEEP_RESIDENT: usize = 256 << 10;
 /// Of one component: its main module and shims, and some for other languages' tools.
 const CORES_MAX: u32 = 8;
 const TABLES_MAX: u32 = 4;
+/// A plugin's own, and the one that an adapted module keeps its map in.
+const MEMORIES_MAX: u32 = 2;
 
 const WASM_STACK: usize = 256 << 10;
 /// Host functions run on the same stack as the guest that called them.
@@ -65,12 +67,14 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
     slots
         .total_component_instances(pool.instances)
         .total_core_instances(cores)
-        .total_memories(pool.instances)
+        .total_memories(pool.instances.saturating_mul(MEMORIES_MAX))
         .total_tables(pool.instances.saturating_mul(TABLES_MAX))
         .total_stacks(pool.instances)
         .max_core_instances_per_component(CORES_MAX)
         .max_memories_per_component(1)
         .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_module(MEMORIES_MAX)
+        .max_tables_per_module(TABLES_MAX)
         .max_memory_size(pool.memory_bytes)
         .table_elements(SandboxLimits::TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -85,6 +89,8 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
         Enabled::Auto
     });
     let mut config = common();
+    // For adapted modules; what a plugin brings was read by `configurer` before.
+    config.wasm_multi_memory(true);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots));
     Engine::new(&config)
 }
@@ -92,7 +98,9 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
 /// Makes artefacts for [`runner`]; never runs them.
 pub(crate) fn compiler() -> wasmtime::Result<Engine> {
     let mut config = common();
-    config.cranelift_opt_level(OptLevel::Speed);
+    config
+        .wasm_multi_memory(true)
+        .cranelift_opt_level(OptLevel::Speed);
     Engine::new(&config)
 }
 

@@ -66,6 +66,8 @@ impl Exports {
 pub(crate) struct Guest {
     instance: Instance,
     exports: Exports,
+    /// The one that is open.
+    session: Option<ResourceAny>,
 }
 
 impl Guest {
@@ -77,7 +79,13 @@ impl Guest {
         Ok(Self {
             instance: pre.instantiate_async(store).await?,
             exports: exports.clone(),
+            session: None,
         })
+    }
+
+    fn session(&self) -> wasmtime::Result<ResourceAny> {
+        let none = || wasmtime::Error::msg("no session is open");
+        self.session.ok_or_else(none)
     }
 
     pub(crate) async fn configure(
@@ -93,78 +101,88 @@ impl Guest {
     }
 
     pub(crate) async fn open(
-        &self,
+        &mut self,
         store: &mut Store<State>,
         head: &Head,
-    ) -> wasmtime::Result<ResourceAny> {
+    ) -> wasmtime::Result<()> {
         let func = self.func(store, &self.exports.constructor)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: Call<(&Head,), ResourceAny> = unsafe { TypedFunc::new_unchecked(func) };
-        Ok(call.call_async(store, (head,)).await?.0)
+        self.session = Some(call.call_async(store, (head,)).await?.0);
+        Ok(())
     }
 
-    pub(crate) async fn on_request(
-        &self,
-        store: &mut Store<State>,
-        session: ResourceAny,
-    ) -> wasmtime::Result<Decision> {
+    /// Ends the session; the instance may serve another.
+    pub(crate) async fn close(&mut self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        match self.session.take() {
+            Some(session) => session.resource_drop_async(store).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn on_request(&self, store: &mut Store<State>) -> wasmtime::Result<Decision> {
         let func = self.func(store, &self.exports.request)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: Call<(ResourceAny, Resource<MessageView>), Decision> =
             unsafe { TypedFunc::new_unchecked(func) };
-        Ok(call.call_async(store, (session, shown())).await?.0)
+        Ok(call.call_async(store, (self.session()?, shown())).await?.0)
     }
 
     pub(crate) async fn on_attempt(
         &self,
         store: &mut Store<State>,
-        session: ResourceAny,
         target: &Target,
     ) -> wasmtime::Result<Decision> {
         let func = self.func(store, &self.exports.attempt)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: Call<(ResourceAny, &Target, Resource<MessageView>), Decision> =
             unsafe { TypedFunc::new_unchecked(func) };
-        Ok(call.call_async(store, (session, target, shown())).await?.0)
+        Ok(call
+            .call_async(store, (self.session()?, target, shown()))
+            .await?
+            .0)
     }
 
     pub(crate) async fn on_response(
         &self,
         store: &mut Store<State>,
-        session: ResourceAny,
         status: u16,
     ) -> wasmtime::Result<Decision> {
         let func = self.func(store, &self.exports.response)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: Call<(ResourceAny, u16, Resource<MessageView>), Decision> =
             unsafe { TypedFunc::new_unchecked(func) };
-        Ok(call.call_async(store, (session, status, shown())).await?.0)
+        Ok(call
+            .call_async(store, (self.session()?, status, shown()))
+            .await?
+            .0)
     }
 
     pub(crate) async fn on_events(
         &self,
         store: &mut Store<State>,
-        session: ResourceAny,
         batch: (&[Event], bool),
     ) -> wasmtime::Result<EventsDecision> {
         let func = self.func(store, &self.exports.events)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: Call<(ResourceAny, &[Event], bool), EventsDecision> =
             unsafe { TypedFunc::new_unchecked(func) };
-        Ok(call.call_async(store, (session, batch.0, batch.1)).await?.0)
+        Ok(call
+            .call_async(store, (self.session()?, batch.0, batch.1))
+            .await?
+            .0)
     }
 
     pub(crate) async fn on_finish(
         &self,
         store: &mut Store<State>,
-        session: ResourceAny,
         outcome: &Outcome,
     ) -> wasmtime::Result<()> {
         let func = self.func(store, &self.exports.finish)?;
         #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
         let call: TypedFunc<(ResourceAny, &Outcome), ()> =
             unsafe { TypedFunc::new_unchecked(func) };
-        call.call_async(store, (session, outcome)).await
+        call.call_async(store, (self.session()?, outcome)).await
     }
 
     fn func(

@@ -10,6 +10,7 @@ mod reservations;
 
 use std::{
     mem,
+    ops::Range,
     sync::{Arc, OnceLock, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use tollgate_capabilities::{Capabilities, Namespace};
 use tollgate_config::Grants;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
-use crate::{Message, policy::Counters};
+use crate::{Message, direct::Direct, policy::Counters};
 use reservations::Reservations;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
@@ -96,6 +97,12 @@ pub(crate) struct State {
     pub(crate) host_calls_all: u32,
     pub(crate) memory_bytes: usize,
     pub(crate) grew: bool,
+    /// Of an instance that runs without its component.
+    pub(crate) direct: Option<Direct>,
+    /// Kept for its room: what an instance wrote, while it is put back.
+    pub(crate) written: Vec<Range<usize>>,
+    /// The size of a memory that is to come and is the host's own.
+    map_bytes: Option<usize>,
 }
 
 impl State {
@@ -113,7 +120,22 @@ impl State {
             host_calls_all: 0,
             memory_bytes: 0,
             grew: false,
+            direct: None,
+            written: Vec::new(),
+            map_bytes: None,
         }
+    }
+
+    /// A memory of this size will be made that does not count as the plugin's.
+    pub(crate) fn expect_map(&mut self, bytes: usize) {
+        self.map_bytes = Some(bytes);
+    }
+
+    /// # Errors
+    /// The instance runs within its component.
+    pub(crate) fn direct(&mut self) -> wasmtime::Result<&mut Direct> {
+        let none = || wasmtime::Error::msg("the plugin runs as a component");
+        self.direct.as_mut().ok_or_else(none)
     }
 
     /// For the next exchange.
@@ -122,6 +144,11 @@ impl State {
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;
+    }
+
+    /// Lets go of what the last exchange left; what it held stays charged.
+    pub(crate) fn end(&mut self) {
+        self.reservations = Reservations::default();
     }
 
     /// Lets the guest see a message, until [`State::hide`] gives it back.
@@ -188,6 +215,10 @@ impl ResourceLimiter for State {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if current == 0 && self.map_bytes == Some(desired) {
+            self.map_bytes = None;
+            return Ok(true);
+        }
         if desired > self.shared.bounds.memory_bytes {
             self.shared
                 .counters

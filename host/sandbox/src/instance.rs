@@ -6,22 +6,22 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Engine, Store};
 
 use crate::{
-    exports::Guest,
     host::{Shared, State},
     policy::Policy,
+    program::Guest,
 };
 
 /// Epochs until the clock first asks: the running one may end at once.
 pub(crate) const FIRST_TICK: u64 = 2;
 
-/// A shared instance retires after this many exchanges, or up to twice as many, so
+/// An instance that is used again retires after this many exchanges, or up to twice as many, so
 /// that not all retire at once.
 const EXCHANGES_MIN: u32 = 512;
 
 pub(crate) struct Instance {
     pub(crate) store: Store<State>,
     pub(crate) guest: Guest,
-    /// Exchanges it may still serve; only for `isolation: shared`.
+    /// Exchanges it may still serve.
     exchanges_left: u32,
     shared: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
@@ -32,8 +32,8 @@ impl Instance {
         policy: &Policy,
         permit: OwnedSemaphorePermit,
     ) -> wasmtime::Result<Box<Self>> {
-        let mut store = new_store(policy.pre.engine(), policy.shared.clone());
-        let guest = Guest::make(&policy.pre, &policy.exports, &mut store).await?;
+        let mut store = new_store(policy.program.engine(), policy.shared.clone());
+        let guest = policy.program.instantiate(&mut store).await?;
         if let Some(settings) = &policy.settings {
             guest
                 .configure(&mut store, settings)
@@ -51,8 +51,24 @@ impl Instance {
         }))
     }
 
+    /// Ends the exchange. With `isolation: shared` the instance goes on as it is, else
+    /// it is put back to what it was when it was made. `false`: throw it away.
+    pub(crate) async fn end(&mut self, policy: &Policy) -> bool {
+        let Self { store, guest, .. } = self;
+        let goes_on = if policy.is_shared() {
+            store.data_mut().begin_hook();
+            store.set_epoch_deadline(FIRST_TICK);
+            guest.close(store).await.is_ok()
+        } else {
+            let restored = policy.program.restore(guest, store);
+            store.data_mut().end();
+            restored
+        };
+        goes_on && self.may_go_on()
+    }
+
     /// Whether it may serve another exchange after this one.
-    pub(crate) fn may_go_on(&mut self) -> bool {
+    fn may_go_on(&mut self) -> bool {
         self.exchanges_left = self.exchanges_left.saturating_sub(1);
         self.exchanges_left > 0 && !self.store.data().grew
     }

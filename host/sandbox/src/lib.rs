@@ -4,8 +4,10 @@
 //! [`Message`]) and comes out (a [`contract::Decision`]); what to do about a
 //! [`Failure`] is the caller's business. Knows nothing of sockets or routes.
 
+mod abi;
 mod compile;
 pub mod contract;
+mod direct;
 mod edit;
 mod engine;
 mod exports;
@@ -14,6 +16,7 @@ mod instance;
 mod json;
 mod message;
 mod policy;
+mod program;
 mod prove;
 mod sandbox;
 mod session;

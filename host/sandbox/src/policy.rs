@@ -11,21 +11,19 @@ mod ready;
 
 use std::sync::Arc;
 
-use tollgate_config::{Isolation, OnError};
-use wasmtime::component::InstancePre;
-
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
+use tollgate_config::{Isolation, OnError};
 
 use crate::{
     Failure, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
-    exports::Exports,
-    host::{ExchangeContext, Shared, State},
+    host::{ExchangeContext, Shared},
     instance::Instance,
+    program::Program,
     tender::Tender,
 };
 
@@ -33,8 +31,7 @@ use crate::{
 pub struct Policy {
     pub(crate) shared: Arc<Shared>,
     pub(crate) facts: Facts,
-    pub(crate) pre: InstancePre<State>,
-    pub(crate) exports: Exports,
+    pub(crate) program: Program,
     /// For a plugin whose memory could not be snapshotted.
     pub(crate) settings: Option<String>,
     pub(crate) tender: Arc<Tender>,
@@ -50,8 +47,7 @@ pub struct Policy {
 pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) facts: Facts,
-    pub(crate) pre: InstancePre<State>,
-    pub(crate) exports: Exports,
+    pub(crate) program: Program,
     pub(crate) tender: Arc<Tender>,
     pub(crate) hash: String,
     pub(crate) config: tollgate_config::Policy,
@@ -65,8 +61,7 @@ impl Policy {
             needs: needs(parts.facts.needs),
             shared: parts.shared,
             facts: parts.facts,
-            pre: parts.pre,
-            exports: parts.exports,
+            program: parts.program,
             settings,
             tender: parts.tender,
             quarantine: Quarantine::default(),
@@ -110,6 +105,16 @@ impl Policy {
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.facts.imports
+    }
+
+    /// `module`: adapted to run without its component, so that an instance can be put
+    /// back to its snapshot after each exchange; or `component`.
+    #[must_use]
+    pub fn runs_as(&self) -> &'static str {
+        match self.program {
+            Program::Module { .. } => "module",
+            Program::Component { .. } => "component",
+        }
     }
 
     /// The hooks that the plugin wants; others are never called.

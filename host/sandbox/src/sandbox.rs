@@ -7,18 +7,18 @@ use sha2::{Digest, Sha256};
 use tollgate_capabilities::{Capabilities, Namespace, SecretStore};
 use tollgate_config::{CompileLimits, Grants};
 use wasmtime::{
-    Engine,
-    component::{Component, HasSelf, InstancePre, Linker},
+    Engine, Linker, Module,
+    component::{self, Component, HasSelf},
 };
 
 use crate::{
-    compile::{self, Artefact, Code, Compiler, Job, JobLimits, Refusal},
+    compile::{self, Artefact, Code, Compiler, Form, Job, JobLimits, Refusal},
     contract::Plugin,
+    direct,
     engine::{self, PoolSize},
-    exports::Exports,
     host::{Bounds, Shared, State},
-    instance::new_store,
     policy::{Counters, Parts, Policy},
+    program::Program,
     prove,
     tender::Tender,
 };
@@ -102,7 +102,8 @@ pub enum SandboxError {
 /// The engine and everything that outlives a generation.
 pub struct Sandbox {
     engine: Engine,
-    linker: Linker<State>,
+    components: component::Linker<State>,
+    modules: Linker<State>,
     compiler: Arc<Compiler>,
     tender: Arc<Tender>,
     capabilities: Capabilities,
@@ -125,13 +126,16 @@ impl Sandbox {
         let unusable = |error: wasmtime::Error| SandboxError::Engine(format!("{error:#}"));
         let engine = engine::runner(pool).map_err(unusable)?;
         engine::start_clock(&engine)?;
-        let mut linker = Linker::new(&engine);
-        Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state).map_err(unusable)?;
+        let mut components = component::Linker::new(&engine);
+        Plugin::add_to_linker::<_, HasSelf<_>>(&mut components, |state| state).map_err(unusable)?;
+        let mut modules = Linker::new(&engine);
+        direct::add_to_linker(&mut modules).map_err(unusable)?;
         let compiler = Compiler::new(&engine, options.compiler, options.cache)
             .map_err(|error| SandboxError::Cache(error.to_string()))?;
         Ok(Arc::new(Self {
             engine,
-            linker,
+            components,
+            modules,
             compiler: Arc::new(compiler),
             tender: Tender::start(options.instances),
             capabilities,
@@ -157,24 +161,19 @@ impl Sandbox {
             .compiler
             .artefact(spec.wasm.clone(), self.job(&spec))
             .await?;
-        let pre = self.link(&artefact)?;
         let scratch = Arc::new(self.shared(&spec, self.capabilities.scratch()));
-        let store = new_store(&self.engine, scratch);
         let permit = self.tender.permit().await.ok_or_else(|| {
             Refusal::new(
                 "no_instance",
                 "all instances are in use, so it cannot be tried; load it again later",
             )
         })?;
-        let exports = Exports::check(&pre, store, &compile::exported())
-            .await
-            .map_err(|error| mismatch(&error))?;
+        let program = self.program(&artefact, scratch).await?;
         drop(permit);
         let parts = |capabilities: Capabilities| Parts {
             shared: Arc::new(self.shared(&spec, capabilities)),
             facts: artefact.facts.clone(),
-            pre: pre.clone(),
-            exports: exports.clone(),
+            program: program.clone(),
             tender: self.tender.clone(),
             hash: hash.clone(),
             config: spec.config.clone(),
@@ -212,30 +211,52 @@ impl Sandbox {
         }
     }
 
-    fn link(&self, artefact: &Artefact) -> Result<InstancePre<State>, Refusal> {
-        let component = match &artefact.code {
-            Code::Bytes(bytes) => deserialize(|| {
-                #[expect(
-                    unsafe_code,
-                    reason = "the bytes are our own compiling child's output, from a pipe that only it writes to"
-                )]
-                unsafe {
-                    Component::deserialize(&self.engine, bytes)
+    /// Links what the compiling child made, and tries it.
+    async fn program(&self, artefact: &Artefact, scratch: Arc<Shared>) -> Result<Program, Refusal> {
+        let made = match &artefact.facts.form {
+            Form::Module { map_bytes } => {
+                let module = self
+                    .module(&artefact.code)
+                    .map_err(|error| not_loaded(&error))?;
+                match self.modules.instantiate_pre(&module) {
+                    Ok(pre) => Program::module(pre, *map_bytes, scratch).await,
+                    Err(error) => Err(error),
                 }
-            }),
-            Code::File(path) => deserialize(|| {
-                #[expect(
-                    unsafe_code,
-                    reason = "the file is in a folder that none but us can write, and its hash was checked"
-                )]
-                unsafe {
-                    Component::deserialize_file(&self.engine, path)
+            }
+            Form::Component { because } => {
+                tracing::debug!(policy = %scratch.policy, %because, "a plugin runs as a component");
+                let component = self
+                    .component(&artefact.code)
+                    .map_err(|error| not_loaded(&error))?;
+                match self.components.instantiate_pre(&component) {
+                    Ok(pre) => Program::component(pre, &compile::exported(), scratch).await,
+                    Err(error) => Err(error),
                 }
-            }),
-        }?;
-        self.linker
-            .instantiate_pre(&component)
-            .map_err(|error| mismatch(&error))
+            }
+        };
+        made.map_err(|error| mismatch(&error))
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "see `Code`: nobody but our own compiler wrote it"
+    )]
+    fn module(&self, code: &Code) -> wasmtime::Result<Module> {
+        match code {
+            Code::Bytes(bytes) => unsafe { Module::deserialize(&self.engine, bytes) },
+            Code::File(path) => unsafe { Module::deserialize_file(&self.engine, path) },
+        }
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "see `Code`: nobody but our own compiler wrote it"
+    )]
+    fn component(&self, code: &Code) -> wasmtime::Result<Component> {
+        match code {
+            Code::Bytes(bytes) => unsafe { Component::deserialize(&self.engine, bytes) },
+            Code::File(path) => unsafe { Component::deserialize_file(&self.engine, path) },
+        }
     }
 
     fn shared(&self, spec: &PolicySpec, capabilities: Capabilities) -> Shared {
@@ -274,13 +295,9 @@ fn mismatch(error: &wasmtime::Error) -> Refusal {
     )
 }
 
-fn deserialize(load: impl FnOnce() -> wasmtime::Result<Component>) -> Result<Component, Refusal> {
-    load().map_err(|error| {
-        Refusal::new(
-            "compile",
-            format!("the compiled plugin cannot be loaded: {error:#}"),
-        )
-    })
+fn not_loaded(error: &wasmtime::Error) -> Refusal {
+    let reason = format!("the compiled plugin cannot be loaded: {error:#}");
+    Refusal::new("compile", reason)
 }
 
 fn granted(grants: &Grants) -> Vec<String> {

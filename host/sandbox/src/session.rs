@@ -6,8 +6,6 @@
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
-use wasmtime::component::ResourceAny;
-
 use crate::{
     BadEdit, Message, Side,
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
@@ -64,7 +62,7 @@ pub struct Spent {
 pub struct Session {
     policy: Arc<Policy>,
     /// `None`: the session failed and its instance is gone.
-    work: Option<(Box<Instance>, ResourceAny)>,
+    work: Option<Box<Instance>>,
     /// Set while a hook runs; still set when the next begins, the hook's future was
     /// dropped and its instance cannot be entered again.
     at_work: bool,
@@ -87,9 +85,9 @@ impl Session {
         store.set_epoch_deadline(FIRST_TICK);
         let (opened, times) = timed(guest.open(store, head)).await;
         match opened {
-            Ok(resource) => Ok(Self {
+            Ok(()) => Ok(Self {
                 policy,
-                work: Some((instance, resource)),
+                work: Some(instance),
                 at_work: false,
                 time: times.took,
                 worked: times.worked,
@@ -154,16 +152,16 @@ impl Session {
         message: &mut Message,
     ) -> Result<Decision, Failure> {
         self.enter()?;
-        let Some((instance, session)) = &mut self.work else {
+        let Some(instance) = &mut self.work else {
             return Err(Failure::Quarantined);
         };
-        let (Instance { store, guest, .. }, session) = (&mut **instance, *session);
+        let Instance { store, guest, .. } = &mut **instance;
         store.data_mut().show(message);
         let call = async {
             match asked {
-                Asked::Request => guest.on_request(store, session).await,
-                Asked::Attempt(target) => guest.on_attempt(store, session, target).await,
-                Asked::Response(status) => guest.on_response(store, session, status).await,
+                Asked::Request => guest.on_request(store).await,
+                Asked::Attempt(target) => guest.on_attempt(store, target).await,
+                Asked::Response(status) => guest.on_response(store, status).await,
             }
         };
         let (decided, times) = timed(call).await;
@@ -184,11 +182,11 @@ impl Session {
         last: bool,
     ) -> Result<EventsDecision, Failure> {
         self.enter()?;
-        let Some((instance, session)) = &mut self.work else {
+        let Some(instance) = &mut self.work else {
             return Err(Failure::Quarantined);
         };
         let Instance { store, guest, .. } = &mut **instance;
-        let (decided, times) = timed(guest.on_events(store, *session, (batch, last))).await;
+        let (decided, times) = timed(guest.on_events(store, (batch, last))).await;
         let decision = self.leave(Hook::Events, times, decided)?;
         match edit::check_events_decision(&decision, batch.len()) {
             Ok(()) => {
@@ -207,9 +205,9 @@ impl Session {
     pub async fn on_finish(&mut self, outcome: &Outcome) -> Result<Spent, Failure> {
         if self.policy.facts.hooks[Hook::Finish as usize] {
             self.enter()?;
-            if let Some((instance, session)) = &mut self.work {
+            if let Some(instance) = &mut self.work {
                 let Instance { store, guest, .. } = &mut **instance;
-                let (done, times) = timed(guest.on_finish(store, *session, outcome)).await;
+                let (done, times) = timed(guest.on_finish(store, outcome)).await;
                 self.leave(Hook::Finish, times, done)?;
                 self.policy.quarantine.succeeded();
             }
@@ -268,7 +266,7 @@ impl Session {
             self.discard();
             return Err(failure);
         }
-        if let Some((instance, _)) = &mut self.work {
+        if let Some(instance) = &mut self.work {
             instance.store.data_mut().begin_hook();
             instance.store.set_epoch_deadline(FIRST_TICK);
             self.at_work = true;
@@ -287,7 +285,7 @@ impl Session {
         self.worked += times.worked;
         let counters = &self.policy.shared.counters;
         counters.called(hook, times.took);
-        if let Some((instance, _)) = &mut self.work {
+        if let Some(instance) = &mut self.work {
             let state = instance.store.data_mut();
             state.end_hook();
             counters.host_called(state.host_calls_all - self.host_calls);
@@ -299,23 +297,20 @@ impl Session {
         })
     }
 
-    /// Ends the session; no hook is asked any more. A shared instance that is still
-    /// good is given back. Any other is thrown away, and the next one made by the same
-    /// thread, with its memory still in the caches.
+    /// Ends the session; no hook is asked any more. An instance that can serve another
+    /// exchange is given back. Any other is thrown away, and the next one made by the
+    /// same thread, with its memory still in the caches.
     pub async fn close(mut self) {
         if self.at_work {
             return self.discard();
         }
-        let Some((mut instance, session)) = self.work.take() else {
+        let Some(mut instance) = self.work.take() else {
             return;
         };
-        if self.policy.is_shared() {
-            instance.store.data_mut().begin_hook();
-            instance.store.set_epoch_deadline(FIRST_TICK);
-            let dropped = session.resource_drop_async(&mut instance.store).await;
-            if dropped.is_ok() && instance.may_go_on() {
-                return self.policy.give_back(instance);
-            }
+        let is_good = instance.end(&self.policy).await;
+        // If there are no more, an exchange of another policy may wait for this one.
+        if is_good && self.policy.tender.has_more() {
+            return self.policy.give_back(instance);
         }
         if self.policy.is_quick_to_make() {
             // Its permit first goes to whoever waits for one.
@@ -328,7 +323,7 @@ impl Session {
     }
 
     fn discard(&mut self) {
-        if let Some((instance, _)) = self.work.take() {
+        if let Some(instance) = self.work.take() {
             self.policy
                 .tender
                 .clear(self.policy.clone(), Some(instance));

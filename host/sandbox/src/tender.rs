@@ -109,6 +109,11 @@ impl Tender {
         drop(spent);
     }
 
+    /// Whether instances can be made beside those there are.
+    pub(crate) fn has_more(&self) -> bool {
+        self.permits.available_permits() > 0
+    }
+
     pub(crate) fn try_permit(&self) -> Option<OwnedSemaphorePermit> {
         self.permits.clone().try_acquire_owned().ok()
     }

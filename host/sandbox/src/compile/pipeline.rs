@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wasmtime::component::Component;
 use wasmtime_wizer::Wizer;
 
-use super::{Artefact, Code, Facts, Job, Refusal, configure};
+use super::{Artefact, Code, Facts, Form, Job, Refusal, adapt, configure};
 use crate::{
     contract::{Description, Hooks, Needs},
     engine,
@@ -13,7 +13,7 @@ use crate::{
 /// The custom section that the SDK writes the contract into.
 const CONTRACT: &[u8] = b"component-type";
 
-const PACKAGE: &str = "tollgate:policy/";
+pub(crate) const PACKAGE: &str = "tollgate:policy/";
 pub(crate) const VERSION: &str = "0.1.0";
 
 /// Interfaces that hold types alone or that every plugin may use.
@@ -41,9 +41,14 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let samples = guest.samples()?;
     let description = narrowed(description, guest.describe()?)?;
     let snapshotted = snapshot.is_some();
-    let code = compiler
-        .precompile_component(snapshot.as_deref().unwrap_or(&component))
-        .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))?;
+    let snapshot = snapshot.as_deref().unwrap_or(&component);
+    let (form, code) = compile(&compiler, job, wasm, snapshotted.then_some(snapshot))
+        .unwrap_or_else(|because| {
+            let form = Form::Component { because };
+            (form, compiler.precompile_component(snapshot))
+        });
+    let code =
+        code.map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))?;
     let hooks = &description.hooks;
     let needs = &description.needs;
     Ok(Artefact {
@@ -68,9 +73,31 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
             samples,
             imports,
             snapshotted,
+            form,
         },
         code: Code::Bytes(Bytes::from(code)),
     })
+}
+
+type Compiled = (Form, wasmtime::Result<Vec<u8>>);
+
+/// As a module that runs by itself, or why it cannot be one.
+fn compile(
+    compiler: &wasmtime::Engine,
+    job: &Job,
+    wasm: &[u8],
+    snapshot: Option<&[u8]>,
+) -> Result<Compiled, String> {
+    if is_component(wasm) {
+        return Err("it came as a component".to_owned());
+    }
+    let snapshot = snapshot.ok_or("its memory cannot be snapshotted")?;
+    let adapted = adapt::adapt(wasm, snapshot, job.limits.guest_memory_bytes)
+        .map_err(|unfit| unfit.to_string())?;
+    let form = Form::Module {
+        map_bytes: adapted.map_bytes,
+    };
+    Ok((form, compiler.precompile_module(&adapted.module)))
 }
 
 /// What a plugin says of itself once it knows its settings.
@@ -105,7 +132,7 @@ fn componentize(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     let not_wasm = |what: &str| Err(Refusal::new("not_wasm", what.to_owned()));
     match wasm {
         [] => not_wasm("the file is empty"),
-        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(wasm.to_vec()),
+        _ if is_component(wasm) => Ok(wasm.to_vec()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
             // The encoder takes for granted that it is whole.
             validate(wasm, "module")?;
@@ -127,6 +154,10 @@ fn componentize(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
         [b'(', ..] => not_wasm("the file is WebAssembly text; build it to binary first"),
         _ => not_wasm("the file is not WebAssembly: it does not begin with `\\0asm`"),
     }
+}
+
+fn is_component(wasm: &[u8]) -> bool {
+    wasm.starts_with(&[0, b'a', b's', b'm', 0x0d, 0, 1, 0])
 }
 
 fn from_module(wasm: &[u8], error: &impl std::fmt::Display) -> Refusal {

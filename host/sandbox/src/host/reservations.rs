@@ -43,6 +43,12 @@ impl Reservations {
         Resource::new_own(u32::try_from(at).unwrap_or(u32::MAX))
     }
 
+    /// Whether the guest has this handle.
+    pub(crate) fn has(&self, held: &Resource<HeldReservation>) -> bool {
+        let slot = self.slots.get(held.rep() as usize);
+        slot.is_some_and(|slot| !matches!(slot, Slot::Free))
+    }
+
     /// The reservation, once.
     pub(crate) fn settle(&mut self, held: &Resource<HeldReservation>) -> Option<Reservation> {
         let slot = self.slots.get_mut(held.rep() as usize)?;

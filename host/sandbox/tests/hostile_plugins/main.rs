@@ -20,3 +20,4 @@ mod shape;
 mod stage;
 mod state;
 mod streams;
+mod twins;

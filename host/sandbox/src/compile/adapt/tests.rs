@@ -1,0 +1,275 @@
+//! Whatever an instance writes, it is put back, byte for byte.
+
+use std::{fmt::Write, sync::Arc};
+
+use proptest::prelude::*;
+use tollgate_capabilities::{Capabilities, EmbeddedOptions, Namespace};
+use tollgate_config::{Grants, SandboxLimits};
+use wasmtime::{Engine, InstancePre, Linker, Module, Store};
+
+use super::{PAGE, Survey, Unfit, rewrite};
+use crate::{
+    contract::{Ending, Outcome},
+    direct::{self, Guest, MAP_BLOCK, Pristine},
+    engine::{self, PoolSize},
+    host::{Bounds, Shared, State},
+    instance::new_store,
+    policy::Counters,
+};
+
+const MEMORY: usize = 2 * PAGE;
+
+/// A module with the contract's functions, of which `on-finish` has this body.
+fn module(on_finish: &str, extra: &str) -> Vec<u8> {
+    let policy = "tollgate:policy/policy@0.1.0";
+    let text = format!(
+        r#"(module
+  (import "tollgate:policy/clock@0.1.0" "now-ms" (func $now (result i64)))
+  (memory (export "memory") 2)
+  (global $number (mut i32) (i32.const 11))
+  (global $wide (mut v128) (v128.const i64x2 1 2))
+  (global $fixed i32 (i32.const 5))
+  (global $real (mut f64) (f64.const 0.5))
+  (data (i32.const 100) "what was there before")
+  (data (i32.const 65530) "across the pages of memory")
+  {extra}
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+  (func (export "{policy}#describe") (result i32) (i32.const 0))
+  (func (export "{policy}#[constructor]session") (param i32) (result i32) (i32.const 1))
+  (func (export "{policy}#[method]session.on-request") (param i32 i32) (result i32) (i32.const 0))
+  (func (export "{policy}#[method]session.on-attempt")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 0))
+  (func (export "{policy}#[method]session.on-response") (param i32 i32 i32) (result i32) (i32.const 0))
+  (func (export "{policy}#[method]session.on-events") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+  (func (export "{policy}#[method]session.on-finish")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32 i64 i64 i64) (local $n i32)
+    {on_finish})
+)"#
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+fn adapted(module: &[u8]) -> Result<Vec<u8>, Unfit> {
+    let survey = Survey::of(module)?;
+    rewrite::rewrite(module, &survey, 1)
+}
+
+struct Stage {
+    engine: Engine,
+    linker: Linker<State>,
+    shared: Arc<Shared>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let pool = PoolSize {
+            instances: 8,
+            memory_bytes: 1 << 20,
+        };
+        let engine = engine::runner(pool).unwrap();
+        let mut linker = Linker::new(&engine);
+        direct::add_to_linker(&mut linker).unwrap();
+        let limits = SandboxLimits::default();
+        let shared = Arc::new(Shared {
+            policy: "p".into(),
+            namespace: Namespace::of_plugin("p"),
+            capabilities: Capabilities::embedded(EmbeddedOptions::default()),
+            grants: Grants::default(),
+            bounds: Bounds {
+                hook_ticks: 1000,
+                hook_time: limits.hook_time,
+                exchange_time: limits.exchange_time,
+                memory_bytes: 1 << 20,
+                table_elements: limits.table_elements,
+                host_calls: limits.host_calls,
+                edits: limits.edits,
+                log_lines: limits.log_lines,
+            },
+            counters: Counters::default(),
+        });
+        Self {
+            engine,
+            linker,
+            shared,
+        }
+    }
+
+    fn pre(&self, on_finish: &str) -> InstancePre<State> {
+        let module = adapted(&module(on_finish, "")).unwrap();
+        let compiler = engine::compiler().unwrap();
+        let code = compiler.precompile_module(&module).unwrap();
+        #[expect(unsafe_code, reason = "it was compiled right here")]
+        let module = unsafe { Module::deserialize(&self.engine, code) }.unwrap();
+        self.linker.instantiate_pre(&module).unwrap()
+    }
+
+    async fn instance(&self, pre: &InstancePre<State>) -> (Guest, Store<State>) {
+        let mut store = new_store(&self.engine, self.shared.clone());
+        let guest = Guest::make(pre, PAGE, &mut store).await.unwrap();
+        (guest, store)
+    }
+}
+
+fn outcome() -> Outcome {
+    Outcome {
+        ending: Ending::Complete,
+        status: 200,
+        upstream: Some("an upstream, whose name the host writes into the memory".into()),
+        attempts: 1,
+        first_byte_us: None,
+        total_us: 1,
+        usage: None,
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// Memory and globals after `on-finish` and after the instance was put back.
+async fn written_and_restored(on_finish: &str) -> (bool, bool) {
+    let stage = Stage::new();
+    let pre = stage.pre(on_finish);
+    let (guest, mut store) = stage.instance(&pre).await;
+    let pristine = Pristine::of(&guest, &mut store).unwrap();
+    let before = state(&guest, &mut store);
+    guest.on_finish(&mut store, &outcome()).await.unwrap();
+    let written = state(&guest, &mut store) != before;
+    assert!(pristine.restore(&guest, &mut store));
+    (written, state(&guest, &mut store) == before)
+}
+
+fn state(guest: &Guest, store: &mut Store<State>) -> (Vec<u8>, String) {
+    let memory = guest.memory_bytes(store);
+    let globals = guest.globals.iter();
+    let globals: Vec<_> = globals.map(|global| global.get(&mut *store)).collect();
+    (memory, format!("{globals:?}"))
+}
+
+/// Each instruction that writes: its address comes first, then what it takes.
+const WRITES: [(&str, &str, usize); 16] = [
+    ("i32.store", "(i32.const -1)", 4),
+    ("i32.store8", "(i32.const -1)", 1),
+    ("i32.store16", "(i32.const -1)", 2),
+    ("i64.store", "(i64.const -1)", 8),
+    ("i64.store8", "(i64.const -1)", 1),
+    ("i64.store16", "(i64.const -1)", 2),
+    ("i64.store32", "(i64.const -1)", 4),
+    ("f32.store", "(f32.const 1.5)", 4),
+    ("f64.store", "(f64.const 1.5)", 8),
+    ("v128.store", "(v128.const i64x2 -1 -1)", 16),
+    ("v128.store8_lane", "1 (v128.const i64x2 -1 -1)", 1),
+    ("v128.store16_lane", "1 (v128.const i64x2 -1 -1)", 2),
+    ("v128.store32_lane", "1 (v128.const i64x2 -1 -1)", 4),
+    ("v128.store64_lane", "1 (v128.const i64x2 -1 -1)", 8),
+    ("memory.fill", "(i32.const 7) (i32.const 1300)", 1300),
+    ("memory.copy", "(i32.const 65500) (i32.const 700)", 700),
+];
+
+fn write(nth: usize, address: usize, offset: usize) -> String {
+    let (instruction, operands, _) = WRITES[nth];
+    if instruction.starts_with("memory.") {
+        let address = address + offset;
+        return format!("({instruction} (i32.const {address}) {operands})");
+    }
+    // The lane comes after the offset.
+    let (lane, operand) = match operands.split_once(" (") {
+        Some((lane, operand)) if instruction.ends_with("lane") => (lane, format!("({operand}")),
+        _ => ("", operands.to_owned()),
+    };
+    format!("({instruction} offset={offset} {lane} (i32.const {address}) {operand})")
+}
+
+#[test]
+fn every_instruction_that_writes_is_put_back_wherever_a_block_ends() {
+    for (nth, (instruction, _, width)) in WRITES.iter().enumerate() {
+        let end = 3 * MAP_BLOCK;
+        for address in [end - width, end - 1, end, MEMORY - width, 0] {
+            let (written, restored) = block_on(written_and_restored(&write(nth, address, 0)));
+            assert!(
+                written && restored,
+                "{instruction} at {address}: {written} {restored}"
+            );
+        }
+    }
+}
+
+#[test]
+fn globals_are_put_back_too() {
+    let body = "(global.set $number (i32.const 1))
+        (global.set $wide (v128.const i64x2 3 4))
+        (global.set $real (f64.const 2))";
+    assert_eq!(block_on(written_and_restored(body)), (true, true));
+}
+
+#[test]
+fn an_instance_that_wrote_too_much_or_grew_is_not_put_back() {
+    block_on(async {
+        let stage = Stage::new();
+        let grows = stage.pre("(drop (memory.grow (i32.const 1)))");
+        let (guest, mut store) = stage.instance(&grows).await;
+        let pristine = Pristine::of(&guest, &mut store).unwrap();
+        guest.on_finish(&mut store, &outcome()).await.unwrap();
+        assert!(!pristine.restore(&guest, &mut store));
+    });
+}
+
+#[test]
+fn what_cannot_be_put_back_stays_a_component() {
+    let table = "(table $t 4 4 funcref) (elem declare func $f) (func $f)";
+    for (body, extra) in [
+        ("(table.set $t (i32.const 0) (ref.func $f))", table),
+        (
+            "(drop (table.grow $t (ref.null func) (i32.const 1)))",
+            table,
+        ),
+        (
+            "(memory.init $d (i32.const 0) (i32.const 0) (i32.const 1))",
+            "(data $d \"x\")",
+        ),
+        ("(data.drop $d)", "(data $d \"x\")"),
+        ("", "(func $f) (start $f)"),
+        (
+            "",
+            "(import \"tollgate:host\" \"call\" (func (param i32) (result i64)))",
+        ),
+        ("", "(import \"env\" \"other\" (global i32))"),
+    ] {
+        // Imports come first.
+        let (before, extra) = match extra.starts_with("(import") {
+            true => (extra, ""),
+            false => ("", extra),
+        };
+        let module = if before.is_empty() {
+            module(body, extra)
+        } else {
+            let text = format!("(module {before} (memory 1))");
+            wat::parse_str(text).unwrap()
+        };
+        assert!(adapted(&module).is_err(), "{body} {before}{extra}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_is_written_is_put_back(
+        writes in prop::collection::vec((0..WRITES.len(), 0..MEMORY - 3000, 0..1500_usize), 1..40)
+    ) {
+        let mut body = String::new();
+        for (nth, address, offset) in writes {
+            writeln!(body, "{}", write(nth, address, offset)).unwrap();
+        }
+        // In a loop and behind a branch, as compilers write them.
+        let body = format!(
+            "(loop $again {body} (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if $again (i32.lt_u (local.get $n) (i32.const 2))))"
+        );
+        let (_, restored) = block_on(written_and_restored(&body));
+        prop_assert!(restored);
+    }
+}

@@ -1,0 +1,308 @@
+//! The imports of an adapted module: arguments out of the slots, the answer of the same
+//! [`State`] that components ask, and the answer back into the guest's memory.
+
+use wasmtime::{AsContextMut, Caller, Linker, component::Resource};
+
+use super::{
+    Entry, Import, Link,
+    guest::{returned, wanted},
+};
+use crate::{
+    abi::{Args, Broken, Flat, Lower, Reader},
+    contract::tollgate::policy::{
+        clock, exchange::HostMessage, http_call, kv, limits, log, metrics, random, secrets,
+        types::Header,
+    },
+    host::{HeldReservation, MessageView, State},
+};
+
+/// Makes the host functions known that adapted modules import.
+///
+/// # Errors
+/// When one is defined already.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let name = |link: Link| (Link::MODULE, link.name());
+    let (module, call) = name(Link::Call);
+    linker.func_wrap(
+        module,
+        call,
+        |mut caller: Caller<'_, State>, import: u32| {
+            let answer = answer(&mut caller, known(import)?)?;
+            give_answer(caller, answer)
+        },
+    )?;
+    let (module, call) = name(Link::CallWaiting);
+    linker.func_wrap_async(
+        module,
+        call,
+        |mut caller: Caller<'_, State>, (import,): (u32,)| {
+            Box::new(async move {
+                let answer = answer_waiting(&mut caller, known(import)?).await?;
+                give_answer(caller, answer)
+            })
+        },
+    )?;
+    let (module, give) = name(Link::Give);
+    linker.func_wrap(module, give, |mut caller: Caller<'_, State>, at: u32| {
+        caller.data_mut().direct()?.lowering.place(at);
+        wanted(caller.as_context_mut())
+    })?;
+    let (module, done) = name(Link::Returned);
+    linker.func_wrap(
+        module,
+        done,
+        |mut caller: Caller<'_, State>, entry: u32, result: u32| {
+            let entry = Entry::of(entry).ok_or(Broken::NoSuchCase)?;
+            returned(caller.as_context_mut(), entry, result)
+        },
+    )?;
+    Ok(())
+}
+
+/// How a call is answered.
+enum Answer {
+    Nothing,
+    /// In the first slot.
+    Number(u64),
+    /// By what is lowered.
+    Lowered,
+}
+
+fn known(import: u32) -> Result<Import, Broken> {
+    Import::of(import).ok_or(Broken::NoSuchCase)
+}
+
+fn give_answer(mut caller: Caller<'_, State>, answer: Answer) -> wasmtime::Result<u64> {
+    match answer {
+        Answer::Nothing => Ok(0),
+        Answer::Number(number) => {
+            let map = caller.data_mut().direct()?.map;
+            map.data_mut(&mut caller)[..8].copy_from_slice(&number.to_le_bytes());
+            Ok(0)
+        }
+        Answer::Lowered => wanted(caller.as_context_mut()),
+    }
+}
+
+/// The most that a function of the contract has, and the pointer to its result.
+const SLOTS: usize = 12;
+
+/// The flat arguments, the guest's memory, and the state.
+fn open<'a>(
+    caller: &'a mut Caller<'_, State>,
+    slots: &'a mut [u64; SLOTS],
+) -> wasmtime::Result<(Args<'a>, &'a mut State)> {
+    let direct = caller.data_mut().direct()?;
+    let (memory, map) = (direct.memory, direct.map);
+    let budget = caller.data().shared.bounds.memory_bytes;
+    let (bytes, _) = map.data(&mut *caller).as_chunks::<8>();
+    for (slot, bytes) in slots.iter_mut().zip(bytes) {
+        *slot = u64::from_le_bytes(*bytes);
+    }
+    let (bytes, state) = memory.data_and_store_mut(caller);
+    Ok((Args::new(slots, Reader::new(bytes, budget)), state))
+}
+
+fn lowered<T: Lower>(state: &mut State, value: &T, at: u32) -> wasmtime::Result<Answer> {
+    state.direct()?.lowering.result(value, at);
+    Ok(Answer::Lowered)
+}
+
+fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<Answer> {
+    let mut slots = [0; SLOTS];
+    let (mut args, state) = open(caller, &mut slots)?;
+    let args = &mut args;
+    match import {
+        // The guest's own number for a session is its handle.
+        Import::SessionNew | Import::SessionRep => Ok(Answer::Number(args.u32().into())),
+        Import::SessionDrop => Err(wasmtime::Error::msg("a plugin dropped its own session")),
+        Import::MessageDrop => {
+            state.direct()?.let_go(args.u32())?;
+            Ok(Answer::Nothing)
+        }
+        Import::Header
+        | Import::Headers
+        | Import::Json
+        | Import::JsonMany
+        | Import::Body
+        | Import::Fact => of_message(state, import, args),
+        Import::LogWrite => {
+            let level = log::Level::of(args.u32())?;
+            let message = args.text()?.to_owned();
+            log::Host::write(state, level, message, args.list()?)?;
+            Ok(Answer::Nothing)
+        }
+        Import::MetricsCount => {
+            let (name, labels) = (args.text()?.to_owned(), args.list()?);
+            metrics::Host::count(state, name, labels, args.u64())?;
+            Ok(Answer::Nothing)
+        }
+        Import::MetricsGauge => {
+            let (name, labels) = (args.text()?.to_owned(), args.list()?);
+            metrics::Host::gauge(state, name, labels, args.f64())?;
+            Ok(Answer::Nothing)
+        }
+        Import::ClockNow => clock::Host::now_ms(state).map(Answer::Number),
+        Import::ClockMonotonic => clock::Host::monotonic_us(state).map(Answer::Number),
+        Import::RandomNext => random::Host::next_u64(state).map(Answer::Number),
+        Import::RandomBytes => {
+            let bytes = random::Host::bytes(state, args.u32())?;
+            lowered(state, &bytes, args.u32())
+        }
+        Import::SecretsGet => {
+            let secret = secrets::Host::get(state, args.text()?.to_owned())?;
+            lowered(state, &secret, args.u32())
+        }
+        Import::ReservationDrop => {
+            let held = reservation(state, args.u32())?;
+            limits::HostReservation::drop(state, held)?;
+            Ok(Answer::Nothing)
+        }
+        _ => Err(Broken::NoSuchCase.into()),
+    }
+}
+
+fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtime::Result<Answer> {
+    state.direct()?.check_message(args.u32())?;
+    let shown = Resource::<MessageView>::new_borrow(0);
+    match import {
+        Import::Header => {
+            let value = state.header(shown, args.text()?.to_owned())?;
+            lowered(state, &value, args.u32())
+        }
+        Import::Headers => {
+            let values = state.headers(shown, args.list()?)?;
+            lowered(state, &values, args.u32())
+        }
+        Import::Json => {
+            let value = state.json(shown, args.text()?.to_owned())?;
+            lowered(state, &value, args.u32())
+        }
+        Import::JsonMany => {
+            let values = state.json_many(shown, args.list()?)?;
+            lowered(state, &values, args.u32())
+        }
+        Import::Body => {
+            let (offset, bytes_max) = (args.u64(), args.u32());
+            let bytes = state.body(shown, offset, bytes_max)?;
+            lowered(state, &bytes, args.u32())
+        }
+        _ => {
+            let value = state.fact(shown, args.text()?.to_owned())?;
+            lowered(state, &value, args.u32())
+        }
+    }
+}
+
+async fn answer_waiting(
+    caller: &mut Caller<'_, State>,
+    import: Import,
+) -> wasmtime::Result<Answer> {
+    let mut slots = [0; SLOTS];
+    let (mut args, state) = open(caller, &mut slots)?;
+    let args = &mut args;
+    match import {
+        Import::KvGet => {
+            let (key, at) = (args.text()?.to_owned(), args.u32());
+            let value = kv::Host::get(state, key).await?;
+            lowered(state, &value, at)
+        }
+        Import::KvPut => {
+            let (key, value) = (args.text()?.to_owned(), args.bytes()?.to_vec());
+            let (ttl, at) = (args.u32(), args.u32());
+            let done = kv::Host::put(state, key, value, ttl).await?;
+            lowered(state, &done, at)
+        }
+        Import::KvRemove => {
+            let (key, at) = (args.text()?.to_owned(), args.u32());
+            let done = kv::Host::remove(state, key).await?;
+            lowered(state, &done, at)
+        }
+        Import::KvCompareAndPut => {
+            let key = args.text()?.to_owned();
+            let expected = args.optional_bytes()?.map(<[u8]>::to_vec);
+            let value = args.bytes()?.to_vec();
+            let (ttl, at) = (args.u32(), args.u32());
+            let done = kv::Host::compare_and_put(state, key, expected, value, ttl).await?;
+            lowered(state, &done, at)
+        }
+        Import::KvIncrement => {
+            let (key, by) = (args.text()?.to_owned(), args.u64().cast_signed());
+            let (ttl, at) = (args.u32(), args.u32());
+            let sum = kv::Host::increment(state, key, by, ttl).await?;
+            lowered(state, &sum.map(i64::cast_unsigned), at)
+        }
+        Import::ReservationSettle => {
+            let (held, used) = (reservation(state, args.u32())?, args.u64());
+            let left = limits::HostReservation::settle(state, held, used).await?;
+            Ok(Answer::Number(left))
+        }
+        Import::LimitsTake | Import::LimitsReserve | Import::LimitsRemaining => {
+            of_limits(state, import, args).await
+        }
+        Import::HttpSend => {
+            let request = http_request(args)?;
+            let at = args.u32();
+            let response = http_call::Host::send(state, request).await?;
+            lowered(state, &response, at)
+        }
+        _ => Err(Broken::NoSuchCase.into()),
+    }
+}
+
+async fn of_limits(
+    state: &mut State,
+    import: Import,
+    args: &mut Args<'_>,
+) -> wasmtime::Result<Answer> {
+    let bucket = args.text()?.to_owned();
+    let amount = match import {
+        Import::LimitsRemaining => 0,
+        _ => args.u64(),
+    };
+    let limit = limits::Limit {
+        algorithm: limits::Algorithm::of(args.u32())?,
+        amount: args.u64(),
+        period_ms: args.u64(),
+    };
+    let at = args.u32();
+    match import {
+        Import::LimitsTake => {
+            let left = limits::Host::take(state, bucket, amount, limit).await?;
+            lowered(state, &left, at)
+        }
+        Import::LimitsRemaining => {
+            let left = limits::Host::remaining(state, bucket, limit).await?;
+            lowered(state, &left, at)
+        }
+        _ => {
+            let held = limits::Host::reserve(state, bucket, amount, limit).await?;
+            lowered(state, &held.map(|held| held.rep() + FIRST_RESERVATION), at)
+        }
+    }
+}
+
+/// Reservations are counted from 0, and 0 is no handle.
+const FIRST_RESERVATION: u32 = 1;
+
+fn reservation(state: &State, handle: u32) -> Result<Resource<HeldReservation>, Broken> {
+    let held = handle
+        .checked_sub(FIRST_RESERVATION)
+        .map(Resource::new_borrow)
+        .ok_or(Broken::NoSuchHandle)?;
+    if state.reservations.has(&held) {
+        Ok(held)
+    } else {
+        Err(Broken::NoSuchHandle)
+    }
+}
+
+fn http_request(args: &mut Args<'_>) -> Result<http_call::Request, Broken> {
+    Ok(http_call::Request {
+        method: args.text()?.to_owned(),
+        url: args.text()?.to_owned(),
+        headers: args.list::<Header>()?,
+        body: args.bytes()?.to_vec(),
+        timeout_ms: args.u32(),
+    })
+}

@@ -1,0 +1,199 @@
+//! What the compiling child and the gateway agree on: the names and numbers by which an
+//! adapted module and the host call each other.
+//!
+//! The module has a second memory, which its own code cannot name: slots for flat
+//! arguments at its start, then a map with a byte for each block of the first memory.
+
+/// Bytes of the first memory for each byte of the map.
+pub(crate) const MAP_BLOCK: usize = 512;
+/// Where the map begins; before it are the slots.
+pub(crate) const MAP_START: usize = 512;
+/// A store marks the block that it begins in, and may write as far as this, less one,
+/// beyond that block's end.
+pub(crate) const STRADDLE: usize = 16;
+
+/// Host functions of an adapted module, in the order in which it imports them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// `(import) -> wanted`: an import that answers at once.
+    Call,
+    /// The same for one that may wait.
+    CallWaiting,
+    /// `(pointer) -> wanted`: where the wanted block is.
+    Give,
+    /// `(entry, result)`: what the contract's function returned.
+    Returned,
+}
+
+impl Link {
+    /// The module that the host functions are imported from; no plugin may import it.
+    pub(crate) const MODULE: &str = "tollgate:host";
+    pub(crate) const ALL: [Self; 4] = [Self::Call, Self::CallWaiting, Self::Give, Self::Returned];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::CallWaiting => "call-waiting",
+            Self::Give => "give",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+/// What an adapted module exports.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Export {
+    Memory,
+    Map,
+    Global(u32),
+    Entry(Entry),
+}
+
+impl Export {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Memory => "memory".to_owned(),
+            Self::Map => "map".to_owned(),
+            Self::Global(nth) => format!("global-{nth}"),
+            Self::Entry(entry) => format!("enter-{}", entry.name()),
+        }
+    }
+}
+
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident: $row:ty { $($case:ident = $value:expr;)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u32)]
+        pub(crate) enum $name { $($case),* }
+
+        impl $name {
+            pub(crate) const ALL: &[Self] = &[$(Self::$case),*];
+
+            /// Of the number by which an adapted module names it.
+            pub(crate) fn of(number: u32) -> Option<Self> {
+                Self::ALL.get(number as usize).copied()
+            }
+
+            const fn row(self) -> $row {
+                match self { $(Self::$case => $value),* }
+            }
+        }
+    };
+}
+
+table!(
+    /// A function of the contract that the host calls.
+    Entry: &'static str {
+        Open = "[constructor]session";
+        Request = "[method]session.on-request";
+        Attempt = "[method]session.on-attempt";
+        Response = "[method]session.on-response";
+        Events = "[method]session.on-events";
+        Finish = "[method]session.on-finish";
+        Drop = "[dtor]session";
+    }
+);
+
+impl Entry {
+    /// Its name in the interface that plugins export.
+    pub(crate) const fn name(self) -> &'static str {
+        self.row()
+    }
+}
+
+/// Interface, function, and whether it may wait.
+type ImportRow = (&'static str, &'static str, bool);
+
+table!(
+    /// A function of the contract that a plugin may import.
+    Import: ImportRow {
+        SessionNew = (Import::OWN, "[resource-new]session", false);
+        SessionRep = (Import::OWN, "[resource-rep]session", false);
+        SessionDrop = (Import::OWN, "[resource-drop]session", false);
+        MessageDrop = ("exchange", "[resource-drop]message", false);
+        Header = ("exchange", "[method]message.header", false);
+        Headers = ("exchange", "[method]message.headers", false);
+        Json = ("exchange", "[method]message.json", false);
+        JsonMany = ("exchange", "[method]message.json-many", false);
+        Body = ("exchange", "[method]message.body", false);
+        Fact = ("exchange", "[method]message.fact", false);
+        LogWrite = ("log", "write", false);
+        MetricsCount = ("metrics", "count", false);
+        MetricsGauge = ("metrics", "gauge", false);
+        ClockNow = ("clock", "now-ms", false);
+        ClockMonotonic = ("clock", "monotonic-us", false);
+        RandomNext = ("random", "next-u64", false);
+        RandomBytes = ("random", "bytes", false);
+        SecretsGet = ("secrets", "get", false);
+        KvGet = ("kv", "get", true);
+        KvPut = ("kv", "put", true);
+        KvRemove = ("kv", "remove", true);
+        KvCompareAndPut = ("kv", "compare-and-put", true);
+        KvIncrement = ("kv", "increment", true);
+        ReservationDrop = ("limits", "[resource-drop]reservation", false);
+        ReservationSettle = ("limits", "[method]reservation.settle", true);
+        LimitsTake = ("limits", "take", true);
+        LimitsReserve = ("limits", "reserve", true);
+        LimitsRemaining = ("limits", "remaining", true);
+        HttpSend = ("http-call", "send", true);
+    }
+);
+
+impl Import {
+    /// Stands for the interface that plugins export, whose resource they make.
+    pub(crate) const OWN: &str = "";
+
+    /// Of the interface that it is in, such as `kv`, and its name there.
+    pub(crate) fn find(interface: &str, name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|import| {
+            let (its_interface, its_name, _) = import.row();
+            its_interface == interface && its_name == name
+        })
+    }
+
+    /// Whether the host may have to wait for the answer.
+    pub(crate) const fn waits(self) -> bool {
+        self.row().2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every function of the contract's imports has a row, and every row is one of them.
+    #[test]
+    fn the_table_of_imports_is_the_contracts() {
+        let mut resolve = wit_parser::Resolve::default();
+        let package = resolve
+            .push_str("policy.wit", include_str!("../../../../sdk/wit/policy.wit"))
+            .unwrap();
+        let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+        let mut of_contract = Vec::new();
+        for (_, item) in &resolve.worlds[world].imports {
+            let wit_parser::WorldItem::Interface { id, .. } = item else {
+                continue;
+            };
+            let interface = &resolve.interfaces[*id];
+            let name = interface.name.clone().unwrap();
+            of_contract.extend(
+                interface
+                    .functions
+                    .keys()
+                    .map(|f| (name.clone(), f.clone())),
+            );
+        }
+        for (interface, name) in &of_contract {
+            assert!(
+                Import::find(interface, name).is_some(),
+                "{interface}.{name}"
+            );
+        }
+        let own = Import::ALL
+            .iter()
+            .filter(|import| import.row().1.contains("[resource-"))
+            .count();
+        assert_eq!(Import::ALL.len() - own, of_contract.len());
+    }
+}

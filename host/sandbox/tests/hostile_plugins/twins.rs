@@ -1,0 +1,129 @@
+//! A plugin that runs as a module of its own and one that runs as a component answer
+//! alike, whatever they do.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tollgate_config::Isolation;
+use tollgate_sandbox::{Failure, Policy};
+
+use crate::{
+    guest,
+    shape::Shape,
+    stage::{Stage, spec, strike},
+};
+
+/// What a strike comes to, without words that only one of both would use.
+fn summary(struck: &Result<crate::stage::Struck, Failure>) -> String {
+    match struck {
+        Ok(struck) => format!("{struck:?}"),
+        Err(Failure::Trapped(_)) => "trapped".to_owned(),
+        Err(other) => other.to_string(),
+    }
+}
+
+fn hostile_component() -> Bytes {
+    wit_component::ComponentEncoder::default()
+        .module(&guest::hostile())
+        .and_then(|encoder| encoder.encode())
+        .expect("the guest has the contract in it")
+        .into()
+}
+
+async fn load(stage: &Stage, wasm: Bytes, isolation: Isolation, settings: &Value) -> Arc<Policy> {
+    let mut spec = spec("hostile", wasm, settings.clone());
+    spec.config.isolation = isolation;
+    stage.load(spec).await
+}
+
+/// Three strikes and what an honest exchange sees after each.
+async fn answers(policy: &Arc<Policy>) -> Vec<String> {
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(summary(&strike(policy, "/strike").await));
+        answers.push(summary(&strike(policy, "/honest").await));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_module_and_its_component_answer_alike_whatever_they_do() {
+    let stage = Stage::new().await;
+    let component = hostile_component();
+    for mode in MODES {
+        for hook in ["request", "events", "finish"] {
+            let settings = json!({ "mode": mode, "hook": hook, "text": "x-text", "amount": 300 });
+            // State that one leaves with the host is for both to find.
+            let mut both = Vec::new();
+            for wasm in [guest::hostile(), component.clone()] {
+                let policy = load(&stage, wasm, Isolation::Exchange, &settings).await;
+                both.push((policy.runs_as(), answers(&policy).await));
+            }
+            assert_eq!((both[0].0, both[1].0), ("module", "component"));
+            assert_eq!(both[0].1, both[1].1, "{mode} in {hook}");
+        }
+    }
+    stage.the_neighbour_answers_as_before().await;
+}
+
+#[tokio::test]
+async fn a_component_of_another_tool_is_asked_everything_too() {
+    let stage = Stage::new().await;
+    let shape = Shape::default();
+    for (wasm, form) in [(shape.module(), "module"), (shape.component(), "component")] {
+        let policy = stage.load(spec("shape", wasm.into(), json!({}))).await;
+        assert_eq!(policy.runs_as(), form);
+        for _ in 0..20 {
+            assert!(strike(&policy, "/strike").await.is_ok());
+        }
+    }
+}
+
+/// All that the guest can do and that has no counter behind it that both would share.
+const MODES: [&str; 44] = [
+    "",
+    "header-value",
+    "header-bytes",
+    "header-long",
+    "header-name",
+    "append-name",
+    "remove-name",
+    "method",
+    "path",
+    "set-status",
+    "body",
+    "json-pointer",
+    "json-text",
+    "json-number",
+    "fact-name",
+    "fact-long",
+    "edits",
+    "reply-status",
+    "reply-no-content",
+    "reply-header",
+    "refuse-status",
+    "go-to",
+    "more-actions",
+    "hold",
+    "huge-event",
+    "many-events",
+    "event-name",
+    "event-bytes",
+    "end-always",
+    "forge-out-of-bounds",
+    "forge-wraps",
+    "forge-huge-length",
+    "forge-list-length",
+    "forge-misaligned",
+    "forge-enum",
+    "forge-handle",
+    "forge-other-handle",
+    "forge-drop-twice",
+    "forged-far",
+    "forged-text",
+    "unreachable",
+    "leave-behind",
+    "secret",
+    "body-past-end",
+];

@@ -1,0 +1,166 @@
+//! A whole chat exchange through the three standard policies, without sockets: what
+//! they cost themselves, each and together.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use criterion::Criterion;
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use tollgate::demo::plugins_build::build_guests;
+use tollgate_capabilities::EmbeddedSecrets;
+use tollgate_config::{CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits};
+use tollgate_sandbox::{
+    ExchangeContext, Message, Policy, PolicySpec, Side,
+    contract::{Head, Hooks, Usage},
+};
+
+use crate::{BOTH, Bench, chat, head, outcome};
+
+pub(crate) fn chain(bench: &Bench, criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = ["api-keys", "model-rules", "token-budget"];
+    let files = build_guests(&names, folder.path()).expect("the plugins build");
+    let wasm = files.iter().map(std::fs::read);
+    let wasm: Vec<Bytes> = wasm
+        .map(|bytes| bytes.expect("it was built").into())
+        .collect();
+    let mut group = criterion.benchmark_group("a chat exchange");
+    for (how, isolation) in BOTH {
+        let policies: Vec<_> = names
+            .iter()
+            .zip(&wasm)
+            .map(|(name, wasm)| load(bench, name, wasm.clone(), isolation))
+            .collect();
+        for policy in &policies {
+            let only = [policy.clone()];
+            group.bench_function(format!("{}/{how}", policy.name()), |bencher| {
+                bencher.iter_custom(|times| exchanges(bench, &only, times));
+            });
+        }
+        group.bench_function(format!("all three/{how}"), |bencher| {
+            bencher.iter_custom(|times| exchanges(bench, &policies, times));
+        });
+    }
+    group.finish();
+}
+
+fn settings(name: &str) -> Value {
+    match name {
+        "api-keys" => {
+            json!({ "keys": [ { "sha256": hash(), "caller": "bench", "tier": "team" } ] })
+        }
+        "model-rules" => json!({ "rules": [ {
+            "models": [ "llama-*" ],
+            "request": { "clamp": { "/temperature": { "max": 1 } }, "default": { "/max_tokens": 256 } },
+        } ] }),
+        _ => json!({ "tiers": { "team": { "tokens": 1_000_000_000_000_u64, "period": "1h" } } }),
+    }
+}
+
+fn hash() -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(b"bench-key");
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn load(bench: &Bench, name: &str, wasm: Bytes, isolation: Isolation) -> Arc<Policy> {
+    let spec = PolicySpec {
+        name: name.to_owned(),
+        wasm,
+        config: tollgate_config::Policy {
+            plugin: name.to_owned(),
+            on_error: OnError::Refuse,
+            isolation,
+            grants: Grants {
+                limits: name == "token-budget",
+                ..Grants::default()
+            },
+            settings: settings(name),
+            settings_at: Location::default(),
+            sandbox: SandboxLimits {
+                exchange_time: Duration::from_secs(3600),
+                ..SandboxLimits::default()
+            },
+        },
+        compile: CompileLimits::default(),
+        secrets: Arc::new(EmbeddedSecrets::new(BTreeMap::new())),
+    };
+    bench
+        .runtime
+        .block_on(bench.sandbox.load(spec))
+        .expect("the plugin loads")
+}
+
+fn exchanges(bench: &Bench, policies: &[Arc<Policy>], times: u64) -> Duration {
+    let body = chat(200);
+    let (context, outcome) = (ExchangeContext::default(), finished());
+    bench.runtime.block_on(async {
+        let started = std::time::Instant::now();
+        for _ in 0..times {
+            let mut message = request(&body);
+            let mut sessions = Vec::with_capacity(policies.len());
+            for policy in policies {
+                let head = introduction(&message);
+                let mut session = policy.open(&head, &context).await.expect("a session");
+                if policy.hooks().contains(Hooks::REQUEST) {
+                    let decision = session.on_request(&mut message).await.expect("a decision");
+                    let applied = message.apply(decision.edits, Side::Request);
+                    applied.expect("its edits hold");
+                }
+                sessions.push(session);
+            }
+            let mut response = Message {
+                status: 200,
+                ..Message::default()
+            };
+            for session in sessions.iter_mut().rev() {
+                if session.policy().hooks().contains(Hooks::RESPONSE) {
+                    let decided = session.on_response(200, &mut response).await;
+                    decided.expect("a decision");
+                }
+            }
+            for mut session in sessions {
+                session.on_finish(&outcome).await.expect("an end");
+                session.close().await;
+            }
+        }
+        started.elapsed()
+    })
+}
+
+fn introduction(message: &Message) -> Head {
+    let fact = |name: &str| message.fact(name).map(str::to_owned);
+    Head {
+        caller: fact("caller"),
+        tier: fact("tier"),
+        ..head()
+    }
+}
+
+fn finished() -> tollgate_sandbox::contract::Outcome {
+    tollgate_sandbox::contract::Outcome {
+        usage: Some(Usage {
+            input_tokens: 12,
+            output_tokens: 9,
+            cached_tokens: 0,
+        }),
+        ..outcome()
+    }
+}
+
+fn request(body: &Bytes) -> Message {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert(
+        "authorization",
+        HeaderValue::from_static("Bearer bench-key"),
+    );
+    Message {
+        method: http::Method::POST,
+        path: "/v1/chat/completions".to_owned(),
+        headers,
+        body: Some(body.clone()),
+        ..Message::default()
+    }
+}

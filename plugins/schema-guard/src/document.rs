@@ -8,8 +8,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// How many brackets may be open at once.
-pub(crate) const DEPTH_MAX: usize = 48;
+/// How many brackets may be open at once: as many as `limits.json_depth` can allow, and
+/// as a stack of 64 KiB has room for.
+pub(crate) const DEPTH_MAX: usize = 120;
 
 /// # Errors
 /// What is wrong, in words.

@@ -5,7 +5,7 @@
 
 mod check;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{
@@ -13,6 +13,14 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Number, Value};
+
+/// How deep schemas may lie in each other: what the stack of a plugin has room for.
+const DEPTH_MAX: usize = 32;
+
+thread_local! {
+    /// Of the schema that is read. Serde has no other way to hand it further in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
 
 /// A schema: `true` for anything, `false` for nothing, or keywords.
 #[derive(Debug, Clone)]
@@ -172,8 +180,16 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Node, A::Error> {
-        let keywords = Keywords::deserialize(MapAccessDeserializer::new(members))?;
-        Ok(Node::Keywords(Box::new(keywords)))
+        let depth = DEPTH.get();
+        if depth >= DEPTH_MAX {
+            return Err(A::Error::custom(format!(
+                "expected a schema of at most {DEPTH_MAX} levels"
+            )));
+        }
+        DEPTH.set(depth + 1);
+        let keywords = Keywords::deserialize(MapAccessDeserializer::new(members));
+        DEPTH.set(depth);
+        Ok(Node::Keywords(Box::new(keywords?)))
     }
 }
 

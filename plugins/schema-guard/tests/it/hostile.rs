@@ -22,14 +22,14 @@ fn raw(fields: &str) -> Exchange {
 #[test]
 fn what_nests_without_end_is_refused_and_not_tried() {
     let run = strict();
-    let deep = "[".repeat(100) + &"]".repeat(100);
+    let deep = "[".repeat(123) + &"]".repeat(123);
     for fields in [
         format!(r#""messages2":{deep},"x":1"#),
         format!(r#""tools":{deep}"#),
         format!(r#""input":{deep}"#),
     ] {
         let told = told(&run, raw(&fields)).unwrap();
-        assert!(told.contains("more than 48 levels"), "{told}");
+        assert!(told.contains("more than 120 levels"), "{told}");
     }
     let run = guard(&json!({ "max_tokens": { "max": 1 } }));
     assert_eq!(

@@ -149,6 +149,13 @@ fn a_schema_with_a_keyword_that_is_not_understood_is_refused_by_its_name() {
         let errors = error_of(&json!({ "schema": schema }));
         assert!(errors.starts_with(expected), "{schema}: {errors}");
     }
+    let nested = |depth: usize| (1..depth).fold(json!({}), |inner, _| json!({ "items": inner }));
+    guard(&json!({ "schema": nested(32) }));
+    let errors = error_of(&json!({ "schema": nested(33) }));
+    assert!(
+        errors.ends_with("expected a schema of at most 32 levels"),
+        "{errors}"
+    );
     let fine = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "x", "$comment": "c",
         "title": "t", "description": "d", "default": {}, "examples": [1],

@@ -12,6 +12,9 @@ use crate::{
 
 /// The host takes names of 256 bytes.
 const NAME_MAX: usize = 256;
+/// How much of a value is looked at: as much as a fact can have. A model's name may be as
+/// long as a body, and copying or hashing that would be the end of a plugin.
+const VALUE_MAX: usize = 1024;
 
 /// What the gateway knows of a request without being asked.
 pub(crate) struct Known {
@@ -40,7 +43,7 @@ impl Known {
     pub(crate) fn of(head: &Head) -> Self {
         Self {
             route: head.route.clone(),
-            model: head.model.clone(),
+            model: head.model.as_deref().map(bounded),
             caller: head.caller.clone(),
             tier: head.tier.clone(),
         }
@@ -103,6 +106,15 @@ impl Known {
             other => request.fact(other),
         }
     }
+}
+
+/// Of a longer value its first bytes and its length.
+fn bounded(value: &str) -> String {
+    if value.len() <= VALUE_MAX {
+        return value.to_owned();
+    }
+    let start = &value[..value.floor_char_boundary(VALUE_MAX)];
+    format!("{start}…{}", value.len())
 }
 
 /// What a client sends may be longer than a name may be: then its hash stands for it.

@@ -50,8 +50,8 @@ pub(crate) fn all(
     body_bytes: Option<u64>,
     request: &Request,
 ) -> Result<(), Misfit> {
-    if let (Some(max), Some(bytes)) = (rule.body_bytes_max, body_bytes)
-        && bytes > max.get()
+    if let (Some(max), Some(bytes)) = (rule.bytes_max(), body_bytes)
+        && bytes > max
     {
         let expected = format!("a body of at most {max} bytes");
         return Err(Misfit::new("/", expected, format!("{bytes} bytes")));

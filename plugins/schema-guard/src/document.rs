@@ -3,7 +3,7 @@
 //! Stricter than `serde_json`: a key that stands twice could be read in two ways, and
 //! what nests deeper than the stack of a plugin should go is refused, not tried.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -12,11 +12,20 @@ use serde_json::{Map, Number, Value};
 /// as a stack of 64 KiB has room for.
 pub(crate) const DEPTH_MAX: usize = 120;
 
+/// How many values a tree may have: a small object takes a quarter of a KiB, and a plugin
+/// has 16 MiB.
+const VALUES_MAX: usize = 20_000;
+
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn read(text: &str) -> Result<Value, String> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Tree { depth: 0 }
+    let values_left = Cell::new(VALUES_MAX);
+    let tree = Tree {
+        depth: 0,
+        values_left: &values_left,
+    };
+    let value = tree
         .deserialize(&mut reader)
         .map_err(|error| said(&error))?;
     reader.end().map_err(|error| said(&error))?;
@@ -43,19 +52,30 @@ pub(crate) fn deeper<E: Error>(depth: usize) -> Result<usize, E> {
 }
 
 #[derive(Clone, Copy)]
-struct Tree {
+struct Tree<'t> {
     depth: usize,
+    values_left: &'t Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for Tree {
+impl Tree<'_> {
+    fn inner<E: Error>(self) -> Result<Self, E> {
+        let depth = deeper(self.depth)?;
+        Ok(Self { depth, ..self })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.values_left.get().checked_sub(1);
+        self.values_left
+            .set(left.ok_or_else(|| D::Error::custom(format!("more than {VALUES_MAX} values")))?);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Tree {
+impl<'de> Visitor<'de> for Tree<'_> {
     type Value = Value;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,9 +110,7 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let inner = Self {
-            depth: deeper(self.depth)?,
-        };
+        let inner = self.inner()?;
         let mut values = Vec::new();
         while let Some(value) = list.next_element_seed(inner)? {
             values.push(value);
@@ -101,9 +119,7 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = Self {
-            depth: deeper(self.depth)?,
-        };
+        let inner = self.inner()?;
         let mut values = Map::new();
         while let Some(key) = members.next_key::<String>()? {
             let value = members.next_value_seed(inner)?;
@@ -137,6 +153,13 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_tree_has_no_more_values_than_there_is_memory_for() {
+        let list = |length: usize| format!("[{}1]", "{},".repeat(length - 1));
+        assert!(read(&list(VALUES_MAX - 1)).is_ok());
+        assert!(read(&list(VALUES_MAX)).unwrap_err().contains("values"));
     }
 
     #[test]

@@ -21,11 +21,16 @@ use settings::OtherModels;
 pub use settings::Settings;
 use tollgate_sdk::{metrics, prelude::*};
 
+/// No model is called by a longer name. It may be as long as a body, and copying that
+/// would be the end of a plugin.
+const NAME_MAX: usize = 1024;
+
 /// One exchange.
 pub struct SchemaGuard {
     settings: &'static Settings,
-    /// What the request was called by when the session opened.
+    /// What the request called its model when the session opened, if it is a name at all.
     asked: Option<String>,
+    is_asked_too_long: bool,
     body_bytes: Option<u64>,
 }
 
@@ -43,19 +48,28 @@ impl Policy for SchemaGuard {
 
     fn open(settings: &'static Settings, head: &Head) -> Self {
         let has_no_body = matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        let asked = head.model.as_deref();
+        let asked = asked.filter(|name| name.len() <= NAME_MAX);
         Self {
             settings,
-            asked: head.model.clone(),
+            asked: asked.map(str::to_owned),
+            is_asked_too_long: asked.is_none() && head.model.is_some(),
             body_bytes: head.body_bytes.or(has_no_body.then_some(0)),
         }
     }
 
     fn on_request(&mut self, request: &mut Request) -> Verdict {
+        if self.is_asked_too_long {
+            return refuse(too_long());
+        }
         let model = request.json_str("/model");
         self.judge(&[model.as_deref()], request)
     }
 
     fn on_attempt(&mut self, target: &Target, request: &mut Request) -> Verdict {
+        if self.is_asked_too_long {
+            return refuse(too_long());
+        }
         let model = target.model.clone().or_else(|| request.json_str("/model"));
         self.judge(&[model.as_deref(), self.asked.as_deref()], request)
     }
@@ -72,10 +86,7 @@ impl SchemaGuard {
         };
         match check::all(rule, checks, self.body_bytes, request) {
             Ok(()) => Verdict::next(),
-            Err(misfit) => {
-                metrics::count("refused", &[("code", Misfit::CODE)], 1);
-                misfit.into_verdict()
-            }
+            Err(misfit) => refuse(misfit),
         }
     }
 
@@ -90,4 +101,14 @@ impl SchemaGuard {
             }
         }
     }
+}
+
+fn refuse(misfit: Misfit) -> Verdict {
+    metrics::count("refused", &[("code", Misfit::CODE)], 1);
+    misfit.into_verdict()
+}
+
+fn too_long() -> Misfit {
+    let expected = format!("a name of at most {NAME_MAX} bytes");
+    Misfit::new("/model", expected, "a longer one")
 }

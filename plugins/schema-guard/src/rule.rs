@@ -21,7 +21,9 @@ pub(crate) struct Rule {
     /// The models, by exact name or with `*` for any text: `llama-3`, `gpt-*`.
     #[schemars(length(min = 1))]
     pub(crate) models: Vec<Pattern>,
-    /// The longest body, in bytes, as the client sent it. Default: the gateway's limit.
+    /// The longest body, in bytes, as the client sent it. Default: 1048576 if the rule has
+    /// anything but numbers, since a plugin's memory and time are for no more; else the
+    /// gateway's limit.
     #[serde(default)]
     pub(crate) body_bytes_max: Option<NonZeroU64>,
     /// The output that may be asked for: `max_tokens`, `max_completion_tokens` and
@@ -115,7 +117,24 @@ fn bytes_per_token() -> NonZeroU64 {
     NonZeroU64::new(4).unwrap_or(NonZeroU64::MIN)
 }
 
+/// What is read of a body may be there three times, as the whole, as a part and as a tree,
+/// and be walked through twice.
+const READ_BYTES_MAX: u64 = 1 << 20;
+
 impl Rule {
+    /// The longest body that its checks are made for.
+    pub(crate) fn bytes_max(&self) -> Option<u64> {
+        let reads = self.prompt.is_some()
+            || self.images.is_some()
+            || self.tools.is_some()
+            || self.response_formats.is_some()
+            || self.schema.is_some()
+            || !self.required.is_empty()
+            || !self.forbidden.is_empty();
+        let stated = self.body_bytes_max.map(NonZeroU64::get);
+        stated.or(reads.then_some(READ_BYTES_MAX))
+    }
+
     /// The checks of its fields, the cheapest first.
     pub(crate) fn checks(&self) -> Vec<Check> {
         let mut checks = Vec::new();

@@ -5,12 +5,29 @@ fn by(facts: &[&str]) -> Run<RateLimit> {
 }
 
 #[test]
-fn a_name_of_64_kib_counts_like_any_other() {
+fn a_name_of_64_kib_counts_by_its_start_and_its_length() {
     let run = by(&["model"]);
-    let long = |end: &str| Exchange::chat().json("/model", "m".repeat(64 * 1024) + end);
-    assert!(passes(&run, long("a")));
-    assert!(!passes(&run, long("a")));
-    assert!(passes(&run, long("b")), "they differ at their ends alone");
+    let long = |start: &str, length: usize| {
+        Exchange::chat().json("/model", format!("{start}{}", "é".repeat(length)))
+    };
+    assert!(passes(&run, long("a", 32 * 1024)));
+    assert!(!passes(&run, long("a", 32 * 1024)));
+    assert!(passes(&run, long("a", 32 * 1024 + 1)));
+    assert!(passes(&run, long("b", 32 * 1024)));
+}
+
+#[test]
+fn facts_of_their_full_length_are_told_apart_to_the_last_byte() {
+    let run = by(&["caller", "team"]);
+    let ask = |end: &str| {
+        passes(
+            &run,
+            chat(&"c".repeat(1024)).fact("team", "t".repeat(1023) + end),
+        )
+    };
+    assert!(ask("a"));
+    assert!(ask("b"));
+    assert!(!ask("a"));
 }
 
 #[test]

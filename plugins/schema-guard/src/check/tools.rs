@@ -30,14 +30,14 @@ pub(super) fn check(tools: &Tools, fields: &[Field]) -> Result<(), Misfit> {
         }
         if let Some(allow) = &tools.allow {
             for (place, tool) in list.iter().enumerate() {
-                check_one(allow, tool, &format!("{pointer}/{place}"))?;
+                check_one(allow, tool, (pointer, place))?;
             }
         }
     }
     Ok(())
 }
 
-fn check_one(allow: &[Pattern], tool: &Json, pointer: &str) -> Result<(), Misfit> {
+fn check_one(allow: &[Pattern], tool: &Json, (list, place): (&str, usize)) -> Result<(), Misfit> {
     let named = NAMES
         .into_iter()
         .find_map(|at| Some((at, tool.pointer(at)?)));
@@ -52,10 +52,13 @@ fn check_one(allow: &[Pattern], tool: &Json, pointer: &str) -> Result<(), Misfit
     match named {
         Some((_, Json::String(name))) if allow.iter().any(|pattern| pattern.has(name)) => Ok(()),
         Some((at, name)) => {
-            let pointer = format!("{pointer}{at}");
+            let pointer = format!("{list}/{place}{at}");
             Err(Misfit::new(pointer, expected(), misfit::shown_json(name)))
         }
-        None => Err(Misfit::new(pointer, expected(), "one without a name")),
+        None => {
+            let pointer = format!("{list}/{place}");
+            Err(Misfit::new(pointer, expected(), "one without a name"))
+        }
     }
 }
 

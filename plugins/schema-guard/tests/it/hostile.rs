@@ -40,6 +40,43 @@ fn what_nests_without_end_is_refused_and_not_tried() {
 }
 
 #[test]
+fn a_name_longer_than_any_models_is_refused_before_it_is_copied() {
+    for other in ["allow", "refuse"] {
+        let run = Run::<SchemaGuard>::new(
+            json!({ "rules": [{ "models": ["gpt-*"] }], "other_models": other }),
+        );
+        let exchange = Exchange::chat().json("/model", "gpt-".repeat(16 * 1024));
+        let told = told(&run, exchange).unwrap();
+        assert_eq!(
+            told,
+            "/model: expected a name of at most 1024 bytes, found a longer one."
+        );
+    }
+}
+
+#[test]
+fn a_body_beyond_what_a_plugin_can_read_is_refused_unless_the_rule_says_otherwise() {
+    let body = || with(&json!({ "pad": "x".repeat(2 << 20) }));
+    for rule in [
+        json!({ "schema": true }),
+        json!({ "images": { "max": 1 } }),
+        json!({ "required": ["/pad"] }),
+    ] {
+        let told = told(&guard(&rule), body()).unwrap();
+        assert!(
+            told.starts_with("/: expected a body of at most 1048576 bytes"),
+            "{told}"
+        );
+    }
+    for rule in [
+        json!({ "schema": true, "body_bytes_max": 4 << 20 }),
+        json!({ "max_tokens": { "max": 1 }, "messages_max": 1 }),
+    ] {
+        assert_eq!(told(&guard(&rule), body()), None);
+    }
+}
+
+#[test]
 fn names_of_64_kib_are_cut_where_they_are_shown() {
     let run = strict();
     let long = "x\u{1}".repeat(32 * 1024);

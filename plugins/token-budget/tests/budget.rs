@@ -198,6 +198,7 @@ fn a_budget_that_is_used_up_says_when_to_come_back() {
     let run = team(400, json!({}));
     let mut session = run.open(chat_with("/max_tokens", 200));
     assert!(session.request().is_next());
+    session.finish(&complete(usage(105, 200)));
     let decided = run.open(chat_with("/max_tokens", 200)).request();
     let refusal = decided.refusal().unwrap();
     assert_eq!(
@@ -213,7 +214,6 @@ fn a_budget_that_is_used_up_says_when_to_come_back() {
     assert_eq!(counted("refused"), 1);
     testing::advance(Duration::from_secs(3600));
     assert!(run.open(chat_with("/max_tokens", 200)).request().is_next());
-    session.finish(&complete(usage(1, 1)));
 }
 
 #[test]

@@ -142,30 +142,43 @@ pub(crate) mod kv {
 }
 
 pub(crate) mod limits {
+    use std::cell::Cell;
+
     use super::{World, call};
     use crate::{
         limits::{Error, Limit},
-        testing::limits::Bucket,
+        testing::{limits::Bucket, world::arrange},
     };
 
     #[derive(Debug)]
     pub(crate) struct Reservation {
         bucket: String,
         held: u64,
-        at_ms: u64,
         limit: Limit,
+        is_settled: Cell<bool>,
     }
 
     impl Reservation {
         pub(crate) fn settle(&self, used: u64) -> u64 {
-            call("limits", |world| {
-                let now = world.now_ms();
-                let Some(bucket) = world.buckets.get_mut(&self.bucket) else {
-                    return 0;
-                };
-                bucket.correct(self.at_ms, i128::from(used) - i128::from(self.held));
-                bucket.remaining(&self.limit, now)
-            })
+            self.is_settled.set(true);
+            call("limits", |world| self.charge(world, used))
+        }
+
+        fn charge(&self, world: &mut World, used: u64) -> u64 {
+            let now = world.now_ms();
+            let Some(bucket) = world.buckets.get_mut(&self.bucket) else {
+                return 0;
+            };
+            bucket.settle(self.held, used, now);
+            bucket.remaining(&self.limit, now)
+        }
+    }
+
+    impl Drop for Reservation {
+        fn drop(&mut self) {
+            if !self.is_settled.get() {
+                arrange(|world| self.charge(world, self.held));
+            }
         }
     }
 
@@ -194,12 +207,12 @@ pub(crate) mod limits {
     pub(crate) fn reserve(name: &str, amount: u64, limit: Limit) -> Result<Reservation, Error> {
         call("limits", |world| {
             let (bucket, now) = bucket(world, name, &limit)?;
-            bucket.take(&limit, amount, now).map_err(Error::Exceeded)?;
+            bucket.hold(&limit, amount, now).map_err(Error::Exceeded)?;
             Ok(Reservation {
                 bucket: name.to_owned(),
                 held: amount,
-                at_ms: now,
                 limit,
+                is_settled: Cell::new(false),
             })
         })
     }

@@ -1,32 +1,49 @@
-//! A bucket for native tests: what was charged, and when. Exact and slow.
+//! A bucket for native tests: what is held, what was charged, and when. Exact and slow.
 
 use crate::limits::{Algorithm, Exceeded, Limit};
 
+/// The longest pause advised where only a settlement makes room, as in the gateway.
+const SETTLE_GUESS_MS: u64 = 1000;
+
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
-    charges: Vec<(u64, i128)>,
+    held: u64,
+    charges: Vec<(u64, u64)>,
 }
 
 impl Bucket {
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: u64) -> Result<(), Exceeded> {
-        let remaining = self.remaining(limit, now);
-        if amount > remaining {
-            return Err(Exceeded {
-                retry_after_ms: self.wait(limit, amount, now),
-                remaining,
-            });
-        }
-        self.charges.push((now, amount.into()));
+        self.admit(limit, amount, now)?;
+        self.charges.push((now, amount));
         Ok(())
     }
 
-    pub(super) fn correct(&mut self, at: u64, by: i128) {
-        self.charges.push((at, by));
-        self.charges.sort_by_key(|(at, _)| *at);
+    /// Not charged, not there for others, and not forgotten however long it takes.
+    pub(super) fn hold(&mut self, limit: &Limit, amount: u64, now: u64) -> Result<(), Exceeded> {
+        self.admit(limit, amount, now)?;
+        self.held += amount;
+        Ok(())
+    }
+
+    /// Lets go of what was held and charges what was used.
+    pub(super) fn settle(&mut self, held: u64, used: u64, now: u64) {
+        self.held = self.held.saturating_sub(held);
+        self.charges.push((now, used));
+    }
+
+    fn admit(&self, limit: &Limit, amount: u64, now: u64) -> Result<(), Exceeded> {
+        let remaining = self.remaining(limit, now);
+        if amount <= remaining {
+            return Ok(());
+        }
+        Err(Exceeded {
+            retry_after_ms: self.wait(limit, amount, now),
+            remaining,
+        })
     }
 
     pub(super) fn remaining(&self, limit: &Limit, now: u64) -> u64 {
-        let left = i128::from(limit.amount) - self.used(limit, now);
+        let left = i128::from(limit.amount) - i128::from(self.held) - self.used(limit, now);
         u64::try_from(left.max(0))
             .unwrap_or(u64::MAX)
             .min(limit.amount)
@@ -38,14 +55,17 @@ impl Bucket {
                 .charges
                 .iter()
                 .filter(|(at, _)| at + limit.period_ms > now)
-                .map(|(_, amount)| amount)
+                .map(|(_, amount)| i128::from(*amount))
                 .sum(),
             Algorithm::TokenBucket => {
                 let (used, last) =
                     self.charges
                         .iter()
                         .fold((0, 0), |(used, last), (at, amount)| {
-                            (refill(limit, used, at - last).max(0) + amount, *at)
+                            (
+                                refill(limit, used, at - last).max(0) + i128::from(*amount),
+                                *at,
+                            )
                         });
                 refill(limit, used, now - last).max(0)
             }
@@ -55,6 +75,9 @@ impl Bucket {
     /// The first whole millisecond at which the amount would be there, found by halving.
     fn wait(&self, limit: &Limit, amount: u64, now: u64) -> u64 {
         let wanted = amount.min(limit.amount);
+        if limit.amount - wanted < self.held {
+            return limit.period_ms.min(SETTLE_GUESS_MS);
+        }
         let (mut short, mut enough) = (0, limit.period_ms.saturating_mul(2));
         while short + 1 < enough {
             let middle = short + (enough - short) / 2;
@@ -105,11 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_gives_back_what_was_held_too_much() {
+    fn what_is_held_stays_until_it_is_settled() {
         let limit = Limit::token_bucket(100, Duration::from_secs(10));
         let mut bucket = Bucket::default();
-        bucket.take(&limit, 80, 0).unwrap();
-        bucket.correct(0, -50);
-        assert_eq!(bucket.remaining(&limit, 0), 70);
+        bucket.hold(&limit, 80, 0).unwrap();
+        assert_eq!(bucket.remaining(&limit, 1_000_000), 20);
+        let exceeded = bucket.hold(&limit, 21, 1_000_000).unwrap_err();
+        assert_eq!(exceeded.retry_after_ms, SETTLE_GUESS_MS);
+        bucket.settle(80, 30, 1_000_000);
+        assert_eq!(bucket.remaining(&limit, 1_000_000), 70);
     }
 }

@@ -1,0 +1,111 @@
+//! What is done to a body that is at hand: the texts under some fields are replaced, and
+//! all else stays byte for byte.
+
+use tollgate_sdk::{Message, Value};
+
+use crate::{
+    find::Match,
+    held::{Held, Spelling},
+    json::Texts,
+    rules::Rules,
+    splice::Splices,
+};
+
+/// The fields of a request under which there are texts.
+pub(crate) const OF_REQUESTS: &[&str] = &[
+    "messages",
+    "prompt",
+    "suffix",
+    "input",
+    "system",
+    "instructions",
+];
+/// The same of a response.
+pub(crate) const OF_RESPONSES: &[&str] = &["choices", "content", "output"];
+
+/// Replaces what is found in a message.
+pub(crate) fn replace(
+    rules: &Rules,
+    message: &mut Message,
+    fields: &[&str],
+    found: &mut impl FnMut(&Match),
+) {
+    for (field, value) in values(message, fields) {
+        if let Some(new) = replaced(rules, field, value, found) {
+            message.set_json(format!("/{field}"), new);
+        }
+    }
+}
+
+/// The rule of the first thing that is found in a message.
+pub(crate) fn first(rules: &Rules, message: &Message, fields: &[&str]) -> Option<usize> {
+    let mut first = None;
+    for (field, value) in values(message, fields) {
+        replaced(rules, field, value, &mut |found| {
+            first.get_or_insert(found.rule);
+        });
+        if first.is_some() {
+            break;
+        }
+    }
+    first
+}
+
+/// One call to the host asks for all of them.
+fn values<'f>(message: &Message, fields: &[&'f str]) -> Vec<(&'f str, Value)> {
+    let pointers: Vec<String> = fields.iter().map(|field| format!("/{field}")).collect();
+    let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
+    let values = message.json_values(&pointers);
+    let present = |(field, value): (&&'f str, Option<Value>)| Some((*field, value?));
+    fields.iter().zip(values).filter_map(present).collect()
+}
+
+fn replaced(
+    rules: &Rules,
+    field: &str,
+    value: Value,
+    found: &mut impl FnMut(&Match),
+) -> Option<Value> {
+    match value {
+        Value::Text(text) => replace_text(rules, Spelling::Plain, &text, found).map(Value::Text),
+        Value::Json(json) => replace_json(rules, &json, field, found).map(Value::Json),
+        Value::Null | Value::Boolean(_) | Value::Number(_) => None,
+    }
+}
+
+fn replace_json(
+    rules: &Rules,
+    json: &str,
+    field: &str,
+    found: &mut impl FnMut(&Match),
+) -> Option<String> {
+    let texts = Texts::find(json, field);
+    let mut splices = Splices::default();
+    for spot in &texts.list {
+        if let Some(new) = replace_text(rules, spot.spelling, &spot.said, found) {
+            splices.put_string(spot.span.clone(), &new);
+        }
+    }
+    if splices.is_empty() {
+        return None;
+    }
+    for span in texts.logprobs {
+        splices.put(span, "null".to_owned());
+    }
+    Some(splices.apply(json))
+}
+
+/// `None` if nothing is found in it.
+pub(crate) fn replace_text(
+    rules: &Rules,
+    spelling: Spelling,
+    text: &str,
+    found: &mut impl FnMut(&Match),
+) -> Option<String> {
+    let mut is_changed = false;
+    let new = Held::new(spelling).push(rules, text, true, &mut |one| {
+        is_changed = true;
+        found(one);
+    });
+    is_changed.then_some(new)
+}

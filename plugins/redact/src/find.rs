@@ -98,32 +98,32 @@ fn find_email(text: &Text, from: usize, rule: usize) -> Option<Candidate> {
 
 /// The first place from which one of the other kinds fits.
 fn find_start(rules: &Rules, text: &Text, from: usize) -> Option<Candidate> {
-    let bytes = text.bytes();
-    (from..bytes.len()).find_map(|start| {
+    let starting = rules.starting(text.before(from), &text.bytes()[from..]);
+    for (start, starting) in (from..).zip(starting) {
         text.count(1);
-        let mut fitting = rules.starting_with(bytes[start]);
-        if is_inside_a_character(bytes[start]) {
-            return None;
+        if starting != 0
+            && let Some(candidate) = find_at(rules, starting, text, start)
+        {
+            return Some(candidate);
         }
-        while fitting != 0 {
-            let rule = fitting.trailing_zeros() as usize;
-            fitting &= fitting - 1;
-            match rules.get(rule).look.find(text, start) {
-                Ok(None) => {}
-                Ok(hit) => return Some(Candidate { start, rule, hit }),
-                Err(Undecided) => {
-                    return Some(Candidate {
-                        start,
-                        rule,
-                        hit: None,
-                    });
-                }
-            }
-        }
-        None
-    })
+    }
+    None
 }
 
-fn is_inside_a_character(byte: u8) -> bool {
-    byte & 0xC0 == 0x80
+/// The first of some rules that fits at a place.
+fn find_at(rules: &Rules, starting: u32, text: &Text, start: usize) -> Option<Candidate> {
+    let mut left = starting;
+    while left != 0 {
+        let rule = left.trailing_zeros() as usize;
+        left &= left - 1;
+        match rules.get(rule).look.find(text, start) {
+            Ok(None) => {}
+            Ok(hit) => return Some(Candidate { start, rule, hit }),
+            Err(Undecided) => {
+                let hit = None;
+                return Some(Candidate { start, rule, hit });
+            }
+        }
+    }
+    None
 }

@@ -31,6 +31,8 @@ pub(crate) struct Held {
 impl Held {
     /// So much stays of what was sent: no kind looks further back from where it starts.
     const KEPT: usize = NAME_MAX;
+    /// The most bytes that are taken at once.
+    const STEP: usize = 4 << 10;
 
     pub(crate) fn new(spelling: Spelling) -> Self {
         Self {
@@ -41,6 +43,7 @@ impl Held {
     }
 
     /// Takes the next piece; gives what can be sent, and tells of each match by `found`.
+    /// A long piece is taken in steps, so that what is looked at stays small.
     pub(crate) fn push(
         &mut self,
         rules: &Rules,
@@ -48,29 +51,46 @@ impl Held {
         is_last: bool,
         found: &mut impl FnMut(&Match),
     ) -> String {
+        let mut out = String::with_capacity(piece.len());
+        let mut rest = piece;
+        while rest.len() > Self::STEP {
+            let (step, behind) = rest.split_at(rest.floor_char_boundary(Self::STEP));
+            self.step(rules, step, false, &mut out, found);
+            rest = behind;
+        }
+        self.step(rules, rest, is_last, &mut out, found);
+        out
+    }
+
+    fn step(
+        &mut self,
+        rules: &Rules,
+        piece: &str,
+        is_last: bool,
+        out: &mut String,
+        found: &mut impl FnMut(&Match),
+    ) {
         self.window.push(piece);
         let text = Text::new(self.window.bytes(), is_last);
         let from = self.skip(&text);
         let all = find(rules, &text, from);
-        let mut out = String::with_capacity(piece.len());
         let mut place = from;
         for one in &all.matches {
-            self.window.copy(place..one.start, &mut out);
+            self.window.copy(place..one.start, out);
             let replacement = &rules.of(one).replacement;
-            self.window
-                .replace(one.start..one.end, replacement, &mut out);
+            self.window.replace(one.start..one.end, replacement, out);
             place = one.end;
             found(one);
         }
-        self.window.copy(place..all.settled, &mut out);
+        self.window.copy(place..all.settled, out);
         if is_last {
-            self.window.copy_rest(&mut out);
+            self.window.copy_rest(out);
         }
         if from < self.window.bytes().len() {
             self.goes_on = all.goes_on;
         }
-        self.sent = all.settled - self.window.forget(all.settled.saturating_sub(Self::KEPT));
-        out
+        let settled = all.settled;
+        self.sent = settled - self.window.forget(settled.saturating_sub(Self::KEPT));
     }
 
     /// Whether anything waits.

@@ -121,29 +121,35 @@ pub(crate) struct Rules {
     list: Vec<Rule>,
     /// The place of the rule for e-mail, the one kind that is not found by its start.
     pub(crate) email: Option<usize>,
-    /// For each byte the rules that something may start with it for, one bit each.
-    starts: [u32; 256],
+    /// For each byte the rules that something may start with it for, one bit each, and
+    /// `WORD`.
+    classes: [u32; 256],
+    /// The rules that fit inside words, too.
+    inside_words: u32,
 }
 
 impl Rules {
-    /// As many as there are bits.
-    pub(crate) const MAX: usize = 32;
+    /// As many as there are bits, but one.
+    pub(crate) const MAX: usize = 31;
+    /// Whether a byte is a letter or digit, so that most kinds do not start behind it.
+    const WORD: u32 = 1 << Self::MAX;
 
+    /// No more than `MAX` of them.
     pub(crate) fn new(list: Vec<Rule>) -> Self {
-        let is_email = |rule: &Rule| matches!(rule.look, Look::For(Known::Email));
-        let bits = |byte: usize| {
+        let class = |byte: usize| {
             let byte = u8::try_from(byte).unwrap_or(u8::MAX);
-            let starts = |(place, rule): (usize, &Rule)| {
-                u32::from(rule.look.may_start_with(byte)) << (place % Self::MAX)
-            };
-            list.iter()
-                .enumerate()
-                .map(starts)
-                .fold(0, |all, bit| all | bit)
+            let is_inside_a_character = byte & 0xC0 == 0x80;
+            let starting = bits(&list, |rule| {
+                !is_inside_a_character && rule.look.may_start_with(byte)
+            });
+            let is_word = byte.is_ascii_alphanumeric();
+            starting | if is_word { Self::WORD } else { 0 }
         };
+        let is_email = |rule: &Rule| matches!(rule.look, Look::For(Known::Email));
         Self {
             email: list.iter().position(is_email),
-            starts: std::array::from_fn(bits),
+            classes: std::array::from_fn(class),
+            inside_words: bits(&list, |rule| matches!(rule.look, Look::Own(_))),
             list,
         }
     }
@@ -160,9 +166,29 @@ impl Rules {
         &self.list[found.rule]
     }
 
-    /// The rules that something starting with this byte may fit, one bit each.
+    /// For each of some bytes the rules that may fit what starts there, one bit each.
     #[inline]
-    pub(crate) fn starting_with(&self, byte: u8) -> u32 {
-        self.starts[usize::from(byte)]
+    pub(crate) fn starting<'a>(
+        &'a self,
+        before: Option<u8>,
+        bytes: &'a [u8],
+    ) -> impl Iterator<Item = u32> + 'a {
+        let behind = |class: u32| match class & Self::WORD {
+            0 => !Self::WORD,
+            _ => self.inside_words,
+        };
+        let mut may_start = behind(before.map_or(0, |byte| self.classes[usize::from(byte)]));
+        bytes.iter().map(move |byte| {
+            let class = self.classes[usize::from(*byte)];
+            let starting = class & may_start;
+            may_start = behind(class);
+            starting
+        })
     }
+}
+
+/// The rules of which something holds, one bit each.
+fn bits(list: &[Rule], holds: impl Fn(&Rule) -> bool) -> u32 {
+    let holding = list.iter().enumerate().filter(|(_, rule)| holds(rule));
+    holding.fold(0, |bits, (place, _)| bits | 1 << place)
 }

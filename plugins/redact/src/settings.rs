@@ -155,7 +155,7 @@ struct OwnPattern {
 /// At most 64 bytes without control characters.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-struct Put(#[schemars(length(max = 64))] String);
+struct Put(String);
 
 impl TryFrom<String> for Put {
     type Error = String;

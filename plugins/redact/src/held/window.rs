@@ -75,8 +75,7 @@ impl Window {
     pub(super) fn forget(&mut self, end: usize) -> usize {
         match self {
             Self::Plain(text) => {
-                let end = (0..=end).rev().find(|end| text.is_char_boundary(*end));
-                let end = end.unwrap_or(0);
+                let end = text.floor_char_boundary(end);
                 text.drain(..end);
                 end
             }

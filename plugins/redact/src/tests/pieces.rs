@@ -181,3 +181,46 @@ fn a_key_is_replaced_as_soon_as_there_is_no_doubt() {
     let placed = "[API_KEY]".len();
     assert_eq!(sent, [placed, placed, placed, out.len()]);
 }
+
+/// How much of a text waits at most, after any of its letters.
+fn waiting_most(kind: &str, text: &str) -> usize {
+    let rules = rules(json!({ "kinds": [kind] }));
+    let mut held = Held::new(Spelling::Plain);
+    let (mut known, mut sent, mut most) = (0, 0, 0);
+    for letter in text.chars() {
+        known += letter.len_utf8();
+        sent += held
+            .push(&rules, letter.encode_utf8(&mut [0; 4]), false, &mut |_| {})
+            .len();
+        most = most.max(known.saturating_sub(sent));
+    }
+    most
+}
+
+/// Digits in groups, with the widest of gaps between them.
+fn spaced(digits: &str, group: usize) -> String {
+    let groups = digits.as_bytes().chunks(group);
+    let groups: Vec<&str> = groups
+        .map(|group| std::str::from_utf8(group).unwrap())
+        .collect();
+    groups.join("\u{202f}")
+}
+
+/// The bounds that the README states, in texts that come to them or close.
+#[test]
+fn the_most_that_waits_is_bounded_for_each_kind() {
+    let name = "n".repeat(300);
+    let domain = "d.".repeat(300);
+    let iban = format!("RU33{}", "1".repeat(60));
+    let phone = "1)\u{202f}(".repeat(40);
+    for (kind, text, most) in [
+        ("email", format!("{name}@{domain}"), 320),
+        ("card", spaced(&"6".repeat(40), 3), 40),
+        ("iban", spaced(&iban, 4), 60),
+        ("phone", format!("+{phone}"), 92),
+        ("api_key", format!("pypi-{name}"), 55),
+    ] {
+        let waited = waiting_most(kind, &text);
+        assert!((most - 4..=most).contains(&waited), "{kind}: {waited}");
+    }
+}

@@ -6,7 +6,7 @@ use tollgate_sdk::{Message, Value};
 use crate::{
     find::Match,
     held::{Held, Spelling},
-    json::Texts,
+    json::{Texts, Unread},
     rules::Rules,
     splice::Splices,
 };
@@ -23,32 +23,70 @@ pub(crate) const OF_REQUESTS: &[&str] = &[
 /// The same of a response.
 pub(crate) const OF_RESPONSES: &[&str] = &["choices", "content", "output"];
 
-/// Replaces what is found in a message.
-pub(crate) fn replace(
-    rules: &Rules,
-    message: &mut Message,
-    fields: &[&str],
-    found: &mut impl FnMut(&Match),
-) {
-    for (field, value) in values(message, fields) {
-        if let Some(new) = replaced(rules, field, value, found) {
-            message.set_json(format!("/{field}"), new);
-        }
-    }
+/// A search of one message.
+pub(crate) struct Search<'r> {
+    rules: &'r Rules,
+    /// How much more text may be searched.
+    left: usize,
 }
 
-/// The rule of the first thing that is found in a message.
-pub(crate) fn first(rules: &Rules, message: &Message, fields: &[&str]) -> Option<usize> {
-    let mut first = None;
-    for (field, value) in values(message, fields) {
-        replaced(rules, field, value, &mut |found| {
-            first.get_or_insert(found.rule);
-        });
-        if first.is_some() {
-            break;
-        }
+impl<'r> Search<'r> {
+    pub(crate) fn new(rules: &'r Rules, text_max: usize) -> Self {
+        let left = text_max;
+        Self { rules, left }
     }
-    first
+
+    /// Replaces what is found in a message.
+    pub(crate) fn replace(
+        &mut self,
+        message: &mut Message,
+        fields: &[&str],
+        found: &mut impl FnMut(&Match),
+    ) -> Result<(), Unread> {
+        for (field, value) in values(message, fields) {
+            if let Some(new) = self.replaced(field, value, found)? {
+                message.set_json(format!("/{field}"), new);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule of the first thing that is found in a message.
+    pub(crate) fn first(
+        &mut self,
+        message: &Message,
+        fields: &[&str],
+    ) -> Result<Option<usize>, Unread> {
+        let mut first = None;
+        for (field, value) in values(message, fields) {
+            self.replaced(field, value, &mut |found| {
+                first.get_or_insert(found.rule);
+            })?;
+            if first.is_some() {
+                break;
+            }
+        }
+        Ok(first)
+    }
+
+    fn replaced(
+        &mut self,
+        field: &str,
+        value: Value,
+        found: &mut impl FnMut(&Match),
+    ) -> Result<Option<Value>, Unread> {
+        Ok(match value {
+            Value::Text(text) => {
+                self.left = self.left.checked_sub(text.len()).ok_or(Unread::TooMuch)?;
+                replace_text(self.rules, Spelling::Plain, &text, found).map(Value::Text)
+            }
+            Value::Json(json) => {
+                let texts = Texts::find(&json, field, &mut self.left)?;
+                replace_texts(self.rules, &json, texts, found).map(Value::Json)
+            }
+            Value::Null | Value::Boolean(_) | Value::Number(_) => None,
+        })
+    }
 }
 
 /// One call to the host asks for all of them.
@@ -60,26 +98,12 @@ fn values<'f>(message: &Message, fields: &[&'f str]) -> Vec<(&'f str, Value)> {
     fields.iter().zip(values).filter_map(present).collect()
 }
 
-fn replaced(
-    rules: &Rules,
-    field: &str,
-    value: Value,
-    found: &mut impl FnMut(&Match),
-) -> Option<Value> {
-    match value {
-        Value::Text(text) => replace_text(rules, Spelling::Plain, &text, found).map(Value::Text),
-        Value::Json(json) => replace_json(rules, &json, field, found).map(Value::Json),
-        Value::Null | Value::Boolean(_) | Value::Number(_) => None,
-    }
-}
-
-fn replace_json(
+fn replace_texts(
     rules: &Rules,
     json: &str,
-    field: &str,
+    texts: Texts,
     found: &mut impl FnMut(&Match),
 ) -> Option<String> {
-    let texts = Texts::find(json, field);
     let mut splices = Splices::default();
     for spot in &texts.list {
         if let Some(new) = replace_text(rules, spot.spelling, &spot.said, found) {

@@ -1,8 +1,7 @@
 //! Finds the texts in JSON by the names of their fields, without building a tree.
 //!
 //! Knows where each text stands and in which choice, block or tool call; not what is
-//! done with it. What cannot be followed has no texts: bodies were checked by the host,
-//! and an event that is no JSON says nothing to a client.
+//! done with it.
 
 mod fields;
 mod lexer;
@@ -71,27 +70,39 @@ struct Open<'a> {
 
 /// Nothing that a client reads lies deeper.
 const DEPTH_MAX: usize = 1024;
+/// A bracket, name or value is as much work as so many bytes of text.
+const TOKEN_COST: usize = 16;
+
+/// Why JSON was not searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It has more text than may be searched.
+    TooMuch,
+    /// It is none, or deeper than can be followed.
+    Malformed,
+}
 
 impl<'a> Texts<'a> {
-    /// `name` is that of the field which the JSON was taken from, or nothing.
-    pub(crate) fn find(json: &'a str, name: &'a str) -> Self {
+    /// `name` is that of the field which the JSON was taken from, or nothing. `left` is how
+    /// much more text may be searched.
+    ///
+    /// # Errors
+    /// It cannot be followed, or it is too much.
+    pub(crate) fn find(json: &'a str, name: &'a str, left: &mut usize) -> Result<Self, Unread> {
         let mut walk = Walk {
             texts: Self::default(),
             open: Vec::new(),
             root: name,
+            left,
         };
         for token in Lexer::new(json) {
-            let Some(token) = token else {
-                return Self::default();
-            };
-            if walk.take(token).is_none() {
-                return Self::default();
-            }
+            walk.pay(TOKEN_COST)?;
+            walk.take(token.ok_or(Unread::Malformed)?)?;
         }
         if walk.open.is_empty() {
-            walk.texts
+            Ok(walk.texts)
         } else {
-            Self::default()
+            Err(Unread::Malformed)
         }
     }
 
@@ -142,35 +153,40 @@ impl<'a> Texts<'a> {
     }
 }
 
-struct Walk<'a> {
+struct Walk<'a, 'l> {
     texts: Texts<'a>,
     open: Vec<Open<'a>>,
     root: &'a str,
+    left: &'l mut usize,
 }
 
-impl<'a> Walk<'a> {
-    /// `None` if it cannot follow.
-    fn take(&mut self, token: Token<'a>) -> Option<()> {
+impl<'a> Walk<'a, '_> {
+    fn pay(&mut self, cost: usize) -> Result<(), Unread> {
+        *self.left = self.left.checked_sub(cost).ok_or(Unread::TooMuch)?;
+        Ok(())
+    }
+
+    fn take(&mut self, token: Token<'a>) -> Result<(), Unread> {
         match token {
             Token::Open { at, is_object } if self.open.len() < DEPTH_MAX => {
                 self.enter(at, is_object);
             }
-            Token::Open { .. } => return None,
+            Token::Open { .. } => return Err(Unread::Malformed),
             Token::Close { end } => {
-                let closed = self.open.pop()?;
+                let closed = self.open.pop().ok_or(Unread::Malformed)?;
                 let logprobs = closed.logprobs.map(|start| start..end);
                 self.texts.logprobs.extend(logprobs);
                 self.leave_value();
             }
             Token::String { span, raw } => {
-                let said = lexer::unescape(raw)?;
+                let said = lexer::unescape(raw).ok_or(Unread::Malformed)?;
                 match self.open.last_mut() {
                     Some(open) if open.is_key_next => {
                         open.name = said;
                         open.is_key_next = false;
                     }
                     _ => {
-                        self.string(span, said);
+                        self.string(span, said)?;
                         self.leave_value();
                     }
                 }
@@ -180,7 +196,7 @@ impl<'a> Walk<'a> {
                 self.leave_value();
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// What a value means that stands here.
@@ -236,7 +252,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn string(&mut self, span: Range<usize>, said: Cow<'a, str>) {
+    fn string(&mut self, span: Range<usize>, said: Cow<'a, str>) -> Result<(), Unread> {
         let depth = self.open.len();
         let field = self.name();
         let object = self.open.last().and_then(|open| open.object);
@@ -247,6 +263,7 @@ impl<'a> Walk<'a> {
             self.texts.kind = Some(said.clone());
         }
         if let Some(spelling) = self.means().spelling() {
+            self.pay(said.len())?;
             self.texts.list.push(Spot {
                 span,
                 said,
@@ -255,6 +272,7 @@ impl<'a> Walk<'a> {
                 object,
             });
         }
+        Ok(())
     }
 
     fn other(&mut self, raw: &str) {

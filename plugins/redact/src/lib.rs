@@ -9,6 +9,7 @@ mod find;
 mod held;
 mod json;
 mod kinds;
+mod refusal;
 mod rules;
 mod samples;
 mod settings;
@@ -20,6 +21,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use body::Search;
+use refusal::Refused;
 pub use settings::Settings;
 use settings::{InAnswer, InRequest};
 use stream::Stream;
@@ -61,32 +64,36 @@ impl Policy for Redact {
     }
 
     fn on_request(&mut self, request: &mut Request) -> Verdict {
-        let rules = &self.settings.rules;
-        if self.settings.request == InRequest::Refuse {
-            return match body::first(rules, request, body::OF_REQUESTS) {
-                Some(rule) => {
-                    Tally::of(rules, "request").refuse(rule);
-                    refuse(rules.get(rule))
-                }
-                None => Verdict::next(),
-            };
-        }
-        let mut tally = Tally::of(rules, "request");
-        body::replace(rules, request, body::OF_REQUESTS, &mut |found| {
-            tally.add(found);
-        });
+        let mut tally = Tally::of(&self.settings.rules, "request");
+        let mut search = Search::new(&self.settings.rules, self.settings.text_max);
+        let done = match self.settings.request {
+            InRequest::Refuse => search
+                .first(request, body::OF_REQUESTS)
+                .map_err(Refused::Unread)
+                .and_then(|first| first.map_or(Ok(()), |rule| Err(Refused::Holds(rule)))),
+            InRequest::Replace | InRequest::Leave => search
+                .replace(request, body::OF_REQUESTS, &mut |found| tally.add(found))
+                .map_err(Refused::Unread),
+        };
         tally.tell();
-        Verdict::next()
+        match done {
+            Ok(()) => Verdict::next(),
+            Err(refused) => refused.request(&self.settings.rules),
+        }
     }
 
     fn on_response(&mut self, response: &mut Response) -> Verdict {
-        let rules = &self.settings.rules;
-        let mut tally = Tally::of(rules, "response");
-        body::replace(rules, response, body::OF_RESPONSES, &mut |found| {
-            tally.add(found);
-        });
+        let mut tally = Tally::of(&self.settings.rules, "response");
+        let done = Search::new(&self.settings.rules, self.settings.text_max).replace(
+            response,
+            body::OF_RESPONSES,
+            &mut |found| tally.add(found),
+        );
         tally.tell();
-        Verdict::next()
+        match done {
+            Ok(()) => Verdict::next(),
+            Err(unread) => refusal::response(unread),
+        }
     }
 
     fn on_event(&mut self, event: &mut Event) {
@@ -104,16 +111,4 @@ impl Policy for Redact {
         tally.tell();
         tails
     }
-}
-
-/// What an operator's own pattern is called stays with them.
-fn refuse(rule: &rules::Rule) -> Verdict {
-    let what = match &rule.look {
-        rules::Look::For(known) => known.in_words(),
-        rules::Look::Own(_) => "something that must not be sent",
-    };
-    let message = format!(
-        "The policy `redact` refuses this request: it holds {what}. Take it out and send it again."
-    );
-    Verdict::refuse(400, "sensitive_data", message)
 }

@@ -18,6 +18,7 @@ pub struct Settings {
     pub(crate) request: InRequest,
     pub(crate) response: InAnswer,
     pub(crate) stream: InAnswer,
+    pub(crate) text_max: usize,
     /// What was wrong with what was written.
     errors: Vec<String>,
 }
@@ -58,6 +59,12 @@ struct Written {
     /// The same for streams. Default: `replace`.
     #[serde(default)]
     stream: InAnswer,
+    /// The most text of one request or answer that is searched, in bytes; each part of
+    /// its JSON counts for 16 besides. What has more is refused with the code
+    /// `text_too_long`, so that nobody can have the policy run out of time. At least
+    /// 1024. Default: 1048576.
+    #[serde(default = "text_max")]
+    text_max: u32,
 }
 
 /// By kind.
@@ -191,6 +198,8 @@ pub(crate) enum InAnswer {
 }
 
 const PATTERNS_MAX: usize = 16;
+/// With less, not even the samples would get through.
+const TEXT_MAX_LEAST: u32 = 1024;
 
 impl From<Written> for Settings {
     /// Patterns are compiled here, once for all exchanges.
@@ -218,6 +227,7 @@ impl From<Written> for Settings {
             request: written.request,
             response: written.response,
             stream: written.stream,
+            text_max: usize::try_from(written.text_max).unwrap_or(usize::MAX),
             errors,
         }
     }
@@ -247,6 +257,12 @@ impl Written {
                  `replace` for one of them, or `refuse` for requests"
                     .to_owned(),
             );
+        }
+        if self.text_max < TEXT_MAX_LEAST {
+            let text_max = self.text_max;
+            errors.push(format!(
+                "/text_max: is {text_max}; expected {TEXT_MAX_LEAST} or more"
+            ));
         }
         let count = self.patterns.len();
         if count > PATTERNS_MAX {
@@ -313,4 +329,8 @@ fn replacement(name: &str, put: Option<&Put>) -> Replacement {
 
 fn all_kinds() -> Vec<Kind> {
     Kind::ALL.to_vec()
+}
+
+fn text_max() -> u32 {
+    1 << 20
 }

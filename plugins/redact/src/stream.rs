@@ -54,7 +54,9 @@ impl Stream {
         let Ok(json) = std::str::from_utf8(&raw.data) else {
             return;
         };
-        let texts = Texts::find(json, "");
+        // An event that cannot be followed says nothing to a client either.
+        let mut no_bound = usize::MAX;
+        let texts = Texts::find(json, "", &mut no_bound).unwrap_or_default();
         let ends = Ends::of(&texts);
         let mut splices = Splices::default();
         for spot in &texts.list {

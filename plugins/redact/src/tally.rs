@@ -1,4 +1,4 @@
-//! Counts what was found, for the metrics `redacted` and `refused`.
+//! Counts what was replaced, for the metric `redacted`.
 
 use tollgate_sdk::metrics;
 
@@ -44,14 +44,5 @@ impl<'r> Tally<'r> {
             ];
             metrics::count("redacted", &labels, u64::from(*count));
         }
-    }
-
-    /// A request was refused because of this rule.
-    pub(crate) fn refuse(&self, rule: usize) {
-        metrics::count(
-            "refused",
-            &[("kind", self.rules.get(rule).name.as_str())],
-            1,
-        );
     }
 }

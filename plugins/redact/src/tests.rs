@@ -1,6 +1,7 @@
 //! What is found, whole and in pieces, and how much work it is.
 
 mod found;
+mod json_texts;
 mod pieces;
 mod work;
 

@@ -132,7 +132,7 @@ fn a_refusal_says_what_it_is_about_and_nothing_of_the_settings() {
     assert_eq!(refused("hello"), None);
     assert_eq!(
         refused("ada@x.org").unwrap(),
-        "The policy `redact` refuses this request: it holds an e-mail address. Take it out and send it again."
+        "The policy `redact` refuses this request: it holds an e-mail address."
     );
     let own = refused("the Bluebird").unwrap();
     assert!(own.contains("something that must not be sent"), "{own}");
@@ -184,4 +184,37 @@ fn what_is_left_alone_is_not_even_shown_to_it() {
     let mut session = open(json!({ "stream": "leave" }));
     let event = RawEvent::text("ada@x.org");
     assert_eq!(session.events([event.clone()]).events, [event]);
+}
+
+#[test]
+fn what_has_too_much_text_is_refused_rather_than_not_searched() {
+    let small = json!({ "text_max": 1024 });
+    let refused = |content: &str| {
+        let exchange = Exchange::chat().json("/messages/0/content", content);
+        let decided = Run::<Redact>::new(small.clone()).open(exchange).request();
+        let refusal = decided.refusal()?;
+        Some((refusal.status, refusal.code.clone()))
+    };
+    assert_eq!(refused("short"), None);
+    assert_eq!(
+        refused(&"long ".repeat(200)),
+        Some((413, "text_too_long".to_owned()))
+    );
+    let answer = json!({ "choices": vec![json!({ "text": "" }); 50] });
+    let decided = open(small.clone()).response(Answer::new(200).json(&answer));
+    let refusal = decided.refusal().unwrap();
+    assert_eq!(
+        (refusal.status, refusal.code.as_str()),
+        (502, "text_too_long")
+    );
+}
+
+#[test]
+fn images_do_not_count_as_text() {
+    let image = json!({ "type": "image_url", "image_url": { "url": "A".repeat(5000) } });
+    let exchange = Exchange::chat().json("/messages/0/content", Value::from(vec![image]));
+    let decided = Run::<Redact>::new(json!({ "text_max": 1024 }))
+        .open(exchange)
+        .request();
+    assert!(decided.is_untouched() && decided.is_next());
 }

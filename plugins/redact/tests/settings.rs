@@ -20,7 +20,7 @@ fn settings_say_what_is_wrong_and_what_was_expected() {
         ),
         (
             errors(json!({ "kind": [] })),
-            "/kind: unknown field `kind`, expected one of `kinds`, `patterns`, `replacements`, `request`, `response`, `stream`",
+            "/kind: unknown field `kind`, expected one of `kinds`, `patterns`, `replacements`, `request`, `response`, `stream`, `text_max`",
         ),
         (
             errors(json!({ "kinds": [] })),
@@ -33,6 +33,10 @@ fn settings_say_what_is_wrong_and_what_was_expected() {
         (
             errors(json!({ "kinds": ["card"], "replacements": { "email": "x" } })),
             "/replacements/email: `email` is not looked for: expected it in `kinds`",
+        ),
+        (
+            errors(json!({ "text_max": 99 })),
+            "/text_max: is 99; expected 1024 or more",
         ),
         (
             errors(json!({ "replacements": { "email": "a\nb" } })),
@@ -86,6 +90,7 @@ fn the_samples_hold_with_any_settings() {
     for settings in [
         json!({}),
         json!({ "request": "refuse" }),
+        json!({ "text_max": 1024 }),
         json!({ "kinds": ["card"], "request": "leave" }),
         json!({ "request": "refuse", "patterns": [{ "name": "hello", "pattern": "hello" }] }),
     ] {

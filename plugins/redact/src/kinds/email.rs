@@ -31,6 +31,9 @@ pub(crate) fn next_email(text: &Text, from: usize) -> Email {
         text.count(step + 1);
         let at = place + step;
         place = at + 1;
+        if !text.before(at).is_some_and(is_name) {
+            continue;
+        }
         let start = name_start(text, at);
         if start == at || start < from {
             continue;

@@ -4,11 +4,12 @@
 use tollgate_sdk::{Message, Value};
 
 use crate::{
-    find::Match,
+    find::{Match, find},
     held::{Held, Spelling},
     json::{Texts, Unread},
     rules::Rules,
     splice::Splices,
+    text::Text,
 };
 
 /// The fields of a request under which there are texts.
@@ -126,10 +127,31 @@ pub(crate) fn replace_text(
     text: &str,
     found: &mut impl FnMut(&Match),
 ) -> Option<String> {
+    if spelling == Spelling::Plain {
+        return replace_plain(rules, text, found);
+    }
     let mut is_changed = false;
     let new = Held::new(spelling).push(rules, text, true, &mut |one| {
         is_changed = true;
         found(one);
     });
     is_changed.then_some(new)
+}
+
+/// Copies nothing unless something is found.
+fn replace_plain(rules: &Rules, text: &str, found: &mut impl FnMut(&Match)) -> Option<String> {
+    let matches = find(rules, &Text::new(text.as_bytes(), true), 0).matches;
+    if matches.is_empty() {
+        return None;
+    }
+    let mut new = String::with_capacity(text.len());
+    let mut place = 0;
+    for one in &matches {
+        new.push_str(&text[place..one.start]);
+        new.push_str(&rules.of(one).replacement.plain);
+        place = one.end;
+        found(one);
+    }
+    new.push_str(&text[place..]);
+    Some(new)
 }

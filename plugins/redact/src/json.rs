@@ -178,19 +178,16 @@ impl<'a> Walk<'a, '_> {
                 self.texts.logprobs.extend(logprobs);
                 self.leave_value();
             }
-            Token::String { span, raw } => {
-                let said = lexer::unescape(raw).ok_or(Unread::Malformed)?;
-                match self.open.last_mut() {
-                    Some(open) if open.is_key_next => {
-                        open.name = said;
-                        open.is_key_next = false;
-                    }
-                    _ => {
-                        self.string(span, said)?;
-                        self.leave_value();
-                    }
+            Token::String { span, raw } => match self.open.last_mut() {
+                Some(open) if open.is_key_next => {
+                    open.name = unescape(raw)?;
+                    open.is_key_next = false;
                 }
-            }
+                _ => {
+                    self.string(span, raw)?;
+                    self.leave_value();
+                }
+            },
             Token::Other { raw } => {
                 self.other(raw);
                 self.leave_value();
@@ -252,21 +249,20 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn string(&mut self, span: Range<usize>, said: Cow<'a, str>) -> Result<(), Unread> {
-        let depth = self.open.len();
+    fn string(&mut self, span: Range<usize>, raw: &'a str) -> Result<(), Unread> {
         let field = self.name();
         let object = self.open.last().and_then(|open| open.object);
-        if let (Some(object), "finish_reason", false) = (object, &*field, said.is_empty()) {
+        if let (Some(object), "finish_reason", false) = (object, &*field, raw.is_empty()) {
             self.texts.finished.push(object);
         }
-        if depth == 1 && field == "type" {
-            self.texts.kind = Some(said.clone());
+        if self.open.len() == 1 && field == "type" {
+            self.texts.kind = Some(unescape(raw)?);
         }
         if let Some(spelling) = self.means().spelling() {
-            self.pay(said.len())?;
+            self.pay(raw.len())?;
             self.texts.list.push(Spot {
                 span,
-                said,
+                said: unescape(raw)?,
                 spelling,
                 field,
                 object,
@@ -285,4 +281,8 @@ impl<'a> Walk<'a, '_> {
             self.texts.objects[object].index = Some(index);
         }
     }
+}
+
+fn unescape(raw: &str) -> Result<Cow<'_, str>, Unread> {
+    lexer::unescape(raw).ok_or(Unread::Malformed)
 }

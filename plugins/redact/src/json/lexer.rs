@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// A part of JSON.
 #[derive(Debug)]
@@ -85,39 +85,51 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
-/// What a string says; half a surrogate pair is taken for some character.
+/// What a string says; half a surrogate pair is taken for some character, and a bare
+/// control character for itself, since not all clients refuse them.
 pub(super) fn unescape(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.contains('\\') {
+    let Some(first) = memchr(b'\\', raw.as_bytes()) else {
         return Some(Cow::Borrowed(raw));
+    };
+    let mut said = String::with_capacity(raw.len());
+    let (before, mut rest) = raw.split_at(first);
+    said.push_str(before);
+    while let Some(escape) = rest.strip_prefix('\\') {
+        let (letter, behind) = character(escape)?;
+        said.push(letter);
+        let plain = memchr(b'\\', behind.as_bytes()).unwrap_or(behind.len());
+        said.push_str(&behind[..plain]);
+        rest = &behind[plain..];
     }
-    if let Ok(said) = serde_json::from_str(&format!("\"{raw}\"")) {
-        return Some(Cow::Owned(said));
-    }
-    lossy(raw).map(Cow::Owned)
+    Some(Cow::Owned(said))
 }
 
-/// The parser refuses lone surrogates and bare control characters, where clients may not.
-fn lossy(raw: &str) -> Option<String> {
-    let mut said = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((before, escape)) = rest.split_once('\\') {
-        said.push_str(before);
-        let letter = escape.chars().next()?;
-        rest = &escape[letter.len_utf8()..];
-        said.push(match letter {
-            'n' => '\n',
-            't' => '\t',
-            'r' => '\r',
-            'b' => '\u{8}',
-            'f' => '\u{C}',
-            'u' => {
-                let code = u32::from_str_radix(rest.get(..4)?, 16).ok()?;
-                rest = &rest[4..];
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
-            }
-            other => other,
-        });
-    }
-    said.push_str(rest);
-    Some(said)
+/// What stands behind a backslash, and the rest.
+fn character(escape: &str) -> Option<(char, &str)> {
+    let letter = escape.chars().next()?;
+    let rest = &escape[letter.len_utf8()..];
+    Some(match letter {
+        'n' => ('\n', rest),
+        't' => ('\t', rest),
+        'r' => ('\r', rest),
+        'b' => ('\u{8}', rest),
+        'f' => ('\u{C}', rest),
+        'u' => {
+            let (first, rest) = unit(rest)?;
+            let second = rest.strip_prefix("\\u").and_then(unit);
+            let pair = second.and_then(|(second, rest)| {
+                let letter = char::decode_utf16([first, second]).next()?.ok()?;
+                (letter.len_utf16() == 2).then_some((letter, rest))
+            });
+            let alone = char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER);
+            pair.unwrap_or((alone, rest))
+        }
+        other => (other, rest),
+    })
+}
+
+/// Four hexadecimal digits.
+fn unit(text: &str) -> Option<(u16, &str)> {
+    let digits = text.get(..4)?;
+    Some((u16::from_str_radix(digits, 16).ok()?, &text[4..]))
 }

@@ -103,8 +103,11 @@ pub(crate) fn api_key(text: &Text, start: usize) -> Finding {
     if text.before(start).is_some_and(is_wide) {
         return Ok(None);
     }
-    let first = text.at(start)?.unwrap_or_default();
-    for shape in shapes(first) {
+    // Most of these bytes start words: the second one tells.
+    let Some((first, second)) = text.at(start)?.zip(text.at(start + 1)?) else {
+        return Ok(None);
+    };
+    for shape in shapes(first).iter().filter(|shape| shape.lead[1] == second) {
         if let Some(hit) = shape.find(text, start)? {
             return Ok(Some(hit));
         }

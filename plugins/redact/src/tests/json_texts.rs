@@ -46,8 +46,23 @@ fn of_the_input_of_a_tool_every_string_is_text() {
 }
 
 #[test]
+fn escapes_are_read_and_half_pairs_stand_for_some_character() {
+    let texts = said(
+        r#"["\ud83d\ude42 \u00fc\n\"\\\/ \ud83d \ud83d\u0041"]"#,
+        "content",
+    );
+    assert_eq!(texts[0].1, "🙂 ü\n\"\\/ \u{fffd} \u{fffd}A");
+}
+
+#[test]
 fn what_cannot_be_followed_is_said_to_be_so() {
-    for json in ["{", "[}]]", r#""a"#, r#"{"a":"\u12"}"#, &"[".repeat(5000)] {
+    for json in [
+        "{",
+        "[}]]",
+        r#""a"#,
+        r#"{"text":"\u12"}"#,
+        &"[".repeat(5000),
+    ] {
         assert_eq!(find(json, "").unwrap_err(), Unread::Malformed, "{json:.20}");
     }
     let mut left = 100;

@@ -46,6 +46,7 @@ impl Policy for Redact {
     /// What is left alone passes by, unread.
     fn narrow(settings: &Settings, hooks: &mut Hooks, needs: &mut Needs) {
         hooks.request = settings.request != InRequest::Leave;
+        hooks.attempt = hooks.request;
         hooks.response = settings.response == InAnswer::Replace;
         hooks.events = settings.stream == InAnswer::Replace;
         needs.request_json = hooks.request;
@@ -80,6 +81,11 @@ impl Policy for Redact {
             Ok(()) => Verdict::next(),
             Err(refused) => refused.request(&self.settings.rules),
         }
+    }
+
+    /// Attached to a target, it sees what that target is sent, and no other.
+    fn on_attempt(&mut self, _target: &Target, request: &mut Request) -> Verdict {
+        self.on_request(request)
     }
 
     fn on_response(&mut self, response: &mut Response) -> Verdict {

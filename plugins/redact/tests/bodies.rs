@@ -8,7 +8,7 @@
 use redact::Redact;
 use serde_json::{Value, json};
 use tollgate_sdk::{
-    Answer, RawEvent,
+    Answer, RawEvent, Target,
     testing::{Decided, Exchange, Run, Session},
 };
 
@@ -167,6 +167,23 @@ fn blocks_of_an_answer_are_replaced() {
     ] }));
     assert_eq!(decided.json("/content/0/text"), Some("[EMAIL]".into()));
     assert_eq!(decided.json("/content/1/input/to"), Some("[EMAIL]".into()));
+}
+
+#[test]
+fn attached_to_a_target_it_replaces_what_is_sent_there() {
+    let target = Target {
+        upstream: "far".to_owned(),
+        dialect: "openai".to_owned(),
+        model: None,
+        attempt: 1,
+    };
+    let exchange = Exchange::chat().json("/messages/0/content", "ada@x.org");
+    let decided = Run::<Redact>::new(json!({}))
+        .open(exchange.clone())
+        .attempt(&target);
+    assert_eq!(decided.json("/messages/0/content"), Some("[EMAIL]".into()));
+    let refuses = Run::<Redact>::new(json!({ "request": "refuse" }));
+    assert!(refuses.open(exchange).attempt(&target).refusal().is_some());
 }
 
 #[test]

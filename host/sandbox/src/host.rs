@@ -5,7 +5,7 @@
 //! checked by name here.
 
 mod capability;
-mod exchange;
+pub(crate) mod exchange;
 mod reservations;
 
 use std::{

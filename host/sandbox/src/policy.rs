@@ -117,6 +117,13 @@ impl Policy {
         }
     }
 
+    /// Whether closing a session takes no longer than a hook: its instance is put back in
+    /// place, and no other has to be made.
+    #[must_use]
+    pub fn closes_at_once(&self) -> bool {
+        matches!(self.program, Program::Module { .. })
+    }
+
     /// The hooks that the plugin wants; others are never called.
     #[must_use]
     pub fn hooks(&self) -> Hooks {

@@ -21,6 +21,22 @@ impl Introduction {
         )
     }
 
+    /// The one that the policy before was told, with what has changed since.
+    pub(super) fn renewed<'a>(
+        before: &'a mut Option<Self>,
+        (record, message): (&Record, &Message),
+        deadline: Instant,
+    ) -> &'a Self {
+        if let Some(Self { head, .. }) = before {
+            renew(&mut head.method, message.method.as_str());
+            renew(&mut head.path, &message.path);
+            renew_fact(&mut head.caller, fact(&message.facts, "caller"));
+            renew_fact(&mut head.tier, fact(&message.facts, "tier"));
+            head.deadline_ms = left(deadline);
+        }
+        before.get_or_insert_with(|| Self::of_request(record, message, deadline))
+    }
+
     /// For a policy that was not asked about the request.
     pub(super) fn of_response(
         record: &Record,
@@ -40,29 +56,74 @@ impl Introduction {
         path: &str,
         (facts, deadline): (&[(String, String)], Instant),
     ) -> Self {
-        let fact = |name: &str| {
-            facts
-                .iter()
-                .rev()
-                .find(|(fact, _)| fact == name)
-                .map(|(_, value)| value.clone())
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
         let head = Head {
             route: record.route.as_deref().unwrap_or_default().to_owned(),
             method: method.to_owned(),
             path: path.to_owned(),
             model: record.model.clone(),
-            caller: fact("caller"),
-            tier: fact("tier"),
+            caller: fact(facts, "caller").map(str::to_owned),
+            tier: fact(facts, "tier").map(str::to_owned),
             streaming: record.streaming,
             body_bytes: record.bytes_in,
-            deadline_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
+            deadline_ms: left(deadline),
         };
         let context = ExchangeContext {
             request_id: record.id.as_str().into(),
             deadline: deadline.into_std(),
         };
         Self { head, context }
+    }
+}
+
+fn fact<'a>(facts: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let last = facts.iter().rev().find(|(fact, _)| fact == name);
+    last.map(|(_, value)| value.as_str())
+}
+
+/// In milliseconds.
+fn left(deadline: Instant) -> u32 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn renew(text: &mut String, now: &str) {
+    if text != now {
+        now.clone_into(text);
+    }
+}
+
+fn renew_fact(fact: &mut Option<String>, now: Option<&str>) {
+    if fact.as_deref() != now {
+        *fact = now.map(str::to_owned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_later_policy_is_told_what_earlier_ones_changed_and_what_they_took_back() {
+        let (record, deadline) = (Record::default(), Instant::now() + Duration::from_secs(9));
+        let mut message = Message {
+            path: "/one".to_owned(),
+            ..Message::default()
+        };
+        let mut told = None;
+        Introduction::renewed(&mut told, (&record, &message), deadline);
+        for (path, caller) in [("/two", Some("anna")), ("/two", Some("ben")), ("/", None)] {
+            message.path = path.to_owned();
+            message.facts = caller
+                .map(|caller| ("caller".to_owned(), caller.to_owned()))
+                .into_iter()
+                .collect();
+            let renewed = Introduction::renewed(&mut told, (&record, &message), deadline);
+            let anew = Introduction::of_request(&record, &message, deadline);
+            assert_eq!(renewed.head.path, anew.head.path);
+            assert_eq!(renewed.head.caller, anew.head.caller);
+            assert!(renewed.head.deadline_ms > 0);
+        }
     }
 }

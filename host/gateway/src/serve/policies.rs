@@ -5,7 +5,7 @@
 //! when the request reaches its policy, or late, for one that only asks about the
 //! response. No hook is ever dropped half-way: see [`carry_on`](super::carry_on).
 
-use std::{fmt::Display, mem, sync::Arc};
+use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
@@ -58,6 +58,7 @@ async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answ
         model: None,
         upstream: None,
     };
+    let mut introduction = None;
     for slot in slots
         .iter_mut()
         .filter(|slot| slot.wants(Hooks::REQUEST) || slot.wants(Hooks::FINISH))
@@ -66,12 +67,18 @@ async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answ
             return Err(ServeError::ClientGone);
         }
         let asks = slot.wants(Hooks::REQUEST);
-        let introduce = || Introduction::of_request(record, message, *deadline);
-        let Some(session) = slot.session(record, introduce).await?.filter(|_| asks) else {
+        let (told, seen) = (&mut introduction, (&*record, &*message));
+        let until = *deadline;
+        let session = slot
+            .session(seen.0, move || Introduction::renewed(told, seen, until))
+            .await?;
+        let Some(session) = session.filter(|_| asks) else {
             continue;
         };
         let decided = session.on_request(message).await;
-        match slot.judge(decided, message, Side::Request, (record, generation))? {
+        let step = slot.judge(decided, message, Side::Request, (record, generation))?;
+        slot.close_early().await;
+        match step {
             Step::Next => {}
             Step::GoTo(to) => {
                 wish = Destination {
@@ -231,14 +238,15 @@ impl Slot {
     }
 
     /// The session, opened if it is not yet; `None`: it failed and is bypassed.
-    pub(super) async fn session(
+    pub(super) async fn session<I: Borrow<Introduction>>(
         &mut self,
         record: &Record,
-        introduce: impl FnOnce() -> Introduction,
+        introduce: impl FnOnce() -> I,
     ) -> Result<Option<&mut Session>, ServeError> {
         if matches!(self.state, State::Waiting) {
-            let Introduction { head, context } = introduce();
-            match self.record.policy.open(&head, &context).await {
+            let introduction = introduce();
+            let Introduction { head, context } = introduction.borrow();
+            match self.record.policy.open(head, context).await {
                 Ok(session) => self.state = State::Open(session),
                 Err(failure) => self.failed(failure, record)?,
             }
@@ -335,6 +343,17 @@ impl Slot {
                 Some(session)
             }
             State::Waiting | State::Spent => None,
+        }
+    }
+
+    /// Closes the session if the request was all that the policy asks about. The next
+    /// exchange then has the same instance, whose memory is still in the caches.
+    async fn close_early(&mut self) {
+        let later = Hooks::ATTEMPT | Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH;
+        if self.policy().closes_at_once()
+            && let Some(session) = self.let_go(later)
+        {
+            session.close().await;
         }
     }
 

@@ -221,6 +221,26 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// A list of texts, none of them copied.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn texts(&mut self) -> Result<Vec<&'a str>, Broken> {
+        let (at, length) = self.pointer_and_length();
+        if !at.is_multiple_of(String::ALIGN) {
+            return Err(Broken::Misaligned);
+        }
+        let bytes = length
+            .checked_mul(String::SIZE)
+            .ok_or(Broken::OutOfBounds)?;
+        self.memory.slice(at, bytes)?;
+        let text = |nth| {
+            let (at, length) = pointer_and_length(&mut self.memory, at + nth * String::SIZE)?;
+            self.memory.text(at, length)
+        };
+        (0..length).map(text).collect()
+    }
+
     /// # Errors
     /// See [`Broken`].
     pub(crate) fn list<T: Lift>(&mut self) -> Result<Vec<T>, Broken> {

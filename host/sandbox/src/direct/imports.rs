@@ -5,15 +5,14 @@ use wasmtime::{AsContextMut, Caller, Linker, component::Resource};
 
 use super::{
     Entry, Import, Link,
-    guest::{returned, wanted},
+    guest::{Direct, returned, wanted},
 };
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
     contract::tollgate::policy::{
-        clock, exchange::HostMessage, http_call, kv, limits, log, metrics, random, secrets,
-        types::Header,
+        clock, http_call, kv, limits, log, metrics, random, secrets, types::Header,
     },
-    host::{HeldReservation, MessageView, State},
+    host::{HeldReservation, State, exchange::body_piece},
 };
 
 /// Makes the host functions known that adapted modules import.
@@ -164,34 +163,48 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
 
 fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtime::Result<Answer> {
     state.direct()?.check_message(args.u32())?;
-    let shown = Resource::<MessageView>::new_borrow(0);
     match import {
         Import::Header => {
-            let value = state.header(shown, args.text()?.to_owned())?;
-            lowered(state, &value, args.u32())
+            let (message, to) = state.shown_for(1)?;
+            show(to, &message.header(args.text()?), args.u32())
         }
         Import::Headers => {
-            let values = state.headers(shown, args.list()?)?;
-            lowered(state, &values, args.u32())
+            let names = args.texts()?;
+            let (message, to) = state.shown_for(names.len())?;
+            let values: Vec<_> = names.iter().map(|name| message.header(name)).collect();
+            show(to, &values, args.u32())
         }
         Import::Json => {
-            let value = state.json(shown, args.text()?.to_owned())?;
-            lowered(state, &value, args.u32())
+            let (message, to) = state.shown_for(1)?;
+            show(to, &message.json(args.text()?), args.u32())
         }
         Import::JsonMany => {
-            let values = state.json_many(shown, args.list()?)?;
-            lowered(state, &values, args.u32())
+            let pointers = args.texts()?;
+            let (message, to) = state.shown_for(pointers.len())?;
+            let values: Vec<_> = pointers.iter().map(|field| message.json(field)).collect();
+            show(to, &values, args.u32())
         }
         Import::Body => {
-            let (offset, bytes_max) = (args.u64(), args.u32());
-            let bytes = state.body(shown, offset, bytes_max)?;
-            lowered(state, &bytes, args.u32())
+            let (message, to) = state.shown_for(1)?;
+            let piece = body_piece(message, args.u64(), args.u32());
+            show(to, &*piece, args.u32())
         }
         _ => {
-            let value = state.fact(shown, args.text()?.to_owned())?;
-            lowered(state, &value, args.u32())
+            let (message, to) = state.shown_for(1)?;
+            show(to, &message.fact(args.text()?), args.u32())
         }
     }
+}
+
+/// Lowers what may be a part of the message itself.
+fn show<T: Lower + ?Sized>(
+    to: &mut Option<Direct>,
+    value: &T,
+    at: u32,
+) -> wasmtime::Result<Answer> {
+    let none = || wasmtime::Error::msg("the plugin runs as a component");
+    to.as_mut().ok_or_else(none)?.lowering.result(value, at);
+    Ok(Answer::Lowered)
 }
 
 async fn answer_waiting(

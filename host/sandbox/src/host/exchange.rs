@@ -1,5 +1,6 @@
 //! Lazy views of the message that a hook is shown.
 
+use bytes::Bytes;
 use wasmtime::component::Resource;
 
 use super::{MessageView, State};
@@ -9,6 +10,7 @@ use crate::{
         Value,
         tollgate::policy::{exchange, types},
     },
+    direct::Direct,
 };
 
 /// The most bytes of a body that one call hands out.
@@ -19,13 +21,37 @@ impl exchange::Host for State {}
 
 impl State {
     fn shown(&mut self) -> wasmtime::Result<&mut Message> {
+        self.shown_for(1).map(|(message, _)| message)
+    }
+
+    /// The message, after counting a call that asks for so many things, and beside it
+    /// where an answer goes that is not to be copied first.
+    pub(crate) fn shown_for(
+        &mut self,
+        items: usize,
+    ) -> wasmtime::Result<(&mut Message, &mut Option<Direct>)> {
+        self.enter_for(items)?;
         self.enter()?;
         if self.shows {
-            Ok(&mut self.message)
+            Ok((&mut self.message, &mut self.direct))
         } else {
             Err(wasmtime::Error::msg("no message is shown outside a hook"))
         }
     }
+}
+
+/// A piece of the body: at most `bytes_max` bytes from `offset` on, fewer at its end.
+pub(crate) fn body_piece(message: &mut Message, offset: u64, bytes_max: u32) -> Bytes {
+    let Some(body) = message.body() else {
+        return Bytes::new();
+    };
+    let from = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(body.len());
+    let to = from
+        .saturating_add((bytes_max as usize).min(BODY_PIECE_MAX))
+        .min(body.len());
+    body.slice(from..to)
 }
 
 impl exchange::HostMessage for State {
@@ -42,8 +68,7 @@ impl exchange::HostMessage for State {
         _: Resource<MessageView>,
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
-        self.enter_for(names.len())?;
-        let message = self.shown()?;
+        let (message, _) = self.shown_for(names.len())?;
         Ok(names.iter().map(|name| header(message, name)).collect())
     }
 
@@ -60,8 +85,7 @@ impl exchange::HostMessage for State {
         _: Resource<MessageView>,
         pointers: Vec<String>,
     ) -> wasmtime::Result<Vec<Option<Value>>> {
-        self.enter_for(pointers.len())?;
-        let message = self.shown()?;
+        let (message, _) = self.shown_for(pointers.len())?;
         Ok(pointers
             .iter()
             .map(|pointer| message.json(pointer))
@@ -74,17 +98,7 @@ impl exchange::HostMessage for State {
         offset: u64,
         bytes_max: u32,
     ) -> wasmtime::Result<Vec<u8>> {
-        let message = self.shown()?;
-        let Some(body) = message.body() else {
-            return Ok(Vec::new());
-        };
-        let from = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(body.len());
-        let to = from
-            .saturating_add((bytes_max as usize).min(BODY_PIECE_MAX))
-            .min(body.len());
-        Ok(body[from..to].to_vec())
+        Ok(body_piece(self.shown()?, offset, bytes_max).to_vec())
     }
 
     fn fact(&mut self, _: Resource<MessageView>, name: String) -> wasmtime::Result<Option<String>> {
@@ -97,8 +111,5 @@ impl exchange::HostMessage for State {
 }
 
 fn header(message: &Message, name: &str) -> Option<Vec<u8>> {
-    message
-        .headers
-        .get(name)
-        .map(|value| value.as_bytes().to_vec())
+    message.header(name).map(<[u8]>::to_vec)
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads text that the scanner has walked over already.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, io::Write as _};
 
 use crate::contract::Value;
 
@@ -84,15 +84,15 @@ const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Writes a finite number, whole ones without a fraction.
 pub(super) fn write_number(out: &mut Vec<u8>, number: f64) {
-    let mut text = String::with_capacity(24);
     let whole = number.trunc() == number && number.abs() <= INTEGER_MAX;
     let written = if whole && !(number == 0.0 && number.is_sign_negative()) {
-        write!(text, "{number:.0}")
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and fits")]
+        let number = number as i64;
+        write!(out, "{number}")
     } else {
-        write!(text, "{number:?}")
+        write!(out, "{number:?}")
     };
-    debug_assert!(written.is_ok(), "a String takes any text");
-    out.extend_from_slice(text.as_bytes());
+    debug_assert!(written.is_ok(), "a Vec takes any bytes");
 }
 
 /// A number as a float, if writing the float gives the same number again.

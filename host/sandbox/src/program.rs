@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Engine, InstancePre, Store, component};
 
 use crate::{
@@ -27,15 +28,16 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// Of an adapted module; makes one instance to see what they are like.
+    /// Of an adapted module; makes one instance that stays as it is.
     pub(crate) async fn module(
         pre: InstancePre<State>,
         map_bytes: usize,
         scratch: Arc<Shared>,
+        permit: OwnedSemaphorePermit,
     ) -> wasmtime::Result<Self> {
         let mut store = new_store(pre.module().engine(), scratch);
         let guest = direct::Guest::make(&pre, map_bytes, &mut store).await?;
-        let pristine = Arc::new(Pristine::of(&guest, &mut store)?);
+        let pristine = Arc::new(Pristine::of(&guest, store, Some(permit))?);
         Ok(Self::Module {
             pre,
             map_bytes,

@@ -162,14 +162,7 @@ impl Sandbox {
             .artefact(spec.wasm.clone(), self.job(&spec))
             .await?;
         let scratch = Arc::new(self.shared(&spec, self.capabilities.scratch()));
-        let permit = self.tender.permit().await.ok_or_else(|| {
-            Refusal::new(
-                "no_instance",
-                "all instances are in use, so it cannot be tried; load it again later",
-            )
-        })?;
         let program = self.program(&artefact, scratch).await?;
-        drop(permit);
         let parts = |capabilities: Capabilities| Parts {
             shared: Arc::new(self.shared(&spec, capabilities)),
             facts: artefact.facts.clone(),
@@ -213,28 +206,27 @@ impl Sandbox {
 
     /// Links what the compiling child made, and tries it.
     async fn program(&self, artefact: &Artefact, scratch: Arc<Shared>) -> Result<Program, Refusal> {
-        let made = match &artefact.facts.form {
+        let permit = self.tender.permit().await.ok_or_else(|| {
+            let reason = "all instances are in use, so it cannot be tried; load it again later";
+            Refusal::new("no_instance", reason)
+        })?;
+        let code = &artefact.code;
+        match &artefact.facts.form {
             Form::Module { map_bytes } => {
-                let module = self
-                    .module(&artefact.code)
-                    .map_err(|error| not_loaded(&error))?;
-                match self.modules.instantiate_pre(&module) {
-                    Ok(pre) => Program::module(pre, *map_bytes, scratch).await,
-                    Err(error) => Err(error),
-                }
+                let module = self.module(code).map_err(|error| not_loaded(&error))?;
+                let pre = self.modules.instantiate_pre(&module);
+                let pre = pre.map_err(|error| mismatch(&error))?;
+                Program::module(pre, *map_bytes, scratch, permit).await
             }
             Form::Component { because } => {
                 tracing::debug!(policy = %scratch.policy, %because, "a plugin runs as a component");
-                let component = self
-                    .component(&artefact.code)
-                    .map_err(|error| not_loaded(&error))?;
-                match self.components.instantiate_pre(&component) {
-                    Ok(pre) => Program::component(pre, &compile::exported(), scratch).await,
-                    Err(error) => Err(error),
-                }
+                let component = self.component(code).map_err(|error| not_loaded(&error))?;
+                let pre = self.components.instantiate_pre(&component);
+                let pre = pre.map_err(|error| mismatch(&error))?;
+                Program::component(pre, &compile::exported(), scratch).await
             }
-        };
-        made.map_err(|error| mismatch(&error))
+        }
+        .map_err(|error| mismatch(&error))
     }
 
     #[expect(

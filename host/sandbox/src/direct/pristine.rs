@@ -1,6 +1,7 @@
 //! What an instance was like when it was made, and how it gets there again.
 
-use wasmtime::{Store, Val};
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::{Memory, Store, Val};
 
 use super::{Guest, MAP_BLOCK, MAP_START, STRADDLE, guest::Direct};
 use crate::host::State;
@@ -9,30 +10,31 @@ use crate::host::State;
 /// its pages would stay resident.
 const WRITTEN_MAX: usize = 1 << 20;
 
-/// Memory and globals of a policy's instances before their first exchange.
-#[derive(Debug)]
+/// An instance that never serves an exchange: what the policy's others are put back to.
+///
+/// A copy of its memory would be as large as the memory. As it is, its pages are those of
+/// the snapshot, which all instances share.
 pub(crate) struct Pristine {
-    /// Up to the last byte that is not 0.
-    image: Box<[u8]>,
-    memory_bytes: usize,
+    store: Store<State>,
+    memory: Memory,
     globals: Box<[Val]>,
+    /// Counts it among the instances.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Pristine {
     /// Of an instance that was only just made.
-    pub(crate) fn of(guest: &Guest, store: &mut Store<State>) -> wasmtime::Result<Self> {
-        let memory = store.data_mut().direct()?.memory;
-        let bytes = memory.data(&mut *store);
-        let used = bytes
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |at| at + 1);
-        let (image, memory_bytes) = (Box::from(&bytes[..used]), bytes.len());
-        let globals = guest.globals.iter().map(|global| global.get(&mut *store));
+    pub(crate) fn of(
+        guest: &Guest,
+        mut store: Store<State>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> wasmtime::Result<Self> {
+        let globals = guest.globals.iter().map(|global| global.get(&mut store));
         Ok(Self {
             globals: globals.collect(),
-            image,
-            memory_bytes,
+            memory: store.data_mut().direct()?.memory,
+            store,
+            _permit: permit,
         })
     }
 
@@ -41,10 +43,11 @@ impl Pristine {
         let Ok(&mut Direct { memory, map, .. }) = store.data_mut().direct() else {
             return false;
         };
-        if memory.data_size(&*store) != self.memory_bytes {
+        let image = self.memory.data(&self.store);
+        if memory.data_size(&*store) != image.len() {
             return false;
         }
-        let blocks = self.memory_bytes / MAP_BLOCK;
+        let blocks = image.len() / MAP_BLOCK;
         let mut written = std::mem::take(&mut store.data_mut().written);
         written.clear();
         take_marks(
@@ -56,25 +59,24 @@ impl Pristine {
         if worth_it {
             let bytes = memory.data_mut(&mut *store);
             for run in &written {
-                self.copy(bytes, run.start * MAP_BLOCK, run.end * MAP_BLOCK + STRADDLE);
+                let end = (run.end * MAP_BLOCK + STRADDLE).min(image.len());
+                let run = run.start * MAP_BLOCK..end;
+                bytes[run.clone()].copy_from_slice(&image[run]);
             }
         }
         store.data_mut().written = written;
         worth_it && self.restore_globals(guest, store)
     }
 
-    fn copy(&self, bytes: &mut [u8], from: usize, to: usize) {
-        let to = to.min(bytes.len());
-        let image_end = self.image.len().clamp(from, to);
-        if from < image_end {
-            bytes[from..image_end].copy_from_slice(&self.image[from..image_end]);
-        }
-        bytes[image_end..to].fill(0);
-    }
-
     fn restore_globals(&self, guest: &Guest, store: &mut Store<State>) -> bool {
         let mut globals = guest.globals.iter().zip(&self.globals);
         globals.all(|(global, value)| global.set(&mut *store, *value).is_ok())
+    }
+}
+
+impl std::fmt::Debug for Pristine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pristine").finish_non_exhaustive()
     }
 }
 
@@ -111,20 +113,5 @@ mod tests {
         take_marks(&mut marks, &mut runs);
         assert_eq!(runs, [0..1, 63..66, 130..131, 199..200]);
         assert!(marks.iter().all(|mark| *mark == 0));
-    }
-
-    #[test]
-    fn what_lies_beyond_the_image_becomes_zero() {
-        let pristine = Pristine {
-            image: Box::from([1, 2, 3]),
-            memory_bytes: 8,
-            globals: Box::default(),
-        };
-        let mut bytes = [9; 8];
-        pristine.copy(&mut bytes, 1, 100);
-        assert_eq!(bytes, [9, 2, 3, 0, 0, 0, 0, 0]);
-        let mut bytes = [9; 8];
-        pristine.copy(&mut bytes, 5, 7);
-        assert_eq!(bytes, [9, 9, 9, 9, 9, 0, 0, 9]);
     }
 }

@@ -133,8 +133,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 async fn written_and_restored(on_finish: &str) -> (bool, bool) {
     let stage = Stage::new();
     let pre = stage.pre(on_finish);
+    let (guest, store) = stage.instance(&pre).await;
+    let pristine = Pristine::of(&guest, store, None).unwrap();
     let (guest, mut store) = stage.instance(&pre).await;
-    let pristine = Pristine::of(&guest, &mut store).unwrap();
     let before = state(&guest, &mut store);
     guest.on_finish(&mut store, &outcome()).await.unwrap();
     let written = state(&guest, &mut store) != before;
@@ -210,8 +211,9 @@ fn an_instance_that_wrote_too_much_or_grew_is_not_put_back() {
     block_on(async {
         let stage = Stage::new();
         let grows = stage.pre("(drop (memory.grow (i32.const 1)))");
+        let (guest, store) = stage.instance(&grows).await;
+        let pristine = Pristine::of(&guest, store, None).unwrap();
         let (guest, mut store) = stage.instance(&grows).await;
-        let pristine = Pristine::of(&guest, &mut store).unwrap();
         guest.on_finish(&mut store, &outcome()).await.unwrap();
         assert!(!pristine.restore(&guest, &mut store));
     });

@@ -1,7 +1,8 @@
 //! What a request costs through the gateway: CPU time from the operating system,
 //! requests per second, added latency and memory, side by side with the bare
 //! minimum of a proxy. At full load, at one pace for all, for streams, and last the
-//! gateway's memory while many streams are held open.
+//! gateway's memory while many streams are held open, and how soon a client's hang-up
+//! reaches the upstream.
 //!
 //! ```console
 //! $ cargo bench --bench load                 # everything
@@ -16,6 +17,8 @@
 mod bare;
 #[path = "contender.rs"]
 mod contender;
+#[path = "departures.rs"]
+mod departures;
 #[path = "table.rs"]
 mod table;
 
@@ -104,7 +107,11 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     }
     print(&rows, TOKENS);
     standin.stop().await;
-    hold_streams(plan).await
+    hold_streams(plan).await?;
+    departures::measure(if plan.rounds == 1 { 20 } else { 200 }, |name| {
+        plan.wants(name)
+    })
+    .await
 }
 
 /// How much memory the gateway has while many streams are open.

@@ -149,6 +149,9 @@ impl State {
     /// Lets go of what the last exchange left; what it held stays charged.
     pub(crate) fn end(&mut self) {
         self.reservations = Reservations::default();
+        if let Some(direct) = &mut self.direct {
+            direct.end();
+        }
     }
 
     /// Lets the guest see a message, until [`State::hide`] gives it back.

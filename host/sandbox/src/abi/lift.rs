@@ -17,6 +17,8 @@ pub(crate) enum Broken {
     TooMuch,
     #[error("unknown handle")]
     NoSuchHandle,
+    #[error("an import is called while memory is allocated for the host")]
+    CalledWhileAllocating,
 }
 
 /// A guest's memory, and how much may still be taken from it: lists may overlap there,

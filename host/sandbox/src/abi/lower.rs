@@ -128,6 +128,11 @@ impl Lowering {
         None
     }
 
+    /// Whether the guest is allocating for it.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.next < self.blocks.len()
+    }
+
     /// Says where the wanted block is.
     pub(crate) fn place(&mut self, at: u32) {
         if let Some(block) = self.blocks.get_mut(self.next) {

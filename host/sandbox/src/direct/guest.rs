@@ -40,6 +40,13 @@ impl Direct {
         handle
     }
 
+    /// Forgets what the last exchange left.
+    pub(crate) fn end(&mut self) {
+        self.returned = None;
+        self.lent = None;
+        self.next_message = 0;
+    }
+
     pub(super) fn check_message(&self, handle: u32) -> Result<(), Broken> {
         match self.lent {
             Some(lent) if lent == handle => Ok(()),

@@ -92,6 +92,9 @@ fn open<'a>(
     slots: &'a mut [u64; SLOTS],
 ) -> wasmtime::Result<(Args<'a>, &'a mut State)> {
     let direct = caller.data_mut().direct()?;
+    if direct.lowering.is_waiting() {
+        return Err(Broken::CalledWhileAllocating.into());
+    }
     let (memory, map) = (direct.memory, direct.map);
     let budget = caller.data().shared.bounds.memory_bytes;
     let (bytes, _) = map.data(&mut *caller).as_chunks::<8>();

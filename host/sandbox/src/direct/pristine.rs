@@ -50,10 +50,9 @@ impl Pristine {
         let blocks = image.len() / MAP_BLOCK;
         let mut written = std::mem::take(&mut store.data_mut().written);
         written.clear();
-        take_marks(
-            &mut map.data_mut(&mut *store)[MAP_START..=MAP_START + blocks],
-            &mut written,
-        );
+        let (slots, marks) = map.data_mut(&mut *store).split_at_mut(MAP_START);
+        slots.fill(0);
+        take_marks(&mut marks[..=blocks], &mut written);
         let worth_it =
             written.iter().map(|run| run.len()).sum::<usize>() * MAP_BLOCK <= WRITTEN_MAX;
         if worth_it {

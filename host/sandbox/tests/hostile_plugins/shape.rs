@@ -13,6 +13,8 @@ pub(crate) struct Shape {
     pub(crate) memory: &'static str,
     /// More fields of the module: functions, tables, `(start …)`.
     pub(crate) extra: String,
+    /// When `cabi_realloc` begins.
+    pub(crate) realloc: &'static str,
     /// Before `describe` returns.
     pub(crate) describe: &'static str,
     /// Before `on-request` returns; its parameters are `$session` and `$message`.
@@ -32,6 +34,7 @@ impl Default for Shape {
         Self {
             memory: "4",
             extra: String::new(),
+            realloc: "",
             describe: "",
             on_request: "(call $drop (local.get $message))".to_owned(),
             schema: "{}".to_owned(),
@@ -48,6 +51,7 @@ impl Shape {
         let Self {
             memory,
             extra,
+            realloc,
             describe,
             on_request,
             schema,
@@ -75,6 +79,7 @@ impl Shape {
   (data (i32.const 2064) "1.0.0")
   (data (i32.const 4096) "{schema}")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    {realloc}
     (global.set $top (i32.and (i32.add (global.get $top) (i32.const 15)) (i32.const -16)))
     (global.get $top)
     (global.set $top (i32.add (global.get $top) (local.get 3))))

@@ -80,6 +80,20 @@ async fn a_component_of_another_tool_is_asked_everything_too() {
     }
 }
 
+#[tokio::test]
+async fn an_import_that_is_called_while_the_host_waits_for_memory_traps() {
+    let stage = Stage::new().await;
+    let shape = Shape {
+        // Not for the settings, `{}`, but for the head of an exchange.
+        realloc: "(if (i32.gt_u (local.get 3) (i32.const 40)) (then (drop (call $now))))",
+        ..Shape::default()
+    };
+    for wasm in [shape.module(), shape.component()] {
+        let error = stage.refused_bytes(wasm).await;
+        assert_eq!(error.code, "sample", "{error}");
+    }
+}
+
 /// All that the guest can do and that has no counter behind it that both would share.
 const MODES: [&str; 44] = [
     "",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::fields::object;
+use crate::{fields::object, json};
 
 /// What a model wrote that is no object stands under this name, as Anthropic advises.
 const INVALID: &str = "INVALID_JSON";
@@ -11,9 +11,9 @@ pub(crate) fn to_input(arguments: String) -> Value {
     if arguments.trim().is_empty() {
         return Value::Object(Map::new());
     }
-    match serde_json::from_str(&arguments) {
-        Ok(input @ Value::Object(_)) => input,
-        Ok(_) | Err(_) => object([(INVALID, arguments.into())]),
+    match json::read(arguments.as_bytes()) {
+        Some(input @ Value::Object(_)) => input,
+        Some(_) | None => object([(INVALID, arguments.into())]),
     }
 }
 

@@ -5,6 +5,7 @@ use tollgate_sdk::RawEvent;
 
 use crate::{
     fault::Fault,
+    json,
     problem::{Kind, Problem},
     settings::Side,
 };
@@ -46,5 +47,5 @@ impl From<Fault> for Broken {
 }
 
 pub(crate) fn read(data: &[u8]) -> Result<Value, Broken> {
-    serde_json::from_slice(data).map_err(|_| Broken::new("an event is not JSON"))
+    json::read(data).ok_or_else(|| Broken::new("an event is not JSON, or too deep"))
 }

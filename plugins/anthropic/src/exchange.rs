@@ -7,7 +7,7 @@ use crate::{
     at::At,
     chunk::Broken,
     fault::Fault,
-    headers,
+    headers, json,
     problem::Problem,
     settings::{Settings, Side},
     terms::Terms,
@@ -35,7 +35,8 @@ impl Exchange {
     /// It cannot be translated.
     pub(crate) fn begin(settings: &'static Settings, request: &mut Request) -> Result<Self, Fault> {
         let body = request.json_value("").and_then(document);
-        let body = body.ok_or_else(|| Fault::expected(At::Root, "a JSON object"))?;
+        let (body, length) =
+            body.ok_or_else(|| Fault::expected(At::Root, "a JSON object, not too deep"))?;
         let created = clock::now_ms() / 1000;
         let mut terms = Terms::new(settings);
         let (body, stream) = match settings.client {
@@ -53,7 +54,7 @@ impl Exchange {
         terms.tell();
         headers::translate(request, settings);
         request.set_path(settings.upstream_path());
-        request.replace_body(written(&body));
+        request.replace_body(written(&body, length));
         Ok(Self {
             settings,
             created,
@@ -70,15 +71,17 @@ impl Exchange {
         if is_stream(response) || (300..400).contains(&status) {
             return Ok(());
         }
-        let body = response.json_value("").and_then(document);
+        let said = response.json_value("").and_then(document);
+        let length = said.as_ref().map_or(0, |(_, length)| *length);
+        let body = said.map(|(body, _)| body);
         let body = if status < 300 {
-            let body = body.ok_or_else(|| Fault::expected(At::Root, "JSON"))?;
+            let body = body.ok_or_else(|| Fault::expected(At::Root, "JSON, not too deep"))?;
             self.translate(body)?
         } else {
             self.problem(body.as_ref(), response)
         };
         response.set_header("content-type", "application/json");
-        response.replace_body(written(&body));
+        response.replace_body(written(&body, length));
         Ok(())
     }
 
@@ -142,13 +145,20 @@ impl Exchange {
     }
 }
 
-/// What the host hands over is text; it is not kept beside what is read from it.
-fn document(said: Said) -> Option<Value> {
-    said.parse()
+/// What a body says, and how long it is; the text is not kept beside it.
+fn document(said: Said) -> Option<(Value, usize)> {
+    match said {
+        Said::Json(text) => Some((json::read(text.as_bytes())?, text.len())),
+        said => Some((said.to_json(), 0)),
+    }
 }
 
-fn written(body: &Value) -> Vec<u8> {
-    body.to_string().into_bytes()
+/// Memory is short, so the buffer of a long body is not left to grow.
+fn written(body: &Value, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length + length / 64 + 256);
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(&mut out, body);
+    out
 }
 
 fn is_stream(response: &Response) -> bool {

@@ -12,6 +12,7 @@ mod exchange;
 mod fault;
 mod fields;
 mod headers;
+mod json;
 mod problem;
 mod reason;
 mod refusal;

@@ -1,5 +1,10 @@
 //! The policy, as the gateway would run it: its hooks, natively.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy sees only `#[test]` functions as tests"
+)]
+
 #[path = "it/stage.rs"]
 mod stage;
 

@@ -5,8 +5,14 @@
     reason = "clippy sees only `#[test]` functions as tests"
 )]
 
+#[path = "it/said_by_anthropic.rs"]
+mod said_by_anthropic;
+#[path = "it/said_by_openai.rs"]
+mod said_by_openai;
 #[path = "it/stage.rs"]
 mod stage;
+#[path = "it/words.rs"]
+mod words;
 
 #[path = "it/answers.rs"]
 mod answers;

@@ -123,7 +123,10 @@ fn assistant(content: Value, at: At, terms: &mut Terms) -> Result<Value, Fault> 
                 texts.push(block.need_text("text")?);
                 terms.lose_rest(&block)?;
             }
-            "tool_use" => calls.push(tool_call(&mut block)?),
+            "tool_use" => {
+                calls.push(tool_call(&mut block)?);
+                terms.lose_rest(&block)?;
+            }
             kind @ ("thinking" | "redacted_thinking") => {
                 if terms.passes_thinking() {
                     thoughts.push(block.into_block(kind));

@@ -39,11 +39,11 @@ pub(crate) fn try_asked(
     run: &Run<Anthropic>,
     client: &str,
     body: &Value,
-) -> Result<Value, Decided> {
+) -> Result<Value, Box<Decided>> {
     let decided = run.open(exchange(client, body)).attempt(&target());
     match decided.is_next() {
         true => Ok(serde_json::from_slice(decided.body()).unwrap()),
-        false => Err(decided),
+        false => Err(Box::new(decided)),
     }
 }
 

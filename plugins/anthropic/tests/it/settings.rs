@@ -2,7 +2,10 @@
 
 use anthropic::Anthropic;
 use serde_json::{Value, json};
-use tollgate_sdk::testing::Run;
+use tollgate_sdk::{
+    Answer, Sample,
+    testing::{Exchange, Run},
+};
 
 use crate::stage::{exchange, plain, run_with, target};
 
@@ -81,12 +84,26 @@ fn the_samples_hold_with_every_setting() {
             let samples = run.samples();
             assert_eq!(samples.len(), 4);
             for sample in &samples {
-                let decided = run
-                    .open(tollgate_sdk::testing::Exchange::of(sample))
-                    .attempt(&target());
-                assert!(decided.is_next(), "{client} {field} {}", sample.name);
+                prove(&run, sample);
             }
             run.prove();
         }
+    }
+}
+
+/// What the gateway's proof does and a native one leaves out: it asks about the attempt.
+fn prove(run: &Run<Anthropic>, sample: &Sample) {
+    let mut session = run.open(Exchange::of(sample));
+    assert!(session.attempt(&target()).is_next(), "{}", sample.name);
+    if sample.events.is_empty() {
+        let body = sample.response_body.clone();
+        let answer = Answer::new(sample.response_status);
+        let answer = answer.header("content-type", "application/json").body(body);
+        assert!(session.response(answer).is_next(), "{}", sample.name);
+        return;
+    }
+    assert!(!session.events(sample.events.clone()).ended);
+    for event in session.end().events {
+        assert_ne!(event.name.as_deref(), Some("error"));
     }
 }

@@ -144,9 +144,7 @@ fn says_nothing(name: &str, value: &Value) -> bool {
         "modalities" => value.as_array().is_some_and(|kinds| {
             kinds.len() == 1 && kinds.first().is_some_and(|kind| kind == "text")
         }),
-        "annotations" | "citations" | "audio" | "function_call" => {
-            value.as_array().is_some_and(Vec::is_empty)
-        }
+        "annotations" | "citations" => value.as_array().is_some_and(Vec::is_empty),
         "caller" => value.get("type").is_some_and(|kind| kind == "direct"),
         _ => false,
     }

@@ -68,7 +68,7 @@ impl Events {
             return Next::Done(frame.raw.clone());
         }
         if let Some(usage) = usage::of_document(&data) {
-            self.usage = Some(usage);
+            usage::add(&mut self.usage, usage);
         }
         drop(data);
         Next::Frame(frame)

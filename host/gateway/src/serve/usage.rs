@@ -20,12 +20,19 @@ struct Document {
     response: Option<Inner>,
 }
 
+/// Where Anthropic's `messages` put the first of it. Elsewhere `message` is a text.
+#[derive(Deserialize)]
+struct Started {
+    message: Inner,
+}
+
 #[derive(Deserialize)]
 struct Inner {
     usage: Option<Reported>,
 }
 
-/// The names of chat completions and embeddings, and those of `responses`.
+/// The names of chat completions and embeddings, those of `responses`, and those of
+/// Anthropic's `messages`.
 #[derive(Deserialize)]
 struct Reported {
     #[serde(alias = "input_tokens")]
@@ -34,6 +41,10 @@ struct Reported {
     completion_tokens: Option<u64>,
     #[serde(alias = "input_tokens_details")]
     prompt_tokens_details: Option<Details>,
+    /// Anthropic's, not part of its `input_tokens`.
+    cache_read_input_tokens: Option<u64>,
+    /// Anthropic's, not part of its `input_tokens`.
+    cache_creation_input_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -47,15 +58,35 @@ pub(super) fn of_document(bytes: &[u8]) -> Option<Usage> {
         return None;
     }
     let document: Document = serde_json::from_slice(bytes).ok()?;
-    let reported = document.usage.or_else(|| document.response?.usage)?;
+    let started = || serde_json::from_slice(bytes).map(|Started { message }| message);
+    let inner = || document.response.or_else(|| started().ok());
+    let reported = document.usage.or_else(|| inner()?.usage)?;
+    let read = reported.cache_read_input_tokens.unwrap_or_default();
+    let created = reported.cache_creation_input_tokens.unwrap_or_default();
+    let details = reported.prompt_tokens_details;
+    let cached = details.and_then(|details| details.cached_tokens);
     Some(Usage {
-        input_tokens: reported.prompt_tokens.unwrap_or_default(),
+        input_tokens: reported
+            .prompt_tokens
+            .unwrap_or_default()
+            .saturating_add(read)
+            .saturating_add(created),
         output_tokens: reported.completion_tokens.unwrap_or_default(),
-        cached_tokens: reported
-            .prompt_tokens_details
-            .and_then(|details| details.cached_tokens)
-            .unwrap_or_default(),
+        cached_tokens: cached.unwrap_or(read),
     })
+}
+
+/// Adds what a later event of a stream reports. Upstreams count up, and some report the
+/// input at the start and the output at the end.
+pub(super) fn add(known: &mut Option<Usage>, later: Usage) {
+    let known = known.get_or_insert(Usage {
+        input_tokens: 0,
+        output_tokens: 0,
+        cached_tokens: 0,
+    });
+    known.input_tokens = known.input_tokens.max(later.input_tokens);
+    known.output_tokens = known.output_tokens.max(later.output_tokens);
+    known.cached_tokens = known.cached_tokens.max(later.cached_tokens);
 }
 
 /// Whether some `"usage"` is there that is not null, as it is in most events.
@@ -119,6 +150,10 @@ mod tests {
         );
         let response = r#"{"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":2}}}"#;
         assert_eq!(tokens(response), Some((1, 2, 0)));
+        let message = r#"{"type":"message","usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"output_tokens":2}}"#;
+        assert_eq!(tokens(message), Some((15, 2, 7)));
+        let other = r#"{"message":"a text","usage":{"prompt_tokens":1}}"#;
+        assert_eq!(tokens(other), Some((1, 0, 0)));
         for without in [
             "",
             "{}",
@@ -130,6 +165,21 @@ mod tests {
         ] {
             assert_eq!(tokens(without), None, "{without}");
         }
+    }
+
+    #[test]
+    fn what_a_stream_reports_at_its_start_and_at_its_end_is_one_usage() {
+        let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":3,"cache_read_input_tokens":7,"output_tokens":1}}}"#;
+        let delta = r#"{"type":"message_delta","delta":{},"usage":{"output_tokens":15}}"#;
+        let mut usage = None;
+        for event in [start, delta] {
+            add(&mut usage, of_document(event.as_bytes()).unwrap());
+        }
+        let usage = usage.unwrap();
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens, usage.cached_tokens),
+            (10, 15, 7)
+        );
     }
 
     #[test]

@@ -204,6 +204,7 @@ fn signed_by_ed25519(x: &[u8; 32], message: &[u8], signature: &[u8]) -> Option<(
     key.verify_strict(message, &signature).ok()
 }
 
+#[cfg(any(feature = "url", test))]
 impl Key {
     /// As it is kept: the fields that count, and no other.
     pub(crate) fn to_jwk(&self) -> Jwk {

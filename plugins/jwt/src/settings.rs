@@ -152,6 +152,9 @@ impl Settings {
         if self.refresh.ms() >= self.keep.ms() {
             mistakes.push("/refresh: expected less than `keep`".to_owned());
         }
+        if self.pause.ms() > self.refresh.ms() {
+            mistakes.push("/pause: expected at most `refresh`".to_owned());
+        }
         if mistakes.is_empty() {
             Ok(())
         } else {

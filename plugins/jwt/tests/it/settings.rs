@@ -50,6 +50,7 @@ fn mistakes_name_the_field_and_what_was_expected() {
         ),
         (with("keep", "31d"), "/keep: expected at most `30d`"),
         (with("refresh", "2d"), "/refresh: expected less than `keep`"),
+        (with("pause", "11m"), "/pause: expected at most `refresh`"),
         (
             with("header", "a b"),
             "/header: expected the name of a header",

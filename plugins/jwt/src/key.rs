@@ -3,7 +3,6 @@
 //! The algorithm comes from the key, never from a token: a token that names another one
 //! finds no key.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -208,6 +207,7 @@ fn signed_by_ed25519(x: &[u8; 32], message: &[u8], signature: &[u8]) -> Option<(
 impl Key {
     /// As it is kept: the fields that count, and no other.
     pub(crate) fn to_jwk(&self) -> Jwk {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         let text = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
         let (kty, crv) = match &self.material {
             Material::Rsa { .. } => ("RSA", None),

@@ -1,5 +1,6 @@
 //! Vectors of RFC 7515, RFC 8037 and OpenSSL.
 
+use ::base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Takes the key out of a header's value. Anything that is not plainly one key is none.
 
-use crate::Carrier;
+use crate::settings::Carrier;
 
 /// Longer ones are refused before they are hashed.
 const KEY_MAX: usize = 512;

@@ -1,4 +1,4 @@
-//! What the operator writes.
+//! The settings as the policy uses them.
 
 use std::str::FromStr;
 
@@ -6,27 +6,26 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tollgate_sdk::is_framing_header;
 
-use crate::keys::{Key, Keys};
+use crate::{keys::Keys, written::Written};
 
-/// Who may call.
+/// Who may call, with all keys in one order.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written")]
+#[schemars(with = "Written")]
 pub struct Settings {
-    /// The keys that are let in.
-    #[schemars(with = "Vec<Key>")]
-    pub keys: Keys,
-    /// The header that carries the key: `authorization` (as `Bearer KEY`), or another one,
-    /// such as `x-api-key`, with nothing but the key in it.
-    #[serde(default)]
-    #[schemars(with = "String")]
-    pub header: Carrier,
-    /// Whether the header is removed from what goes to the upstream.
-    #[serde(default = "yes")]
-    pub strip: bool,
+    pub(crate) keys: Keys,
+    pub(crate) header: Carrier,
+    pub(crate) strip: bool,
 }
 
-fn yes() -> bool {
-    true
+impl From<Written> for Settings {
+    fn from(written: Written) -> Self {
+        Self {
+            keys: Keys::of(written.keys, written.callers),
+            header: written.header,
+            strip: written.strip,
+        }
+    }
 }
 
 impl Settings {
@@ -40,7 +39,7 @@ impl Settings {
 
 /// Where the key is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum Carrier {
+pub(crate) enum Carrier {
     /// `authorization: Bearer KEY`
     #[default]
     Bearer,

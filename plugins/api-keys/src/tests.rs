@@ -201,8 +201,8 @@ fn mistakes_in_the_settings_are_named_with_their_place() {
             { "sha256": hash("b"), "caller": "cat", "tier": "a\nb" },
         ] })),
         [
-            "/keys/2/tier: 1 to 256 bytes without control characters",
-            "/keys/1/caller: 1 to 256 bytes without control characters",
+            "/keys/1/caller: expected 1 to 256 bytes without control characters",
+            "/keys/2/tier: expected 1 to 256 bytes without control characters",
             "/keys/2/sha256: the same key as /keys/0",
         ]
     );
@@ -216,7 +216,9 @@ fn mistakes_in_the_settings_are_named_with_their_place() {
 #[test]
 fn the_schema_describes_the_settings() {
     let schema = Run::<ApiKeys>::settings_schema();
-    for word in ["sha256", "caller", "tier", "header", "strip"] {
+    for word in [
+        "sha256", "caller", "callers", "tier", "models", "expires", "header", "strip",
+    ] {
         assert!(schema.contains(word), "{word}");
     }
 }
@@ -225,3 +227,6 @@ fn the_schema_describes_the_settings() {
 fn its_samples_hold() {
     two_callers().prove();
 }
+
+mod lists;
+mod rotation;

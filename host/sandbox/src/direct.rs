@@ -14,5 +14,5 @@ mod pristine;
 
 pub(crate) use guest::{Direct, Guest};
 pub(crate) use imports::add_to_linker;
-pub(crate) use link::{Entry, Export, Import, Link, MAP_BLOCK, MAP_START, STRADDLE};
-pub(crate) use pristine::Pristine;
+pub(crate) use link::{Entry, Export, Import, Link, MAP_BLOCK, MAP_START, STRADDLE, revision};
+pub(crate) use pristine::{Pages, Pristine};

@@ -19,7 +19,11 @@ use tollgate_capabilities::{Capabilities, Namespace};
 use tollgate_config::Grants;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
-use crate::{Message, direct::Direct, policy::Counters};
+use crate::{
+    Message,
+    direct::{Direct, Pages},
+    policy::Counters,
+};
 use reservations::Reservations;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
@@ -101,6 +105,7 @@ pub(crate) struct State {
     pub(crate) direct: Option<Direct>,
     /// Kept for its room: what an instance wrote, while it is put back.
     pub(crate) written: Vec<Range<usize>>,
+    pub(crate) pages: Pages,
     /// The size of a memory that is to come and is the host's own.
     map_bytes: Option<usize>,
 }
@@ -122,6 +127,7 @@ impl State {
             grew: false,
             direct: None,
             written: Vec::new(),
+            pages: Pages::default(),
             map_bytes: None,
         }
     }
@@ -188,7 +194,7 @@ impl State {
 
     /// Counts the items of one call as calls, but for the first: the clock cannot
     /// interrupt the host, so what it does in one call has to be bounded.
-    fn enter_for(&mut self, items: usize) -> wasmtime::Result<()> {
+    pub(crate) fn enter_for(&mut self, items: usize) -> wasmtime::Result<()> {
         let more = u32::try_from(items.saturating_sub(1)).unwrap_or(u32::MAX);
         self.host_calls = self.host_calls.saturating_add(more);
         if self.host_calls > self.shared.bounds.host_calls {

@@ -117,10 +117,17 @@ impl Policy {
         }
     }
 
-    /// Whether closing a session takes no longer than a hook: its instance is put back in
-    /// place, and no other has to be made.
+    /// Whether closing a session asks the plugin nothing and makes no other instance: the
+    /// one it had is put back in place.
     #[must_use]
     pub fn closes_at_once(&self) -> bool {
+        self.closes_in_place() && !self.is_shared()
+    }
+
+    /// Whether closing a session takes no longer than a hook, a plugin's own destructor
+    /// included.
+    #[must_use]
+    pub fn closes_in_place(&self) -> bool {
         matches!(self.program, Program::Module { .. })
     }
 

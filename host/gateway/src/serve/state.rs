@@ -5,6 +5,7 @@
 //! observer come from, so both happen exactly once.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -15,7 +16,7 @@ use http::Request;
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
 use tollgate_sandbox::{
-    Policy,
+    Policy, Session,
     contract::{Ending, Hooks, Outcome},
 };
 
@@ -120,12 +121,7 @@ impl Exchange {
         let Some(shared) = self.shared().filter(|_| !sessions.is_empty()) else {
             return;
         };
-        let close = async move {
-            for session in sessions {
-                session.close().await;
-            }
-        };
-        drop(shared.tracker.spawn_on(close, &shared.runtime));
+        drop(shared.tracker.spawn_on(close(sessions), &shared.runtime));
     }
 
     /// Bytes that go to the client.
@@ -190,9 +186,15 @@ fn begin<F: Future<Output = ()>>(mut future: Pin<Box<F>>, runtime: &Handle) -> O
     }
     let _inside = runtime.enter();
     let mut context = Context::from_waker(Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        Poll::Ready(()) => None,
-        Poll::Pending => Some(future),
+    // A connection may carry other exchanges, which a panic here must not take along.
+    let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
+    match polled {
+        Ok(Poll::Ready(())) => None,
+        Ok(Poll::Pending) => Some(future),
+        Err(_) => {
+            tracing::error!("the end of an exchange panicked");
+            None
+        }
     }
 }
 
@@ -212,7 +214,17 @@ async fn finish(
     }
     shared.observer.finished(&record);
     drop(kept);
-    // It is over for everybody else; now it is cleared up.
+    // It is over for everybody else; now it is cleared up, in a task of its own where that
+    // takes longer than a hook.
+    let is_quick = |session: &Session| session.policy().closes_in_place();
+    let (quick, slow): (Vec<_>, Vec<_>) = sessions.into_iter().partition(is_quick);
+    close(quick).await;
+    if !slow.is_empty() {
+        shared.tracker.spawn_on(close(slow), &shared.runtime);
+    }
+}
+
+async fn close(sessions: Vec<Session>) {
     for session in sessions {
         session.close().await;
     }

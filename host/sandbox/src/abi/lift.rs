@@ -17,8 +17,8 @@ pub(crate) enum Broken {
     TooMuch,
     #[error("unknown handle")]
     NoSuchHandle,
-    #[error("an import is called while memory is allocated for the host")]
-    CalledWhileAllocating,
+    #[error("an import is called while the host hands over arguments or takes a result")]
+    CalledBetween,
 }
 
 /// A guest's memory, and how much may still be taken from it: lists may overlap there,
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
     fn slice(&mut self, at: usize, length: usize) -> Result<&'a [u8], Broken> {
         let end = at.checked_add(length).ok_or(Broken::OutOfBounds)?;
         let bytes = self.bytes.get(at..end).ok_or(Broken::OutOfBounds)?;
-        self.budget = self.budget.checked_sub(length).ok_or(Broken::TooMuch)?;
+        self.charge(length)?;
         Ok(bytes)
     }
 
@@ -56,11 +56,17 @@ impl<'a> Reader<'a> {
         let bytes = length.checked_mul(T::SIZE).ok_or(Broken::OutOfBounds)?;
         self.slice(at, bytes)?;
         // On the host an item may be larger than in the guest.
-        let more = length.saturating_mul(size_of::<T>()).saturating_sub(bytes);
-        self.budget = self.budget.checked_sub(more).ok_or(Broken::TooMuch)?;
-        (0..length)
-            .map(|nth| T::lift(self, at + nth * T::SIZE))
-            .collect()
+        self.charge(length.saturating_mul(size_of::<T>()).saturating_sub(bytes))?;
+        let mut items = Vec::with_capacity(length);
+        for nth in 0..length {
+            items.push(T::lift(self, at + nth * T::SIZE)?);
+        }
+        Ok(items)
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.budget = self.budget.checked_sub(bytes).ok_or(Broken::TooMuch)?;
+        Ok(())
     }
 }
 
@@ -223,6 +229,15 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// How long the list is that comes next.
+    pub(crate) fn next_length(&self) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a slot of 64 bits holds an argument of 32"
+        )]
+        self.slots.get(1).map_or(0, |slot| *slot as u32 as usize)
+    }
+
     /// A list of texts, none of them copied.
     ///
     /// # Errors
@@ -236,11 +251,14 @@ impl<'a> Args<'a> {
             .checked_mul(String::SIZE)
             .ok_or(Broken::OutOfBounds)?;
         self.memory.slice(at, bytes)?;
-        let text = |nth| {
+        self.memory
+            .charge(length.saturating_mul(size_of::<&str>()))?;
+        let mut texts = Vec::with_capacity(length);
+        for nth in 0..length {
             let (at, length) = pointer_and_length(&mut self.memory, at + nth * String::SIZE)?;
-            self.memory.text(at, length)
-        };
-        (0..length).map(text).collect()
+            texts.push(self.memory.text(at, length)?);
+        }
+        Ok(texts)
     }
 
     /// # Errors

@@ -61,9 +61,6 @@ const KEEP_BYTES: usize = 64 << 10;
 impl Lowering {
     /// Forgets what was lowered before.
     fn clear(&mut self) {
-        if self.bytes.capacity() > KEEP_BYTES {
-            self.bytes = Vec::new();
-        }
         self.bytes.clear();
         self.blocks.clear();
         self.links.clear();
@@ -138,6 +135,13 @@ impl Lowering {
         if let Some(block) = self.blocks.get_mut(self.next) {
             block.at = at;
             self.next += 1;
+        }
+    }
+
+    /// All is written; what it took is given back, if it was much.
+    pub(crate) fn done(&mut self) {
+        if self.bytes.capacity() > KEEP_BYTES {
+            *self = Self::default();
         }
     }
 

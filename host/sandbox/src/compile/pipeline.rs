@@ -42,13 +42,15 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let description = narrowed(description, guest.describe()?)?;
     let snapshotted = snapshot.is_some();
     let snapshot = snapshot.as_deref().unwrap_or(&component);
-    let (form, code) = compile(&compiler, job, wasm, snapshotted.then_some(snapshot))
-        .unwrap_or_else(|because| {
-            let form = Form::Component { because };
-            (form, compiler.precompile_component(snapshot))
-        });
-    let code =
-        code.map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))?;
+    let (form, code) = match compile(&compiler, job, wasm, snapshotted.then_some(snapshot)) {
+        Ok(compiled) => compiled,
+        Err(because) => {
+            let code = compiler.precompile_component(snapshot).map_err(|error| {
+                Refusal::new("invalid", format!("it does not compile: {error:#}"))
+            })?;
+            (Form::Component { because }, code)
+        }
+    };
     let hooks = &description.hooks;
     let needs = &description.needs;
     Ok(Artefact {
@@ -79,7 +81,7 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     })
 }
 
-type Compiled = (Form, wasmtime::Result<Vec<u8>>);
+type Compiled = (Form, Vec<u8>);
 
 /// As a module that runs by itself, or why it cannot be one.
 fn compile(
@@ -97,7 +99,8 @@ fn compile(
     let form = Form::Module {
         map_bytes: adapted.map_bytes,
     };
-    Ok((form, compiler.precompile_module(&adapted.module)))
+    let code = compiler.precompile_module(&adapted.module);
+    Ok((form, code.map_err(|error| format!("{error:#}"))?))
 }
 
 /// What a plugin says of itself once it knows its settings.

@@ -18,7 +18,7 @@ pub(super) enum Returned {
 }
 
 /// Messages have handles that no reservation and no session has.
-const FIRST_MESSAGE: u32 = 1 << 30;
+const FIRST_MESSAGE: u32 = 1 << 27;
 
 /// The host's side of an adapted module's instance, in its [`State`].
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Direct {
     /// The handle that the guest has for the message it is shown, until it lets go of it.
     lent: Option<u32>,
     next_message: u32,
+    /// What the function returned is taken, and only its memory is still to be freed.
+    is_over: bool,
 }
 
 impl Direct {
@@ -38,6 +40,11 @@ impl Direct {
         let handle = FIRST_MESSAGE + self.next_message;
         self.lent = Some(handle);
         handle
+    }
+
+    /// Whether the guest allocates or frees what is handed over, where it may call nothing.
+    pub(super) fn is_between(&self) -> bool {
+        self.is_over || self.lowering.is_waiting()
     }
 
     /// Forgets what the last exchange left.
@@ -93,6 +100,7 @@ impl Guest {
             returned: None,
             lent: None,
             next_message: 0,
+            is_over: false,
         };
         store.data_mut().direct = Some(direct);
         let mut entries = Entries(Default::default());
@@ -225,6 +233,7 @@ impl Guest {
         store: &mut Store<State>,
         entry: Entry,
     ) -> wasmtime::Result<Option<Returned>> {
+        direct(store)?.is_over = false;
         let wanted = wanted(store.as_context_mut())?;
         let Some(func) = &self.entries.0[entry as usize] else {
             return Err(nothing());
@@ -287,6 +296,7 @@ fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
     for (at, _, piece) in lowering.pieces() {
         mark(marks, at as usize, piece.len());
     }
+    lowering.done();
     store.data_mut().direct()?.lowering = lowering;
     Ok(())
 }
@@ -317,6 +327,8 @@ pub(super) fn returned(
         Entry::Events => Returned::Events(EventsDecision::lift_at(&mut reader, result)?),
         Entry::Finish | Entry::Drop => return Ok(()),
     };
-    state.direct()?.returned = Some(returned);
+    let direct = state.direct()?;
+    direct.returned = Some(returned);
+    direct.is_over = true;
     Ok(())
 }

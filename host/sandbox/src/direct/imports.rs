@@ -92,8 +92,8 @@ fn open<'a>(
     slots: &'a mut [u64; SLOTS],
 ) -> wasmtime::Result<(Args<'a>, &'a mut State)> {
     let direct = caller.data_mut().direct()?;
-    if direct.lowering.is_waiting() {
-        return Err(Broken::CalledWhileAllocating.into());
+    if direct.is_between() {
+        return Err(Broken::CalledBetween.into());
     }
     let (memory, map) = (direct.memory, direct.map);
     let budget = caller.data().shared.bounds.memory_bytes;
@@ -168,32 +168,44 @@ fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtim
     state.direct()?.check_message(args.u32())?;
     match import {
         Import::Header => {
-            let (message, to) = state.shown_for(1)?;
+            let (message, to) = state.shown_beside()?;
             show(to, &message.header(args.text()?), args.u32())
         }
         Import::Headers => {
+            state.enter_for(args.next_length())?;
             let names = args.texts()?;
-            let (message, to) = state.shown_for(names.len())?;
-            let values: Vec<_> = names.iter().map(|name| message.header(name)).collect();
+            let mut room = state.room();
+            let (message, to) = state.shown_beside()?;
+            let mut values = Vec::with_capacity(names.len());
+            for name in names {
+                let value = message.header(name);
+                room.take(value.map_or(0, <[u8]>::len))?;
+                values.push(value);
+            }
             show(to, &values, args.u32())
         }
         Import::Json => {
-            let (message, to) = state.shown_for(1)?;
+            let (message, to) = state.shown_beside()?;
             show(to, &message.json(args.text()?), args.u32())
         }
         Import::JsonMany => {
-            let pointers = args.texts()?;
-            let (message, to) = state.shown_for(pointers.len())?;
-            let values: Vec<_> = pointers.iter().map(|field| message.json(field)).collect();
+            state.enter_for(args.next_length())?;
+            let fields = args.texts()?;
+            let mut room = state.room();
+            let (message, to) = state.shown_beside()?;
+            let mut values = Vec::with_capacity(fields.len());
+            for field in fields {
+                values.push(room.json(message, field)?);
+            }
             show(to, &values, args.u32())
         }
         Import::Body => {
-            let (message, to) = state.shown_for(1)?;
+            let (message, to) = state.shown_beside()?;
             let piece = body_piece(message, args.u64(), args.u32());
             show(to, &*piece, args.u32())
         }
         _ => {
-            let (message, to) = state.shown_for(1)?;
+            let (message, to) = state.shown_beside()?;
             show(to, &message.fact(args.text()?), args.u32())
         }
     }

@@ -12,6 +12,17 @@ pub(crate) const MAP_START: usize = 512;
 /// beyond that block's end.
 pub(crate) const STRADDLE: usize = 16;
 
+/// Raise it when adapted modules change in any other way than the tables below: compiled
+/// plugins in the cache are adapted anew then.
+const REVISION: u32 = 1;
+
+/// Tells what was adapted for this gateway from what was adapted for another.
+pub(crate) fn revision() -> impl std::hash::Hash {
+    let names: Vec<_> = Import::ALL.iter().map(|import| import.row()).collect();
+    let entries: Vec<_> = Entry::ALL.iter().map(|entry| entry.name()).collect();
+    (REVISION, MAP_BLOCK, MAP_START, names, entries)
+}
+
 /// Host functions of an adapted module, in the order in which it imports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {

@@ -6,9 +6,11 @@ use wasmtime::{Memory, Store, Val};
 use super::{Guest, MAP_BLOCK, MAP_START, STRADDLE, guest::Direct};
 use crate::host::State;
 
-/// An exchange that wrote more than this leaves an instance that is not worth keeping:
-/// its pages would stay resident.
-const WRITTEN_MAX: usize = 1 << 20;
+/// An instance that wrote to more pages than this, in all its exchanges, is not worth
+/// keeping: they would stay resident.
+const PAGES_MAX: usize = 256;
+/// Blocks of the map in one page of the operating system.
+const PAGE_BLOCKS: usize = 4096 / MAP_BLOCK;
 
 /// An instance that never serves an exchange: what the policy's others are put back to.
 ///
@@ -53,8 +55,9 @@ impl Pristine {
         let (slots, marks) = map.data_mut(&mut *store).split_at_mut(MAP_START);
         slots.fill(0);
         take_marks(&mut marks[..=blocks], &mut written);
-        let worth_it =
-            written.iter().map(|run| run.len()).sum::<usize>() * MAP_BLOCK <= WRITTEN_MAX;
+        let pages = &mut store.data_mut().pages;
+        written.iter().for_each(|run| pages.note(run));
+        let worth_it = pages.count <= PAGES_MAX;
         if worth_it {
             let bytes = memory.data_mut(&mut *store);
             for run in &written {
@@ -70,6 +73,27 @@ impl Pristine {
     fn restore_globals(&self, guest: &Guest, store: &mut Store<State>) -> bool {
         let mut globals = guest.globals.iter().zip(&self.globals);
         globals.all(|(global, value)| global.set(&mut *store, *value).is_ok())
+    }
+}
+
+/// Which pages an instance has ever written to.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    bits: Vec<u64>,
+    count: usize,
+}
+
+impl Pages {
+    fn note(&mut self, blocks: &std::ops::Range<usize>) {
+        let last = blocks.end.saturating_sub(1) / PAGE_BLOCKS;
+        for page in blocks.start / PAGE_BLOCKS..=last {
+            let (word, bit) = (page / 64, 1 << (page % 64));
+            if word >= self.bits.len() {
+                self.bits.resize(word + 1, 0);
+            }
+            self.count += usize::from(self.bits[word] & bit == 0);
+            self.bits[word] |= bit;
+        }
     }
 }
 
@@ -112,5 +136,14 @@ mod tests {
         take_marks(&mut marks, &mut runs);
         assert_eq!(runs, [0..1, 63..66, 130..131, 199..200]);
         assert!(marks.iter().all(|mark| *mark == 0));
+    }
+
+    #[test]
+    fn a_page_counts_once_however_often_and_wherever_it_is_written() {
+        let mut pages = Pages::default();
+        for run in [0..1, 7..8, 3..9, 800..801, 7..9, 800..808] {
+            pages.note(&run);
+        }
+        assert_eq!(pages.count, 3);
     }
 }

@@ -21,22 +21,54 @@ impl exchange::Host for State {}
 
 impl State {
     fn shown(&mut self) -> wasmtime::Result<&mut Message> {
-        self.shown_for(1).map(|(message, _)| message)
+        self.shown_beside().map(|(message, _)| message)
     }
 
-    /// The message, after counting a call that asks for so many things, and beside it
-    /// where an answer goes that is not to be copied first.
-    pub(crate) fn shown_for(
-        &mut self,
-        items: usize,
-    ) -> wasmtime::Result<(&mut Message, &mut Option<Direct>)> {
-        self.enter_for(items)?;
+    /// The message, after counting the call, and beside it where an answer goes that is
+    /// not to be copied first.
+    pub(crate) fn shown_beside(&mut self) -> wasmtime::Result<(&mut Message, &mut Option<Direct>)> {
         self.enter()?;
         if self.shows {
             Ok((&mut self.message, &mut self.direct))
         } else {
             Err(wasmtime::Error::msg("no message is shown outside a hook"))
         }
+    }
+}
+
+/// How much one call may still hand over: no more than the guest's memory can hold, since
+/// one and the same field may be asked for again and again.
+pub(crate) struct Room(usize);
+
+impl Room {
+    /// # Errors
+    /// A trap, when there is less.
+    pub(crate) fn take(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.ok_or_else(|| {
+            wasmtime::Error::msg("asked for more in one call than the plugin's memory holds")
+        })?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// As [`Room::take`].
+    pub(crate) fn json(
+        &mut self,
+        message: &mut Message,
+        field: &str,
+    ) -> wasmtime::Result<Option<Value>> {
+        let value = message.json(field);
+        if let Some(Value::Text(text) | Value::Json(text)) = &value {
+            self.take(text.len())?;
+        }
+        Ok(value)
+    }
+}
+
+impl State {
+    pub(crate) fn room(&self) -> Room {
+        Room(self.shared.bounds.memory_bytes)
     }
 }
 
@@ -68,8 +100,15 @@ impl exchange::HostMessage for State {
         _: Resource<MessageView>,
         names: Vec<String>,
     ) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
-        let (message, _) = self.shown_for(names.len())?;
-        Ok(names.iter().map(|name| header(message, name)).collect())
+        self.enter_for(names.len())?;
+        let mut room = self.room();
+        let message = self.shown()?;
+        let values = names.iter().map(|name| {
+            let value = message.header(name);
+            room.take(value.map_or(0, <[u8]>::len))?;
+            Ok(value.map(<[u8]>::to_vec))
+        });
+        values.collect()
     }
 
     fn json(
@@ -85,11 +124,11 @@ impl exchange::HostMessage for State {
         _: Resource<MessageView>,
         pointers: Vec<String>,
     ) -> wasmtime::Result<Vec<Option<Value>>> {
-        let (message, _) = self.shown_for(pointers.len())?;
-        Ok(pointers
-            .iter()
-            .map(|pointer| message.json(pointer))
-            .collect())
+        self.enter_for(pointers.len())?;
+        let mut room = self.room();
+        let message = self.shown()?;
+        let values = pointers.iter().map(|field| room.json(message, field));
+        values.collect()
     }
 
     fn body(

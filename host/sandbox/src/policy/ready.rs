@@ -65,9 +65,9 @@ impl<T> Ready<T> {
         self.len() < self.target.load(Relaxed)
     }
 
-    /// Puts one where this thread finds it next, unless there is no use for it.
+    /// Puts one where this thread finds it next, unless there are enough.
     pub(super) fn put(&self, instance: Box<T>) {
-        if self.len() >= READY_MAX || self.target.load(Relaxed) == 0 {
+        if !self.lacks() {
             return;
         }
         self.count.fetch_add(1, Relaxed);

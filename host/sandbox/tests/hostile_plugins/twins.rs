@@ -6,12 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tollgate_config::Isolation;
-use tollgate_sandbox::{Failure, Policy};
+use tollgate_sandbox::{ExchangeContext, Failure, Message, Policy};
 
 use crate::{
     guest,
     shape::Shape,
-    stage::{Stage, spec, strike},
+    stage::{Stage, head, message, spec, strike},
 };
 
 /// What a strike comes to, without words that only one of both would use.
@@ -78,6 +78,26 @@ async fn a_component_of_another_tool_is_asked_everything_too() {
             assert!(strike(&policy, "/strike").await.is_ok());
         }
     }
+}
+
+/// One call may not make the host hold the body a thousand times.
+#[tokio::test]
+async fn one_field_asked_for_again_and_again_is_more_than_a_call_hands_over() {
+    let stage = Stage::new().await;
+    let settings = json!({ "mode": "json-many", "hook": "request", "text": "", "amount": 900 });
+    for wasm in [guest::hostile(), hostile_component()] {
+        let policy = load(&stage, wasm, Isolation::Exchange, &settings).await;
+        let body = format!(r#"{{"model":"{}"}}"#, "m".repeat(1 << 20));
+        let mut shown = Message {
+            body: Some(body.into()),
+            ..message("/strike")
+        };
+        let context = ExchangeContext::default();
+        let mut session = policy.open(&head("/strike"), &context).await.unwrap();
+        let failure = session.on_request(&mut shown).await.unwrap_err();
+        assert!(failure.to_string().contains("asked for more"), "{failure}");
+    }
+    stage.the_neighbour_answers_as_before().await;
 }
 
 #[tokio::test]

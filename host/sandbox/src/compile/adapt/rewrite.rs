@@ -43,6 +43,14 @@ impl Reencode for Rewriter<'_> {
         Ok(self.wrappers.function(function))
     }
 
+    /// The plugin has one memory; the other is the host's.
+    fn memory_index(&mut self, memory: u32) -> Result<u32, Error<Unfit>> {
+        match memory {
+            MEMORY => Ok(MEMORY),
+            _ => Err(Error::UserError(Unfit::Has("another memory"))),
+        }
+    }
+
     fn parse_type_section(
         &mut self,
         types: &mut TypeSection,

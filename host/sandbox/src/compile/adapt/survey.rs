@@ -10,6 +10,9 @@ use crate::{
     direct::{Entry, Import},
 };
 
+/// Each is put back after every exchange; those of the SDK have one or two.
+const GLOBALS_MAX: usize = 256;
+
 /// An import and the index of its type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Imported {
@@ -80,6 +83,12 @@ impl Survey {
         }
         if memories != 1 {
             return Err(Unfit::Has("not one memory of its own"));
+        }
+        if survey.mutable_globals.len() > GLOBALS_MAX {
+            return Err(Unfit::Has("more globals than are put back"));
+        }
+        if survey.imports.is_empty() {
+            return Err(Unfit::Has("no imports"));
         }
         if exports.contains_key("_initialize") {
             return Err(Unfit::Has("a function that initializes it"));

@@ -1,4 +1,4 @@
-//! The three standard plugins, each and together, on real traffic.
+//! `api-keys`, `model-rules` and `token-budget`, each and together, on real traffic.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn hash(key: &str) -> String {
 }
 
 /// `api-keys` with Ada of the tier `team` and Bob of the tier `trial`.
-fn callers() -> String {
+pub(crate) fn callers() -> String {
     let (ada, bob) = (hash("key-of-ada"), hash("key-of-bob"));
     format!(
         r#"
@@ -36,8 +36,8 @@ fn for_every_model(rule: &str) -> String {
     )
 }
 
-const ADA: &str = "Bearer key-of-ada";
-const BOB: &str = "Bearer key-of-bob";
+pub(crate) const ADA: &str = "Bearer key-of-ada";
+pub(crate) const BOB: &str = "Bearer key-of-bob";
 
 #[tokio::test]
 async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {

@@ -81,7 +81,7 @@ async fn travel(
         Answer::Forward(wish) => wish,
         Answer::Reply(reply) => return Ok(reply),
     };
-    arrival.note_model(exchange);
+    arrival.note_model(exchange)?;
     // One upstream, by wish, by route or by the model's weights.
     let choice = target::choose(&generation, &route, wish, exchange.record.model.as_deref())?;
     let need = Need::at_target(choice.policies, choice.model.is_some());

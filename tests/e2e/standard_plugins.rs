@@ -73,13 +73,15 @@ async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {
 #[tokio::test]
 async fn a_stream_holds_no_instance_that_has_seen_all_it_will() {
     let site = Site::start(&chat_through("callers", &callers())).await;
-    let made = "tollgate_policy_instances_made_total{policy=\"callers\"";
-    let at_first = site.metric(made).await;
+    let alive = "tollgate_policy_instances{policy=\"callers\"";
+    let ready = "tollgate_policy_instances_ready{policy=\"callers\"";
+    let at_first = site.metric(alive).await;
     let ask = site.streamed().header("authorization", ADA);
     let mut stream = ask.behaving("pace=100ms,tokens=30").stream().await;
     stream.next().await.expect("an event");
-    // The next one is made when the instance is thrown away.
-    site.metric_becomes(made, at_first + 1.0).await;
+    // It is put back, or another is made when it is thrown away: all there are wait.
+    site.metric_becomes(ready, at_first).await;
+    assert_eq!(site.metric(alive).await, at_first);
     stream.next().await.expect("the stream goes on");
 }
 

@@ -181,6 +181,8 @@ fn at_a_target_it_limits_what_goes_there() {
         }
         assert_eq!(limit_code(&site.chat().send().await), "rate_limit_exceeded");
         assert_eq!(site.standin.seen().requests, 2);
+        let line = &site.exchanges(3).await[2];
+        assert_eq!(line["facts"]["limited_by"], "callers", "{line}");
     });
 }
 

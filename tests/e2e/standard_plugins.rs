@@ -71,6 +71,21 @@ async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {
 }
 
 #[tokio::test]
+async fn the_log_names_the_caller_of_a_request_that_led_nowhere() {
+    let site = Site::start(&chat_through("callers", &callers())).await;
+    for (model, code) in [
+        (json!("no-such"), "model_not_found"),
+        (json!(null), "model_required"),
+    ] {
+        let ask = site.chat().header("authorization", ADA).set("model", model);
+        assert_eq!(ask.send().await.error_code(), code);
+    }
+    for line in site.exchanges(2).await {
+        assert_eq!(line["facts"]["caller"], "ada", "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_holds_no_instance_that_has_seen_all_it_will() {
     let site = Site::start(&chat_through("callers", &callers())).await;
     let alive = "tollgate_policy_instances{policy=\"callers\"";

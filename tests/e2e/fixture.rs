@@ -21,7 +21,25 @@ use tollgate::{
 use crate::client::{Answer, Ask};
 
 /// Every guest that the tests use.
-const GUESTS: [&str; 4] = ["api-keys", "model-rules", "token-budget", "probe"];
+const GUESTS: [&str; 7] = [
+    "api-keys",
+    "model-rules",
+    "rate-limit",
+    "redact",
+    "schema-guard",
+    "token-budget",
+    "probe",
+];
+
+/// A test for each `isolation`: a policy does the same either way. Each has a runtime of
+/// its own, so nothing of the one is left in the other.
+pub(crate) fn either_way(test: impl AsyncFn(&'static str)) {
+    for isolation in ["exchange", "shared"] {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(test(isolation));
+    }
+}
 
 /// For what has to happen, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -115,6 +133,8 @@ impl Site {
         let mut options = Options::new(folder.path().join("tollgate.yaml"));
         options.compiler = Some(env!("CARGO_BIN_EXE_tollgate").into());
         options.access = Some(lines.clone());
+        // Each reserves addresses, and a process has only so many for its gateways.
+        options.instances = 256;
         let gateway = match Gateway::start(options).await {
             Ok(gateway) => gateway,
             Err(refused) => panic!("{refused:#}"),
@@ -272,6 +292,18 @@ routes:
   - {{ name: rest, match: {{ path: "/*" }}, upstream: standin }}
 "#
     )
+}
+
+/// The policies of the chat route at the model's one target instead.
+pub(crate) fn at_the_target(config: &str, order: &str) -> String {
+    let moved = config
+        .replace(&format!("policies: [ {order} ]"), "policies: []")
+        .replace(
+            "targets: [ { upstream: standin } ]",
+            &format!("targets: [ {{ upstream: standin, policies: [ {order} ] }} ]"),
+        );
+    assert_ne!(moved, config);
+    moved
 }
 
 /// One policy `probe` with these settings before chat requests, as [`chat_through`].

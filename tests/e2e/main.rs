@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod bounds;
 mod client;
 mod data_path;
 mod departures;
@@ -13,7 +14,10 @@ mod failures;
 mod fixture;
 mod framing;
 mod hooks;
+mod rate_limit;
+mod redact;
 mod reload_files;
+mod schema_guard;
 mod standard_plugins;
 mod streams;
 mod swaps;

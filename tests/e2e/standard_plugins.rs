@@ -1,4 +1,4 @@
-//! The three standard plugins, each and together, on real traffic.
+//! `api-keys`, `model-rules` and `token-budget`, each and together, on real traffic.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn hash(key: &str) -> String {
 }
 
 /// `api-keys` with Ada of the tier `team` and Bob of the tier `trial`.
-fn callers() -> String {
+pub(crate) fn callers() -> String {
     let (ada, bob) = (hash("key-of-ada"), hash("key-of-bob"));
     format!(
         r#"
@@ -36,8 +36,8 @@ fn for_every_model(rule: &str) -> String {
     )
 }
 
-const ADA: &str = "Bearer key-of-ada";
-const BOB: &str = "Bearer key-of-bob";
+pub(crate) const ADA: &str = "Bearer key-of-ada";
+pub(crate) const BOB: &str = "Bearer key-of-bob";
 
 #[tokio::test]
 async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {
@@ -71,15 +71,32 @@ async fn a_known_key_is_let_in_and_names_its_caller_to_those_behind() {
 }
 
 #[tokio::test]
+async fn the_log_names_the_caller_of_a_request_that_led_nowhere() {
+    let site = Site::start(&chat_through("callers", &callers())).await;
+    for (model, code) in [
+        (json!("no-such"), "model_not_found"),
+        (json!(null), "model_required"),
+    ] {
+        let ask = site.chat().header("authorization", ADA).set("model", model);
+        assert_eq!(ask.send().await.error_code(), code);
+    }
+    for line in site.exchanges(2).await {
+        assert_eq!(line["facts"]["caller"], "ada", "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_holds_no_instance_that_has_seen_all_it_will() {
     let site = Site::start(&chat_through("callers", &callers())).await;
-    let made = "tollgate_policy_instances_made_total{policy=\"callers\"";
-    let at_first = site.metric(made).await;
+    let alive = "tollgate_policy_instances{policy=\"callers\"";
+    let ready = "tollgate_policy_instances_ready{policy=\"callers\"";
+    let at_first = site.metric(alive).await;
     let ask = site.streamed().header("authorization", ADA);
     let mut stream = ask.behaving("pace=100ms,tokens=30").stream().await;
     stream.next().await.expect("an event");
-    // The next one is made when the instance is thrown away.
-    site.metric_becomes(made, at_first + 1.0).await;
+    // It is put back, or another is made when it is thrown away: all there are wait.
+    site.metric_becomes(ready, at_first).await;
+    assert_eq!(site.metric(alive).await, at_first);
     stream.next().await.expect("the stream goes on");
 }
 

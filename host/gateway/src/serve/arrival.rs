@@ -13,7 +13,7 @@ use tollgate_config::Limits;
 use tollgate_sandbox::{Json, Message, PathFault, check_path, contract::Value};
 
 use super::{
-    at_hand::{begins_like_json, read, request_at_hand},
+    at_hand::{begins_like_json, check_model, read, request_at_hand},
     content::Content,
     errors::ServeError,
     headers,
@@ -205,14 +205,19 @@ impl Arrival {
     }
 
     /// The model that the policies left in the body.
-    pub(super) fn note_model(&mut self, exchange: &mut Exchange) {
+    ///
+    /// # Errors
+    /// A name that is too long, whoever wrote it.
+    pub(super) fn note_model(&mut self, exchange: &mut Exchange) -> Result<(), ServeError> {
         if self.is_body_changed() {
             self.model = match self.message.json("/model") {
                 Some(Value::Text(model)) => Some(model),
                 _ => None,
             };
+            check_model(self.model.as_deref())?;
             exchange.record.model.clone_from(&self.model);
         }
+        Ok(())
     }
 
     fn is_body_changed(&self) -> bool {
@@ -256,7 +261,7 @@ fn check_head(request: &Request<Incoming>, limits: &Limits) -> Result<(), ServeE
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(ServeError::Method);
     }
-    if headers::bytes(headers) + request.uri().path().len() > limits.request_header_bytes {
+    if headers::bytes(headers) + start_bytes(request) > limits.request_header_bytes {
         return Err(ServeError::HeadersTooLarge(limits.request_header_bytes));
     }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
@@ -281,6 +286,12 @@ fn check_head(request: &Request<Incoming>, limits: &Limits) -> Result<(), ServeE
         None => return Err(PathFault::Relative.into()),
     }
     Ok(())
+}
+
+/// Of the method and of the path with its query: policies are shown all of them.
+fn start_bytes<T>(request: &Request<T>) -> usize {
+    let path = request.uri().path_and_query();
+    request.method().as_str().len() + path.map_or(0, |path| path.as_str().len())
 }
 
 fn asked(request: &Request<Incoming>) -> Result<Asked<'_>, ServeError> {
@@ -383,6 +394,16 @@ mod tests {
                 "{uri} {hosts:?} {version:?}"
             );
         }
+    }
+
+    #[test]
+    fn method_path_and_query_count_toward_the_bound_of_a_head() {
+        let request = Request::builder()
+            .method("PATCH")
+            .uri("http://a.example/x?yz=1");
+        assert_eq!(start_bytes(&request.body(()).unwrap()), 5 + 7);
+        let request = Request::builder().method("OPTIONS").uri("*");
+        assert_eq!(start_bytes(&request.body(()).unwrap()), 7 + 1);
     }
 
     #[test]

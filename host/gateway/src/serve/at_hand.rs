@@ -17,6 +17,23 @@ use super::{
     state::Exchange,
 };
 
+/// The longest name of a model, in bytes. It is copied into the instance of every policy,
+/// into errors and into the log, and could else be as long as a body.
+pub(super) const MODEL_BYTES_MAX: usize = 1024;
+
+/// A name that may go on.
+///
+/// # Errors
+/// One that is too long.
+pub(super) fn check_model(model: Option<&str>) -> Result<(), ServeError> {
+    match model {
+        Some(model) if model.len() > MODEL_BYTES_MAX => {
+            Err(ServeError::ModelTooLong(MODEL_BYTES_MAX))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What the route needs to know of a body. One that is not JSON is only an error if
 /// it says that it is or begins like it, since an upstream may be more lenient than
 /// we are; one that is JSON is read as such whatever it says.
@@ -33,7 +50,7 @@ pub(super) fn read(
         return Err(ServeError::EncodedBody);
     }
     match parse(bytes, need, depth_max) {
-        Ok(read) => Ok(read),
+        Ok(read) => check_model(read.0.model.as_deref()).map(|()| read),
         Err(error) if is_json(headers) || begins_like_json(bytes) => {
             Err(ServeError::Json(error.to_string()))
         }
@@ -184,6 +201,30 @@ mod tests {
                 assert!(
                     read(&deep(limit + 1), need, &headers, limit).is_err(),
                     "{need:?} {limit}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_has_a_name_of_bounded_length_however_it_is_spelt() {
+        let called = |name: &str| {
+            let text = format!(r#"{{"messages":[],"model":"{name}"}}"#);
+            Content::AtHand(Bytes::from(text))
+        };
+        let headers = HeaderMap::new();
+        for need in [Need::Model, Need::Json] {
+            for (letter, bytes) in [("m", 1), ("\\u006d", 1), ("é", 2), ("\\ud83d\\ude00", 4)] {
+                let most = letter.repeat(MODEL_BYTES_MAX / bytes);
+                let Ok((facts, _)) = read(&called(&most), need, &headers, 64) else {
+                    panic!("{letter} {need:?}")
+                };
+                assert_eq!(facts.model.map(|model| model.len()), Some(MODEL_BYTES_MAX));
+                let more = called(&format!("{most}{letter}"));
+                let refused = read(&more, need, &headers, 64);
+                assert!(
+                    matches!(refused, Err(ServeError::ModelTooLong(_))),
+                    "{letter} {need:?}"
                 );
             }
         }

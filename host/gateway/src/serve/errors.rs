@@ -57,6 +57,9 @@ pub enum ServeError {
     /// The route goes by the model and the body names none.
     #[error("the request's body has to be JSON with a `model`")]
     ModelMissing,
+    /// A name of the model beyond this, in bytes.
+    #[error("the model's name is longer than {0} bytes")]
+    ModelTooLong(usize),
     /// No such model is configured.
     #[error("the model `{0}` does not exist")]
     ModelUnknown(String),
@@ -131,6 +134,7 @@ impl ServeError {
             Self::Json(_) => (400, "invalid_json", Refused),
             Self::EncodedBody => (415, "unsupported_content_encoding", Refused),
             Self::ModelMissing => (400, "model_required", Refused),
+            Self::ModelTooLong(_) => (400, "model_name_too_long", Refused),
             Self::ModelUnknown(_) => (404, "model_not_found", Refused),
             Self::Refused(refusal) => (refusal.status, &refusal.code, Refused),
             Self::PolicyFailed(_) => (500, "policy_failed", Refused),

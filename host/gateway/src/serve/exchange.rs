@@ -4,25 +4,27 @@
 //! body then goes on by itself, with the exchange inside: see [`relay`](super::relay)
 //! and [`stream`](super::stream). Where a step fails, the error is the answer.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tollgate_sandbox::contract::{Hooks, Target};
+use tollgate_sandbox::contract::{Destination, Hooks, Target};
 
 use super::{
-    arrival::{self, Entry},
+    arrival::{self, Arrival, Entry},
     body::Body,
     carry_on::{CarryOn, Gone},
     connection::Connection,
     errors::ServeError,
     forward,
+    generation::Generation,
     policies::{self, Answer},
     reply::{self, Reply},
     respond,
-    route::Need,
+    route::{Need, Route},
     state::Exchange,
     target,
+    upstream::Upstream,
 };
 
 /// Answers one request. Never fails: an error is an answer too.
@@ -81,9 +83,36 @@ async fn travel(
         Answer::Forward(wish) => wish,
         Answer::Reply(reply) => return Ok(reply),
     };
-    arrival.note_model(exchange);
+    let led = lead(exchange, (&generation, &route), wish, &mut arrival).await;
+    // Wherever it led: the log names the caller of what led nowhere, too.
+    exchange.record.facts = mem::take(&mut arrival.message.facts);
+    let upstream = match led? {
+        Led::To(upstream) => upstream,
+        Led::Reply(reply) => return Ok(reply),
+    };
+    exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH);
+    let response = forward::send(exchange, upstream, arrival).await?;
+    // Policies see the response in reverse order; its body passes by, or is replaced.
+    respond::reply(exchange, upstream, response).await
+}
+
+/// Where the way from the policies to an upstream leads.
+enum Led<'a> {
+    To(&'a Upstream),
+    /// A policy of the target answers.
+    Reply(Reply),
+}
+
+/// Chooses a target, and readies the request for it.
+async fn lead<'a>(
+    exchange: &mut Exchange,
+    (generation, route): (&'a Generation, &'a Route),
+    wish: Destination,
+    arrival: &mut Arrival,
+) -> Result<Led<'a>, ServeError> {
+    arrival.note_model(exchange)?;
     // One upstream, by wish, by route or by the model's weights.
-    let choice = target::choose(&generation, &route, wish, exchange.record.model.as_deref())?;
+    let choice = target::choose(generation, route, wish, exchange.record.model.as_deref())?;
     let need = Need::at_target(choice.policies, choice.model.is_some());
     arrival.have(exchange, need).await?;
     arrival.call_model(exchange, choice.model.clone())?;
@@ -95,13 +124,10 @@ async fn travel(
         if let Some(reply) =
             policies::ask_attempt(exchange, choice.policies, &target, &mut arrival.message).await?
         {
-            return Ok(reply);
+            return Ok(Led::Reply(reply));
         }
     }
-    exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH);
-    let response = forward::send(exchange, choice.upstream, arrival).await?;
-    // Policies see the response in reverse order; its body passes by, or is replaced.
-    respond::reply(exchange, choice.upstream, response).await
+    Ok(Led::To(choice.upstream))
 }
 
 fn contract_target(exchange: &Exchange, choice: &target::Choice<'_>) -> Target {

@@ -39,7 +39,6 @@ pub(super) async fn send(
         None => arrival.content,
     };
     let mut fields = std::mem::take(&mut arrival.message.headers);
-    exchange.record.facts = std::mem::take(&mut arrival.message.facts);
     headers::keep_request(&mut fields);
     say_who_asks(exchange, &mut fields, arrival.host);
     if upstream.dialect == Dialect::OpenAi

@@ -134,7 +134,7 @@ impl Site {
         options.compiler = Some(env!("CARGO_BIN_EXE_tollgate").into());
         options.access = Some(lines.clone());
         // Each reserves addresses, and a process has only so many for its gateways.
-        options.instances = 256;
+        options.instances = 1024;
         let gateway = match Gateway::start(options).await {
             Ok(gateway) => gateway,
             Err(refused) => panic!("{refused:#}"),

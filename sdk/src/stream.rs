@@ -6,6 +6,7 @@
 mod batch;
 mod chunk;
 mod event;
+mod named;
 mod raw;
 
 pub use batch::Events;

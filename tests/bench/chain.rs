@@ -1,7 +1,13 @@
 //! A whole chat exchange through the three standard policies, without sockets: what
 //! they cost themselves, each and together.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use criterion::Criterion;
@@ -35,11 +41,15 @@ pub(crate) fn chain(bench: &Bench, criterion: &mut Criterion) {
         for policy in &policies {
             let only = [policy.clone()];
             group.bench_function(format!("{}/{how}", policy.name()), |bencher| {
-                bencher.iter_custom(|times| exchanges(bench, &only, times));
+                bencher.iter_custom(|times| exchanges(bench, &only, times, &mut Between::Nothing));
             });
         }
         group.bench_function(format!("all three/{how}"), |bencher| {
-            bencher.iter_custom(|times| exchanges(bench, &policies, times));
+            bencher.iter_custom(|times| exchanges(bench, &policies, times, &mut Between::Nothing));
+        });
+        let mut between = Between::others();
+        group.bench_function(format!("all three, caches cold/{how}"), |bencher| {
+            bencher.iter_custom(|times| exchanges(bench, &policies, times, &mut between));
         });
     }
     group.finish();
@@ -92,12 +102,63 @@ fn load(bench: &Bench, name: &str, wasm: Bytes, isolation: Isolation) -> Arc<Pol
         .expect("the plugin loads")
 }
 
-fn exchanges(bench: &Bench, policies: &[Arc<Policy>], times: u64) -> Duration {
+/// What the machine does between two exchanges; it is not counted.
+enum Between {
+    Nothing,
+    /// As much memory as a second-level cache has and more, and four ways through the
+    /// kernel's network: a busy machine leaves a policy no warmer.
+    Others {
+        memory: Vec<u8>,
+        sockets: (TcpStream, TcpStream),
+    },
+}
+
+impl Between {
+    fn others() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let client = TcpStream::connect(address).expect("a connection");
+        let (server, _) = listener.accept().expect("a connection");
+        Self::Others {
+            memory: vec![0; 4 << 20],
+            sockets: (client, server),
+        }
+    }
+
+    fn happen(&mut self) {
+        let Self::Others {
+            memory,
+            sockets: (client, server),
+        } = self
+        else {
+            return;
+        };
+        for line in memory.chunks_mut(64) {
+            line[0] = line[0].wrapping_add(1);
+        }
+        let mut bytes = [0; 1024];
+        for _ in 0..2 {
+            client.write_all(&bytes).expect("it takes them");
+            server.read_exact(&mut bytes).expect("they come");
+            server.write_all(&bytes).expect("it takes them");
+            client.read_exact(&mut bytes).expect("they come");
+        }
+    }
+}
+
+fn exchanges(
+    bench: &Bench,
+    policies: &[Arc<Policy>],
+    times: u64,
+    between: &mut Between,
+) -> Duration {
     let body = chat(200);
     let (context, outcome) = (ExchangeContext::default(), finished());
     bench.runtime.block_on(async {
-        let started = std::time::Instant::now();
+        let mut spent = Duration::ZERO;
         for _ in 0..times {
+            between.happen();
+            let started = Instant::now();
             let mut message = request(&body);
             let mut sessions = Vec::with_capacity(policies.len());
             for policy in policies {
@@ -124,8 +185,9 @@ fn exchanges(bench: &Bench, policies: &[Arc<Policy>], times: u64) -> Duration {
                 session.on_finish(&outcome).await.expect("an end");
                 session.close().await;
             }
+            spent += started.elapsed();
         }
-        started.elapsed()
+        spent
     })
 }
 

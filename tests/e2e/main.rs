@@ -9,6 +9,7 @@ mod bounds;
 mod client;
 mod data_path;
 mod departures;
+mod dialects;
 mod edge;
 mod failures;
 mod fixture;

@@ -42,8 +42,8 @@ pub(crate) const CALLS: u32 = 4;
 
 pub(crate) fn stream_end(dialect: Dialect) -> StreamEnd {
     match dialect {
-        Dialect::OpenAi => StreamEnd::DoneEvent,
-        Dialect::Opaque => StreamEnd::Transport,
+        Dialect::OpenAi | Dialect::Anthropic => StreamEnd::DoneEvent,
+        Dialect::OpenInference | Dialect::Seldon | Dialect::Opaque => StreamEnd::Transport,
     }
 }
 

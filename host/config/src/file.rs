@@ -178,14 +178,22 @@ pub(crate) struct Upstream {
     pub(crate) headers: Named<At<String>>,
     /// A PEM file of roots to trust besides the usual ones.
     pub(crate) ca: Option<At<String>>,
-    /// What ends a stream. Default: done-event for openai, transport for opaque.
+    /// What ends a stream. Default: done-event for openai and anthropic, else transport.
     pub(crate) stream_end: Option<StreamEnd>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Dialect {
+    /// Chat completions, completions, embeddings, responses, audio, images, files.
+    #[serde(rename = "openai")]
     OpenAi,
+    /// Anthropic's messages.
+    Anthropic,
+    /// The Open Inference Protocol (KServe V2), and KServe V1.
+    OpenInference,
+    /// Seldon's `/api/v1.0/predictions`.
+    Seldon,
     /// Nothing is known of the bodies.
     Opaque,
 }
@@ -200,7 +208,8 @@ pub(crate) enum Balance {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StreamEnd {
-    /// The `[DONE]` event.
+    /// The last event of the API: `[DONE]`, or one such as `response.completed` or
+    /// `message_stop` where the API names its events.
     DoneEvent,
     /// The clean end of the transport.
     Transport,
@@ -243,6 +252,8 @@ pub(crate) struct Route {
     pub(crate) policies: Vec<At<String>>,
     /// A name of `upstreams`. Default: the upstream that serves the request's model.
     pub(crate) upstream: Option<At<String>>,
+    /// What its clients speak, and so what errors look like. Default: told by the path.
+    pub(crate) dialect: Option<Dialect>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -372,6 +383,9 @@ impl From<Dialect> for model::Dialect {
     fn from(written: Dialect) -> Self {
         match written {
             Dialect::OpenAi => Self::OpenAi,
+            Dialect::Anthropic => Self::Anthropic,
+            Dialect::OpenInference => Self::OpenInference,
+            Dialect::Seldon => Self::Seldon,
             Dialect::Opaque => Self::Opaque,
         }
     }

@@ -168,8 +168,15 @@ pub enum HeaderValue {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
+    /// Chat completions, completions, embeddings, responses, audio, images, files.
     #[default]
     OpenAi,
+    /// Anthropic's messages.
+    Anthropic,
+    /// The Open Inference Protocol (KServe V2), and KServe V1.
+    OpenInference,
+    /// Seldon's `/api/v1.0/predictions`.
+    Seldon,
     /// Nothing is known of the bodies.
     Opaque,
 }
@@ -177,7 +184,7 @@ pub enum Dialect {
 /// When a stream of events counts as complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// When the `[DONE]` event came: the default of the OpenAI dialect.
+    /// When the API's last event came, such as `[DONE]`: the default where there is one.
     DoneEvent,
     /// When the transport ended cleanly.
     Transport,
@@ -208,6 +215,8 @@ pub struct Route {
     /// In order.
     pub policies: Vec<String>,
     pub to: Destination,
+    /// What its clients speak; `None`: what the path says.
+    pub dialect: Option<Dialect>,
 }
 
 /// All that is given must hold.

@@ -1,10 +1,12 @@
-//! What is inside one event of a chat completion, in OpenAI's dialect.
+//! What is inside one event of a chat completion, in OpenAI's dialect. Those of APIs that
+//! name their events are read in [`named`](super::named).
 
 use std::{borrow::Cow, ops::Range};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::named;
 use crate::Usage;
 
 /// One choice's part of an event. Most streams have one choice.
@@ -69,14 +71,20 @@ impl Chunk {
         let Ok(written) = serde_json::from_str::<WrittenChunk<'_>>(text) else {
             return Self::default();
         };
-        let choices = written
-            .choices
-            .unwrap_or_default()
-            .into_iter()
-            .map(|choice| choice.read(text))
-            .collect();
+        let Some(choices) = written.choices else {
+            return match written.kind {
+                Some(_) => named::parse(text),
+                None => Self {
+                    choices: Vec::new(),
+                    usage: written.usage.map(WrittenUsage::read),
+                },
+            };
+        };
         Self {
-            choices,
+            choices: choices
+                .into_iter()
+                .map(|choice| choice.read(text))
+                .collect(),
             usage: written.usage.map(WrittenUsage::read),
         }
     }
@@ -84,6 +92,9 @@ impl Chunk {
 
 #[derive(Deserialize)]
 struct WrittenChunk<'a> {
+    /// Of an API that names its events.
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
     choices: Option<Vec<WrittenChoice<'a>>>,
     #[serde(default)]
@@ -150,16 +161,7 @@ struct WrittenDetails {
 impl WrittenChoice<'_> {
     fn read(self, chunk: &str) -> Choice {
         let delta = self.delta.unwrap_or_default();
-        let written = delta
-            .content
-            .or(self.text)
-            .map(RawValue::get)
-            .filter(|text| text.starts_with('"'));
-        let text: Option<String> = written.and_then(|text| serde_json::from_str(text).ok());
-        let text_at = written.filter(|_| text.is_some()).map(|written| {
-            let start = written.as_ptr().addr() - chunk.as_ptr().addr();
-            start..start + written.len()
-        });
+        let (text, text_at) = named::text_of(delta.content.or(self.text), chunk);
         let tool_calls = delta
             .tool_calls
             .unwrap_or_default()

@@ -91,6 +91,7 @@ fn route(scope: &Scope<'_>, written: file::Route) -> Route {
             Some(upstream) => Destination::Upstream(scope.upstream(upstream)),
             None => Destination::Model,
         },
+        dialect: written.dialect.map(Into::into),
     }
 }
 

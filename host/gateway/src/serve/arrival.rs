@@ -1,7 +1,7 @@
 //! Takes a request in: what is ambiguous goes no further, the route is found, and
 //! only a body that something needs is waited for.
 
-use std::{mem, sync::Arc};
+use std::{borrow::Cow, mem, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
@@ -16,7 +16,7 @@ use super::{
     at_hand::{begins_like_json, check_model, read, request_at_hand},
     content::Content,
     errors::ServeError,
-    headers,
+    headers, model_name,
     route::{Asked, Found, Need, Route},
     state::Exchange,
 };
@@ -45,8 +45,9 @@ pub(super) struct Arrival {
     /// As it came; sent unless a policy changed the message's.
     pub(super) path: PathAndQuery,
     pub(super) host: HeaderValue,
-    /// What its body calls the model.
+    /// What its path or its body calls the model.
     model: Option<String>,
+    is_in_path: bool,
     /// What of the body was asked for so far.
     read: Need,
 }
@@ -72,8 +73,9 @@ pub(super) fn enter(
     headers::drop_named(request.headers_mut());
     match exchange.generation.routes.find(&asked(request)?) {
         Found::Route(route) => {
-            exchange.record.route = Some(route.name.clone());
-            Ok(Entry::Route(route.clone()))
+            let route = route.clone();
+            exchange.note_route(&route);
+            Ok(Entry::Route(route))
         }
         Found::ByModel(need) => Ok(Entry::ByModel(need)),
         Found::Nothing => Err(ServeError::NoRoute),
@@ -90,23 +92,34 @@ pub(super) async fn take_in(
     request: Request<Incoming>,
 ) -> Result<(Arc<Route>, Arrival), ServeError> {
     let host = host(request.uri(), request.headers(), request.version())?;
-    let need = match &entry {
-        Entry::Route(route) => route.need,
-        Entry::ByModel(need) => *need,
-    };
     let (parts, body) = request.into_parts();
+    let in_path = model_name::in_path(parts.uri.path()).map(Cow::into_owned);
+    check_model(in_path.as_deref())?;
+    // Where the path names the model, the body is not asked for it.
+    let needed = |need| match need {
+        Need::Model if in_path.is_some() => Need::Nothing,
+        need => need,
+    };
+    let need = match &entry {
+        Entry::Route(route) => needed(route.need),
+        Entry::ByModel(need) => needed(*need),
+    };
     let mut content = Content::to_come(body);
     if need > Need::Nothing {
         content = request_at_hand(exchange, content).await?;
     }
     let depth_max = exchange.generation.config.limits.json_depth;
     let (mut facts, mut json) = read(&content, need, &parts.headers, depth_max)?;
+    facts.model = in_path.clone().or(facts.model);
     let route = match entry {
         Entry::Route(route) => route,
         Entry::ByModel(_) => {
             let route = route_by_model(exchange, &parts, &host, facts.model.as_deref())?;
-            if route.need > need {
-                (facts, json) = read(&content, route.need, &parts.headers, depth_max)?;
+            let more = needed(route.need);
+            if more > need {
+                content = request_at_hand(exchange, content).await?;
+                (facts, json) = read(&content, more, &parts.headers, depth_max)?;
+                facts.model = in_path.clone().or(facts.model);
             }
             route
         }
@@ -120,7 +133,8 @@ pub(super) async fn take_in(
         ..Message::default()
     };
     let mut arrival = Arrival::new(parts, content, message, (host, facts.model));
-    arrival.read = need.max(route.need);
+    arrival.read = need.max(needed(route.need));
+    arrival.is_in_path = in_path.is_some();
     Ok((route, arrival))
 }
 
@@ -139,7 +153,7 @@ fn route_by_model(
     };
     let found = exchange.generation.routes.find_by_model(&asked, model);
     let route = found.ok_or(ServeError::NoRoute)?.clone();
-    exchange.record.route = Some(route.name.clone());
+    exchange.note_route(&route);
     Ok(route)
 }
 
@@ -164,6 +178,7 @@ impl Arrival {
             path,
             host,
             model,
+            is_in_path: false,
             read: Need::Nothing,
         }
     }
@@ -177,7 +192,8 @@ impl Arrival {
         exchange: &mut Exchange,
         need: Need,
     ) -> Result<(), ServeError> {
-        if need <= self.read {
+        // A name in the path is written there.
+        if need <= self.read || (self.is_in_path && need == Need::Model) {
             return Ok(());
         }
         self.read = need;
@@ -209,15 +225,31 @@ impl Arrival {
     /// # Errors
     /// A name that is too long, whoever wrote it.
     pub(super) fn note_model(&mut self, exchange: &mut Exchange) -> Result<(), ServeError> {
-        if self.is_body_changed() {
-            self.model = match self.message.json("/model") {
-                Some(Value::Text(model)) => Some(model),
-                _ => None,
-            };
-            check_model(self.model.as_deref())?;
-            exchange.record.model.clone_from(&self.model);
+        let now = if self.message.path != self.path.as_str() {
+            model_name::in_path(&self.message.path).map(Cow::into_owned)
+        } else if self.is_in_path {
+            return Ok(());
+        } else {
+            None
+        };
+        let was_in_path = mem::replace(&mut self.is_in_path, now.is_some());
+        if let Some(model) = now {
+            self.model = Some(model);
+        } else if self.is_body_changed() || was_in_path {
+            self.model = self.model_in_body();
+        } else {
+            return Ok(());
         }
+        check_model(self.model.as_deref())?;
+        exchange.record.model.clone_from(&self.model);
         Ok(())
+    }
+
+    fn model_in_body(&mut self) -> Option<String> {
+        match self.message.json("/model") {
+            Some(Value::Text(model)) => Some(model),
+            _ => model_name::in_form(&self.message.headers, self.message.body.as_deref()?),
+        }
     }
 
     fn is_body_changed(&self) -> bool {
@@ -230,10 +262,10 @@ impl Arrival {
         replaced || self.message.json.as_ref().is_some_and(Json::is_edited)
     }
 
-    /// Has the body call the model by `name`, if it is JSON at hand.
+    /// Has the request call the model by `name`, where it names one.
     ///
     /// # Errors
-    /// JSON that cannot be edited: it must not go on under another name.
+    /// A path or JSON that cannot be edited: it must not go on under another name.
     pub(super) fn call_model(
         &mut self,
         exchange: &mut Exchange,
@@ -242,6 +274,19 @@ impl Arrival {
         let Some(name) = name.filter(|name| self.model.as_deref() != Some(&**name)) else {
             return Ok(());
         };
+        if self.is_in_path {
+            let path = model_name::put_in_path(&self.message.path, &name);
+            self.message.path = path.ok_or(ServeError::ModelMissing)?;
+            exchange.record.target_model = Some(name);
+            return Ok(());
+        }
+        if let Some(body) = &self.message.body
+            && let Some(form) = model_name::put_in_form(&self.message.headers, body, &name)
+        {
+            self.message.replace_body(Some(form));
+            exchange.record.target_model = Some(name);
+            return Ok(());
+        }
         let is_json = self.message.body.as_deref().is_some_and(begins_like_json);
         let edited = match self.message.read_json() {
             Ok(Some(json)) => json

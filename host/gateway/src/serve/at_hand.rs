@@ -12,6 +12,7 @@ use tollgate_sandbox::{Json, JsonError, RequestFacts, contract::Value};
 use super::{
     content::Content,
     errors::ServeError,
+    model_name,
     route::Need,
     stall::{Stall, Stalled},
     state::Exchange,
@@ -54,7 +55,15 @@ pub(super) fn read(
         Err(error) if is_json(headers) || begins_like_json(bytes) => {
             Err(ServeError::Json(error.to_string()))
         }
-        Err(_) => Ok(Default::default()),
+        Err(_) => {
+            let model = model_name::in_form(headers, bytes);
+            check_model(model.as_deref())?;
+            let facts = RequestFacts {
+                model,
+                stream: false,
+            };
+            Ok((facts, None))
+        }
     }
 }
 

@@ -1,19 +1,18 @@
 //! Everything that ends an exchange without the upstream's answer, and the one
 //! table that makes it a status, a stable code and an ending.
 //!
-//! The body is the OpenAI error object, on routes of any dialect. Messages never
-//! name an upstream's address, a header's value or a policy's inner failure.
+//! The body is what [`dialect`](super::dialect) makes of it. Messages never name an upstream's address, a header's value or a policy's inner failure.
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tollgate_config::Dialect;
 use tollgate_sandbox::{
     PathFault,
     contract::{Ending, Refusal},
 };
 
-use super::{carry_on::ClientLeft, reply::Reply};
+use super::{carry_on::ClientLeft, dialect, reply::Reply};
 
 /// Why an exchange ended early.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +54,7 @@ pub enum ServeError {
     #[error("this route reads the request's body and takes no compressed one")]
     EncodedBody,
     /// The route goes by the model and the body names none.
-    #[error("the request's body has to be JSON with a `model`")]
+    #[error("the request has to name a `model`, in a JSON body, a form or the path of the API")]
     ModelMissing,
     /// A name of the model beyond this, in bytes.
     #[error("the model's name is longer than {0} bytes")]
@@ -176,31 +175,7 @@ impl ServeError {
         self.entry().2
     }
 
-    fn kind(&self) -> &'static str {
-        match self.status().as_u16() {
-            401 => "authentication_error",
-            403 => "permission_error",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            _ => "server_error",
-        }
-    }
-
-    /// The OpenAI error object.
-    #[must_use]
-    pub fn object(&self) -> Bytes {
-        let text = serde_json::json!({
-            "error": {
-                "message": self.to_string(),
-                "type": self.kind(),
-                "param": null,
-                "code": self.code(),
-            }
-        });
-        Bytes::from(text.to_string())
-    }
-
-    pub(super) fn reply(&self) -> Reply {
+    pub(super) fn reply(&self, dialect: Dialect) -> Reply {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(
             header::CONTENT_TYPE,
@@ -219,7 +194,7 @@ impl ServeError {
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             );
         }
-        Reply::at_hand(self.status(), headers, self.object())
+        Reply::at_hand(self.status(), headers, dialect::object(dialect, self))
     }
 }
 
@@ -235,7 +210,7 @@ mod tests {
             message: "no \"tokens\" left".into(),
             retry_after_ms: Some(1_200),
         };
-        let reply = ServeError::Refused(refusal).reply();
+        let reply = ServeError::Refused(refusal).reply(Dialect::OpenAi);
         assert_eq!(reply.status, 429);
         assert_eq!(reply.headers["retry-after"], "2");
         let Content::AtHand(body) = reply.content else {

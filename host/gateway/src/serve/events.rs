@@ -1,7 +1,7 @@
 //! The events of one upstream stream: framed, watched for usage, and for their end.
 //!
-//! A stream that should end with `[DONE]` and does not is broken, however cleanly
-//! the transport closed. Bytes of an event that is not whole never leave here.
+//! A stream that should end with its API's last event and does not is broken, however
+//! cleanly the transport closed. Bytes of an event that is not whole never leave here.
 
 use bytes::{Bytes, BytesMut};
 use tollgate_config::StreamEnd;
@@ -18,6 +18,10 @@ pub(super) struct Events {
     framer: Framer,
     end: StreamEnd,
     done: bool,
+    /// It is whole if the transport ends now.
+    may_end: bool,
+    /// Its API names its events, so none of them is a `[DONE]` of the host's.
+    is_named: bool,
     usage: Option<Usage>,
 }
 
@@ -26,6 +30,8 @@ pub(super) enum Next {
     Frame(Frame),
     /// The `[DONE]` that ends the stream; what follows is not looked at.
     Done(Bytes),
+    /// An event that ends the stream and is more than a mark; what follows is not looked at.
+    Last(Frame),
     /// A whole frame takes more bytes.
     Wait,
 }
@@ -36,6 +42,8 @@ impl Events {
             framer: Framer::new(event_max),
             end,
             done: false,
+            may_end: false,
+            is_named: false,
             usage: None,
         }
     }
@@ -65,12 +73,25 @@ impl Events {
         let data = frame.data();
         if self.end == StreamEnd::DoneEvent && is_done(&data) {
             self.done = true;
+            self.is_named = false;
             return Next::Done(frame.raw.clone());
         }
         if let Some(usage) = usage::of_document(&data) {
             usage::add(&mut self.usage, usage);
         }
         drop(data);
+        if let Some(name) = frame.name() {
+            self.is_named = true;
+            match (self.end, role(name)) {
+                (StreamEnd::DoneEvent, Role::Last) => {
+                    self.done = true;
+                    return Next::Last(frame);
+                }
+                (StreamEnd::DoneEvent, Role::MayBeLast) => self.may_end = true,
+                (StreamEnd::DoneEvent, Role::Other) => self.may_end = false,
+                (StreamEnd::Transport, _) => {}
+            }
+        }
         Next::Frame(frame)
     }
 
@@ -86,7 +107,7 @@ impl Events {
         let mut whole = 0;
         loop {
             let raw = match self.next()? {
-                Next::Frame(frame) => frame.raw,
+                Next::Frame(frame) | Next::Last(frame) => frame.raw,
                 Next::Done(raw) => raw,
                 Next::Wait => break,
             };
@@ -118,13 +139,13 @@ impl Events {
             Rest::Partial(_) => return Err(ServeError::StreamBroken),
             Rest::Nothing => None,
             Rest::Frame(frame) => match self.look(frame) {
-                Next::Frame(frame) => Some(frame),
+                Next::Frame(frame) | Next::Last(frame) => Some(frame),
                 Next::Done(raw) => Some(Frame { raw, event: None }),
                 Next::Wait => None,
             },
         };
         match self.end {
-            StreamEnd::DoneEvent if !self.done => Err(ServeError::StreamBroken),
+            StreamEnd::DoneEvent if !self.done && !self.may_end => Err(ServeError::StreamBroken),
             StreamEnd::DoneEvent | StreamEnd::Transport => Ok(frame),
         }
     }
@@ -133,9 +154,9 @@ impl Events {
         self.done
     }
 
-    /// Whether `[DONE]` is what ends it.
+    /// Whether `[DONE]` is what ends it, as far as it came.
     pub(super) fn ends_with_done(&self) -> bool {
-        self.end == StreamEnd::DoneEvent
+        self.end == StreamEnd::DoneEvent && !self.is_named
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
@@ -147,9 +168,29 @@ fn malformed(error: SseError) -> ServeError {
     ServeError::StreamMalformed(error.to_string().into())
 }
 
-/// What a client is told in a stream that ends with an error.
-pub(super) fn farewell(error: &ServeError) -> Bytes {
-    [&b"data: "[..], &error.object(), b"\n\n"].concat().into()
+/// What an event of this name is to the end of its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Nothing comes after it.
+    Last,
+    /// One of several may be the last.
+    MayBeLast,
+    Other,
+}
+
+/// By the API references of OpenAI (responses, speech, transcriptions, images) and
+/// Anthropic (messages).
+fn role(name: &str) -> Role {
+    match name {
+        "response.completed" | "response.incomplete" | "response.failed" | "message_stop" => {
+            Role::Last
+        }
+        "speech.audio.done"
+        | "transcript.text.done"
+        | "image_generation.completed"
+        | "image_edit.completed" => Role::MayBeLast,
+        _ => Role::Other,
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +240,35 @@ mod tests {
         assert!(end.is_ok());
         let (_, end, _) = pass_all(StreamEnd::Transport, &["data: a\n\ndata: b"]);
         assert!(matches!(end, Err(ServeError::StreamBroken)));
+    }
+
+    #[test]
+    fn an_api_that_names_its_events_ends_with_the_last_of_them() {
+        let start = "event: message_start\ndata: {}\n\n";
+        let stop = "event: message_stop\ndata: {}\n\n";
+        let (out, end, events) = pass_all(StreamEnd::DoneEvent, &[start, stop, "data: x\n\n"]);
+        assert_eq!(out, [start, stop].concat());
+        assert!(matches!(end, Ok(None)));
+        assert!(events.is_done() && !events.ends_with_done());
+        let (_, end, _) = pass_all(StreamEnd::DoneEvent, &[start]);
+        assert!(matches!(end, Err(ServeError::StreamBroken)));
+        let image = "event: image_edit.completed\ndata: {}\n\n";
+        let (out, end, events) = pass_all(StreamEnd::DoneEvent, &[image, image]);
+        assert_eq!(out, [image, image].concat());
+        assert!(end.is_ok() && !events.is_done());
+        let part = "event: image_edit.partial_image\ndata: {}\n\n";
+        let (_, end, _) = pass_all(StreamEnd::DoneEvent, &[image, part]);
+        assert!(matches!(end, Err(ServeError::StreamBroken)));
+    }
+
+    #[test]
+    fn the_last_event_of_a_response_tells_its_usage() {
+        let last =
+            "event: response.completed\ndata: {\"response\":{\"usage\":{\"input_tokens\":3}}}\n\n";
+        let mut events = Events::new(1024, StreamEnd::DoneEvent);
+        events.pass(Bytes::from_static(last.as_bytes())).unwrap();
+        assert!(events.is_done());
+        assert_eq!(events.usage().map(|usage| usage.input_tokens), Some(3));
     }
 
     #[test]

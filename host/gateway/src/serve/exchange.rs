@@ -15,6 +15,7 @@ use super::{
     body::Body,
     carry_on::{CarryOn, Gone},
     connection::Connection,
+    dialect,
     errors::ServeError,
     forward,
     generation::Generation,
@@ -131,13 +132,9 @@ async fn lead<'a>(
 }
 
 fn contract_target(exchange: &Exchange, choice: &target::Choice<'_>) -> Target {
-    let dialect = match choice.upstream.dialect {
-        tollgate_config::Dialect::OpenAi => "openai",
-        tollgate_config::Dialect::Opaque => "opaque",
-    };
     Target {
         upstream: choice.upstream.name.to_string(),
-        dialect: dialect.to_owned(),
+        dialect: dialect::name(choice.upstream.dialect).to_owned(),
         model: choice
             .model
             .as_deref()

@@ -8,7 +8,6 @@ use http::{
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use tokio::time::{Instant, timeout_at};
-use tollgate_config::Dialect;
 use tollgate_sandbox::contract::Hooks;
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
     content::Content,
     errors::ServeError,
     headers,
+    respond::reports_usage,
     stall::Stall,
     state::Exchange,
     upload::{Progress, Upload},
@@ -41,7 +41,7 @@ pub(super) async fn send(
     let mut fields = std::mem::take(&mut arrival.message.headers);
     headers::keep_request(&mut fields);
     say_who_asks(exchange, &mut fields, arrival.host);
-    if upstream.dialect == Dialect::OpenAi
+    if reports_usage(upstream.dialect)
         || exchange.any_wants(Hooks::RESPONSE)
         || exchange.any_wants(Hooks::EVENTS)
     {

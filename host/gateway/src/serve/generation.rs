@@ -221,6 +221,7 @@ impl Parts<'_> {
             asks_policies: !policies.is_empty() || (by_model && !at_targets.is_empty()),
             policies,
             to,
+            dialect: route.dialect,
         }))
     }
 }

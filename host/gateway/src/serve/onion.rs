@@ -39,13 +39,6 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(host_ends: bool) -> Self {
-        Self {
-            host_ends,
-            ..Self::default()
-        }
-    }
-
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.raw.len();
         match frame.to_event() {

@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Uri};
+use tollgate_config::Dialect;
 use tollgate_sandbox::{
     Failure, Policy, Spent,
     contract::{Ending, Usage, Verdict},
@@ -28,6 +29,8 @@ pub struct Record {
     pub generation: u64,
     /// `None`: none matched.
     pub route: Option<Arc<str>>,
+    /// What the client speaks, where the route says so.
+    pub dialect: Option<Dialect>,
     /// As the client sent it.
     pub method: Method,
     /// As the client sent it. The query may hold secrets: log its path alone.
@@ -72,6 +75,7 @@ impl Default for Record {
             id: RequestId(HeaderValue::from_static("")),
             generation: 0,
             route: None,
+            dialect: None,
             method: Method::GET,
             uri: Uri::default(),
             model: None,

@@ -17,8 +17,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     body::BodyError,
+    dialect::farewell,
     errors::ServeError,
-    events::{Events, farewell},
+    events::Events,
     reply::Watch,
     stall::{Stall, Stalled},
     state::{Exchange, complete},
@@ -214,7 +215,7 @@ impl Relay {
         if let Watching::Events(events) = &self.watching {
             self.exchange.record.usage = events.usage();
             self.phase = Phase::LastWord(Box::pin(sleep(LAST_WORD)));
-            return Ok(farewell(error));
+            return Ok(farewell(self.exchange.dialect(), error));
         }
         self.phase = Phase::Over;
         Err(BodyError)

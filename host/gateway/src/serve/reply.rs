@@ -98,5 +98,5 @@ pub(super) fn deliver_error(error: &ServeError, mut exchange: Box<Exchange>) -> 
     if matches!(error, ServeError::ClientGone) {
         return Response::new(Body::empty());
     }
-    error.reply().deliver(exchange)
+    error.reply(exchange.dialect()).deliver(exchange)
 }

@@ -57,11 +57,16 @@ fn watch(content: &Content, status: StatusCode, headers: &HeaderMap, upstream: &
         Watch::Nothing
     } else if is_events(headers) {
         Watch::Events(upstream.stream_end)
-    } else if upstream.dialect == Dialect::OpenAi && status.is_success() && is_json(headers) {
+    } else if reports_usage(upstream.dialect) && status.is_success() && is_json(headers) {
         Watch::Usage
     } else {
         Watch::Nothing
     }
+}
+
+/// Whether its JSON bodies tell the tokens that were used.
+pub(super) fn reports_usage(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAi | Dialect::Anthropic)
 }
 
 fn is_events(headers: &HeaderMap) -> bool {

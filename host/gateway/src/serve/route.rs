@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tollgate_config::{Match, PathMatch};
+use tollgate_config::{Dialect, Match, PathMatch};
 use tollgate_sandbox::{
     Policy,
     contract::{Hooks, Needs},
@@ -26,6 +26,8 @@ pub(super) struct Route {
     pub(super) conditions: Conditions,
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) to: To,
+    /// What its clients speak, unless the path says it.
+    pub(super) dialect: Option<Dialect>,
     /// What must be at hand before the first hook.
     pub(super) need: Need,
     /// Whether an exchange on this route may open a session.
@@ -306,6 +308,7 @@ mod tests {
             conditions: Conditions::new(&matches).unwrap(),
             policies: Vec::new(),
             to: To::Model,
+            dialect: None,
             need: Need::Model,
             asks_policies: false,
         })

@@ -15,6 +15,7 @@ use std::{
 use http::Request;
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
+use tollgate_config::Dialect;
 use tollgate_sandbox::{
     Policy, Session,
     contract::{Ending, Hooks, Outcome},
@@ -24,10 +25,12 @@ use super::{
     Shared,
     carry_on::Gone,
     connection::{Busy, Connection},
+    dialect,
     errors::ServeError,
     generation::Held,
     policies::Slot,
     record::{Record, RequestId},
+    route::Route,
 };
 
 /// See the module.
@@ -89,6 +92,19 @@ impl Exchange {
 
     pub(super) fn any_wants(&self, hook: Hooks) -> bool {
         self.slots.iter().any(|slot| slot.wants(hook))
+    }
+
+    pub(super) fn note_route(&mut self, route: &Route) {
+        self.record.route = Some(route.name.clone());
+        self.record.dialect = route.dialect;
+    }
+
+    /// What the client speaks.
+    pub(super) fn dialect(&self) -> Dialect {
+        let record = &self.record;
+        record
+            .dialect
+            .unwrap_or_else(|| dialect::of_path(record.uri.path()))
     }
 
     pub(super) fn note_error(&mut self, error: &ServeError) {

@@ -25,8 +25,9 @@ use super::{
     Shared,
     body::BodyError,
     carry_on::{CarryOn, ClientLeft, Gone},
+    dialect::{self, farewell},
     errors::ServeError,
-    events::{Events, Next, farewell},
+    events::{Events, Next},
     onion::{self, Batch, Flow},
     relay::{AFTER_DONE, LAST_WORD},
     stall::{Stall, Stalled},
@@ -56,6 +57,7 @@ impl EventStream {
         let source = Source {
             body,
             events: Events::new(config.limits.event_bytes, end),
+            client_takes_done: dialect::ends_with_done(exchange.dialect()),
             stall: Stall::new(config.timeouts.between_bytes, exchange.deadline),
             state: Upstream::Open,
         };
@@ -138,8 +140,9 @@ async fn tell(
         Err(error) => error,
     };
     exchange.note_error(&error);
+    let dialect = exchange.dialect();
     drop(source);
-    if client.send(farewell(&error)).await.is_ok() {
+    if client.send(farewell(dialect, &error)).await.is_ok() {
         let _ = client.gone.or(sleep(LAST_WORD)).await;
     }
     Err(BodyError)
@@ -179,6 +182,7 @@ async fn pump(
 struct Source {
     body: Incoming,
     events: Events,
+    client_takes_done: bool,
     stall: Stall,
     state: Upstream,
 }
@@ -194,8 +198,9 @@ impl Source {
     /// At least one frame or the end, and all that is ready besides. What came before
     /// a failure goes out first; the failure is met again.
     async fn next_batch(&mut self) -> Result<Batch, ServeError> {
-        let mut batch = Batch::new(self.events.ends_with_done());
+        let mut batch = Batch::default();
         poll_fn(|context| self.poll_batch(&mut batch, context)).await?;
+        batch.host_ends = self.client_takes_done && self.events.ends_with_done();
         Ok(batch)
     }
 
@@ -246,6 +251,11 @@ impl Source {
                 Next::Frame(frame) => batch.push(frame),
                 Next::Wait => return Ok(Full::No),
                 Next::Done(_) => {
+                    batch.last = true;
+                    break;
+                }
+                Next::Last(frame) => {
+                    batch.push(frame);
                     batch.last = true;
                     break;
                 }

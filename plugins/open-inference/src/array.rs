@@ -235,7 +235,10 @@ mod tests {
         );
         assert_eq!(read("[]"), Ok((vec![0], vec![])));
         assert_eq!(read("[[],[]]"), Ok((vec![2, 0], vec![])));
-        assert_eq!(read("[[[true]],[[null]]]"), Ok((vec![2, 1, 1], vec!["true", "null"])));
+        assert_eq!(
+            read("[[[true]],[[null]]]"),
+            Ok((vec![2, 1, 1], vec!["true", "null"]))
+        );
     }
 
     #[test]
@@ -252,13 +255,23 @@ mod tests {
         ] {
             assert_eq!(read(text), Err(Ragged::Uneven(place.to_owned())), "{text}");
         }
-        assert_eq!(read(r#"[[1],[{"a":1}]]"#), Err(Ragged::Object("[1][0]".to_owned())));
+        assert_eq!(
+            read(r#"[[1],[{"a":1}]]"#),
+            Err(Ragged::Object("[1][0]".to_owned()))
+        );
         assert_eq!(read("1"), Err(Ragged::NoArray));
     }
 
     #[test]
     fn what_is_nested_is_flat_and_back() {
-        for text in ["[]", "[1]", "[[1,2],[3,4],[5,6]]", "[[[],[]]]", "[[[\"a\"]]]", "[[],[]]"] {
+        for text in [
+            "[]",
+            "[1]",
+            "[[1,2],[3,4],[5,6]]",
+            "[[[],[]]]",
+            "[[[\"a\"]]]",
+            "[[],[]]",
+        ] {
             let array = Array::read(text).unwrap();
             let mut out = String::new();
             Array::write_nested(&array.shape, &array.elements, &mut out);
@@ -270,7 +283,11 @@ mod tests {
     fn arrays_without_elements_are_bounded_too() {
         assert!(is_writable(&[2, 0]) && is_writable(&[]) && is_writable(&[u64::MAX]));
         assert!(is_writable(&[0, 5]));
-        for shape in [&[4_000_000_000, 0][..], &[0, u64::MAX, 3], &[u64::MAX, u64::MAX, 1]] {
+        for shape in [
+            &[4_000_000_000, 0][..],
+            &[0, u64::MAX, 3],
+            &[u64::MAX, u64::MAX, 1],
+        ] {
             assert!(!is_writable(shape), "{shape:?}");
         }
     }

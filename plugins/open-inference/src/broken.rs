@@ -3,12 +3,7 @@
 use serde_json::value::RawValue;
 use tollgate_sdk::RawEvent;
 
-use crate::{
-    fault::Fault,
-    json,
-    problem::Problem,
-    settings::Protocol,
-};
+use crate::{fault::Fault, json, problem::Problem, settings::Protocol};
 
 /// Why a stream goes no further.
 #[derive(Debug, PartialEq, Eq)]

@@ -62,8 +62,9 @@ impl Datatype {
             let number = element.parse::<i64>();
             number.is_ok_and(|number| (least..=most).contains(&number))
         };
-        let unsigned =
-            |most: u64| matches!(element.parse::<u64>(), Ok(number) if number <= most) || element == "-0";
+        let unsigned = |most: u64| {
+            matches!(element.parse::<u64>(), Ok(number) if number <= most) || element == "-0"
+        };
         match self {
             Self::Bool => matches!(element, "true" | "false"),
             Self::Uint8 => unsigned(u64::from(u8::MAX)),
@@ -136,18 +137,46 @@ mod tests {
     #[test]
     fn an_element_is_of_its_type_to_the_last_digit() {
         for (datatype, good, bad) in [
-            (Datatype::Bool, &["true", "false"][..], &["1", "\"true\"", "null"][..]),
-            (Datatype::Uint8, &["0", "255", "-0"], &["256", "-1", "1.0", "1e1"]),
-            (Datatype::Int8, &["-128", "127", "-0"], &["-129", "128", "true"]),
+            (
+                Datatype::Bool,
+                &["true", "false"][..],
+                &["1", "\"true\"", "null"][..],
+            ),
+            (
+                Datatype::Uint8,
+                &["0", "255", "-0"],
+                &["256", "-1", "1.0", "1e1"],
+            ),
+            (
+                Datatype::Int8,
+                &["-128", "127", "-0"],
+                &["-129", "128", "true"],
+            ),
             (
                 Datatype::Int64,
-                &["9223372036854775807", "-9223372036854775808", "9007199254740993"],
+                &[
+                    "9223372036854775807",
+                    "-9223372036854775808",
+                    "9007199254740993",
+                ],
                 &["9223372036854775808", "0.5"],
             ),
-            (Datatype::Uint64, &["18446744073709551615"], &["18446744073709551616"]),
+            (
+                Datatype::Uint64,
+                &["18446744073709551615"],
+                &["18446744073709551616"],
+            ),
             (Datatype::Fp16, &["65504", "-1e-9"], &["65520"]),
-            (Datatype::Fp32, &["3.4028234e38", "1", "0.1"], &["3.5e38", "\"1\"", "null"]),
-            (Datatype::Fp64, &["1.7976931348623157e308", "5e-324"], &["1e309", "[1]"]),
+            (
+                Datatype::Fp32,
+                &["3.4028234e38", "1", "0.1"],
+                &["3.5e38", "\"1\"", "null"],
+            ),
+            (
+                Datatype::Fp64,
+                &["1.7976931348623157e308", "5e-324"],
+                &["1e309", "[1]"],
+            ),
             (Datatype::Bytes, &["\"\"", "\"é\""], &["1", "null"]),
         ] {
             for element in good {

@@ -105,7 +105,8 @@ impl Asked {
     /// A row for each text; a single vector may come without a batch around it.
     fn rows<'e, 't>(&self, tensor: &'e Tensor<'t>, at: At) -> Result<Vec<&'e [&'t str]>, Fault> {
         let count = self.count as u64;
-        let is_vector = |lengths: &[u64]| lengths.iter().filter(|length| **length != 1).count() <= 1;
+        let is_vector =
+            |lengths: &[u64]| lengths.iter().filter(|length| **length != 1).count() <= 1;
         let is_right = match tensor.shape.as_slice() {
             [_] if count == 1 => true,
             [first, rest @ ..] => *first == count && !rest.is_empty() && is_vector(rest),
@@ -153,7 +154,11 @@ impl Asked {
             .collect::<Result<_, _>>()
             .map_err(|_| Fault::expected(at, "numbers"))?;
         if cut.is_some() {
-            let length = numbers.iter().map(|number| number * number).sum::<f64>().sqrt();
+            let length = numbers
+                .iter()
+                .map(|number| number * number)
+                .sum::<f64>()
+                .sqrt();
             if length > 0.0 && length.is_finite() {
                 numbers.iter_mut().for_each(|number| *number /= length);
             }

@@ -91,7 +91,8 @@ impl Exchange {
     ) -> Result<(String, Task), Fault> {
         let operation = asked.endpoint.operation;
         match (settings.client, settings.upstream) {
-            (Protocol::OpenAi, _) => match (operation, &settings.embeddings, &settings.completions) {
+            (Protocol::OpenAi, _) => match (operation, &settings.embeddings, &settings.completions)
+            {
                 (Operation::Embeddings, Some(mapping), _) => {
                     let (written, task) = embeddings::ask(body, mapping, terms)?;
                     Ok((written, Task::Embeddings(task, asked.name())))
@@ -142,9 +143,13 @@ impl Exchange {
         let written = match (status, failure) {
             (..300, None) => {
                 let body = body
-                    .ok_or_else(|| Fault::expected(At::Root, "JSON, not too deep, without binary tensors"))
+                    .ok_or_else(|| {
+                        Fault::expected(At::Root, "JSON, not too deep, without binary tensors")
+                    })
                     .map_err(|fault| Problem::answer(&fault))?;
-                self.task.answer(body).map_err(|fault| Problem::answer(&fault))?
+                self.task
+                    .answer(body)
+                    .map_err(|fault| Problem::answer(&fault))?
             }
             (..300, Some(status)) => {
                 response.set_status(status);
@@ -256,7 +261,11 @@ impl Asked<'_> {
 
     fn frame(&self) -> Frame {
         Frame {
-            id: format!("cmpl-{:016x}{:016x}", random::next_u64(), random::next_u64()),
+            id: format!(
+                "cmpl-{:016x}{:016x}",
+                random::next_u64(),
+                random::next_u64()
+            ),
             created: clock::now_ms() / 1000,
             model: self.name(),
         }

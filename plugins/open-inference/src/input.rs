@@ -79,7 +79,12 @@ pub(crate) fn of_tensor(
     }
     let rows = match (tensor.datatype.kind(), tensor.shape.as_slice()) {
         (Kind::Integer, [rows, _]) if is_writable(&tensor.shape) => *rows,
-        _ => return Err(Fault::expected(at, "a tensor of whole numbers, a row for each text")),
+        _ => {
+            return Err(Fault::expected(
+                at,
+                "a tensor of whole numbers, a row for each text",
+            ));
+        }
     };
     let mut out = String::new();
     Array::write_nested(&tensor.shape, &tensor.elements, &mut out);

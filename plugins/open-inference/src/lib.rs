@@ -30,8 +30,8 @@ mod terms;
 use exchange::{Asked, BINARY, Exchange};
 use path::Endpoint;
 use problem::Problem;
-pub use settings::Settings;
 use settings::Protocol;
+pub use settings::Settings;
 use tollgate_sdk::prelude::*;
 
 /// The policy in one exchange.
@@ -174,7 +174,10 @@ impl OpenInference {
         let Some(endpoint) = &self.endpoint else {
             return Verdict::next();
         };
-        let chosen = target.model.as_deref().filter(|_| self.settings.choose_model);
+        let chosen = target
+            .model
+            .as_deref()
+            .filter(|_| self.settings.choose_model);
         if let Some(named) = &endpoint.model {
             let model = chosen.unwrap_or(named);
             let own = self.settings.version.as_deref();

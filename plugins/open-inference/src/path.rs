@@ -276,35 +276,96 @@ mod tests {
         let found = Endpoint::read(method, path)?;
         let (model, version) = (found.model, found.version);
         let names = (model.unwrap_or_default(), version.unwrap_or_default());
-        Some((found.family.name(), found.operation.name(), names.0, names.1))
+        Some((
+            found.family.name(),
+            found.operation.name(),
+            names.0,
+            names.1,
+        ))
     }
 
     #[test]
     fn a_path_says_the_protocol_the_operation_the_model_and_its_version() {
         for (method, path, expected) in [
-            ("POST", "/v2/models/iris/infer", ("open-inference", "infer", "iris", "")),
+            (
+                "POST",
+                "/v2/models/iris/infer",
+                ("open-inference", "infer", "iris", ""),
+            ),
             (
                 "POST",
                 "/v2/models/iris/versions/v10/infer?x=1",
                 ("open-inference", "infer", "iris", "v10"),
             ),
-            ("POST", "/v2/models/m/generate_stream", ("open-inference", "generate_stream", "m", "")),
-            ("POST", "/v2/models/m/infer_stream", ("open-inference", "infer_stream", "m", "")),
-            ("GET", "/v2/models/a%20b/ready", ("open-inference", "ready", "a b", "")),
-            ("GET", "/v2/models/m/versions/1", ("open-inference", "metadata", "m", "1")),
+            (
+                "POST",
+                "/v2/models/m/generate_stream",
+                ("open-inference", "generate_stream", "m", ""),
+            ),
+            (
+                "POST",
+                "/v2/models/m/infer_stream",
+                ("open-inference", "infer_stream", "m", ""),
+            ),
+            (
+                "GET",
+                "/v2/models/a%20b/ready",
+                ("open-inference", "ready", "a b", ""),
+            ),
+            (
+                "GET",
+                "/v2/models/m/versions/1",
+                ("open-inference", "metadata", "m", "1"),
+            ),
             ("GET", "/v2", ("open-inference", "metadata", "", "")),
-            ("GET", "/v2/health/live", ("open-inference", "health", "", "")),
-            ("POST", "/v1/models/iris:predict", ("kserve-v1", "predict", "iris", "")),
-            ("POST", "/v1/models/llama:8b:explain", ("kserve-v1", "explain", "llama:8b", "")),
-            ("POST", "/v1/models/m/versions/3:predict", ("kserve-v1", "predict", "m", "3")),
+            (
+                "GET",
+                "/v2/health/live",
+                ("open-inference", "health", "", ""),
+            ),
+            (
+                "POST",
+                "/v1/models/iris:predict",
+                ("kserve-v1", "predict", "iris", ""),
+            ),
+            (
+                "POST",
+                "/v1/models/llama:8b:explain",
+                ("kserve-v1", "explain", "llama:8b", ""),
+            ),
+            (
+                "POST",
+                "/v1/models/m/versions/3:predict",
+                ("kserve-v1", "predict", "m", "3"),
+            ),
             ("GET", "/v1/models/iris", ("kserve-v1", "ready", "iris", "")),
             ("GET", "/v1/models", ("kserve-v1", "models", "", "")),
-            ("POST", "/api/v1.0/predictions", ("seldon", "predict", "", "")),
-            ("POST", "/seldon/ns/iris/api/v1.0/predictions", ("seldon", "predict", "iris", "")),
-            ("POST", "/seldon/iris/api/v0.1/feedback", ("seldon", "feedback", "iris", "")),
-            ("POST", "/seldon/ns/m/v2/models/c/infer", ("open-inference", "infer", "c", "")),
+            (
+                "POST",
+                "/api/v1.0/predictions",
+                ("seldon", "predict", "", ""),
+            ),
+            (
+                "POST",
+                "/seldon/ns/iris/api/v1.0/predictions",
+                ("seldon", "predict", "iris", ""),
+            ),
+            (
+                "POST",
+                "/seldon/iris/api/v0.1/feedback",
+                ("seldon", "feedback", "iris", ""),
+            ),
+            (
+                "POST",
+                "/seldon/ns/m/v2/models/c/infer",
+                ("open-inference", "infer", "c", ""),
+            ),
             ("POST", "/v1/embeddings", ("openai", "embeddings", "", "")),
-            ("POST", "/team/v1/completions", ("openai", "completions", "", "")),
+            (
+                "POST",
+                "/team/v1/completions",
+                ("openai", "completions", "", ""),
+            ),
         ] {
             let (family, operation, model, version) = expected;
             let expected = (family, operation, model.to_owned(), version.to_owned());
@@ -338,20 +399,44 @@ mod tests {
     #[test]
     fn the_same_is_asked_of_another_model() {
         for (path, method, expected) in [
-            ("/v2/models/m/infer?a=b", "POST", "/v2/models/n%201/versions/2/infer?a=b"),
+            (
+                "/v2/models/m/infer?a=b",
+                "POST",
+                "/v2/models/n%201/versions/2/infer?a=b",
+            ),
             ("/v2/models/m", "GET", "/v2/models/n%201/versions/2"),
-            ("/v2/models/m/ready", "GET", "/v2/models/n%201/versions/2/ready"),
-            ("/p/v1/models/m:predict", "POST", "/p/v1/models/n%201/versions/2:predict"),
+            (
+                "/v2/models/m/ready",
+                "GET",
+                "/v2/models/n%201/versions/2/ready",
+            ),
+            (
+                "/p/v1/models/m:predict",
+                "POST",
+                "/p/v1/models/n%201/versions/2:predict",
+            ),
             ("/v1/models/m", "GET", "/v1/models/n%201/versions/2"),
         ] {
             let endpoint = Endpoint::read(method, path).unwrap();
-            assert_eq!(endpoint.renamed("n 1", Some("2")).as_deref(), Some(expected));
+            assert_eq!(
+                endpoint.renamed("n 1", Some("2")).as_deref(),
+                Some(expected)
+            );
         }
     }
 
     #[test]
     fn a_name_that_would_be_another_path_is_none() {
-        for name in ["", ".", "..", "..;x", "a/b", "a\\b", "a\nb", &"m".repeat(NAME_MAX + 1)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "..;x",
+            "a/b",
+            "a\\b",
+            "a\nb",
+            &"m".repeat(NAME_MAX + 1),
+        ] {
             assert_eq!(segment(name), None, "{name}");
         }
         assert_eq!(segment("é?#%").as_deref(), Some("%C3%A9%3F%23%25"));

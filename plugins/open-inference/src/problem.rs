@@ -218,7 +218,11 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(upstream: Protocol, body: &Value) -> Option<Problem> {
-        Problem::read(upstream, &serde_json::value::to_raw_value(body).unwrap(), 400)
+        Problem::read(
+            upstream,
+            &serde_json::value::to_raw_value(body).unwrap(),
+            400,
+        )
     }
 
     fn written(problem: &Problem, client: Protocol) -> Value {
@@ -228,7 +232,10 @@ mod tests {
     #[test]
     fn an_error_of_each_protocol_is_read_and_written_in_each_other() {
         for (upstream, body) in [
-            (Protocol::OpenInference, json!({ "error": "no such tensor" })),
+            (
+                Protocol::OpenInference,
+                json!({ "error": "no such tensor" }),
+            ),
             (
                 Protocol::OpenAi,
                 json!({ "error": { "message": "no such tensor", "type": "invalid_request_error", "param": null, "code": null } }),
@@ -253,7 +260,10 @@ mod tests {
         let problem = read(Protocol::OpenInference, &detail).unwrap();
         assert_eq!(problem.message, "body.inputs.0: field required");
         let detail = json!({ "detail": "Not Found" });
-        assert_eq!(read(Protocol::OpenInference, &detail).unwrap().message, "Not Found");
+        assert_eq!(
+            read(Protocol::OpenInference, &detail).unwrap().message,
+            "Not Found"
+        );
         // Seldon's microservices have numbers where the protocol has names.
         let status = json!({ "status": { "status": 1, "info": "bad data", "code": -1, "reason": "MICROSERVICE_BAD_DATA" } });
         assert_eq!(read(Protocol::Seldon, &status).unwrap().message, "bad data");
@@ -261,7 +271,13 @@ mod tests {
 
     #[test]
     fn what_is_no_error_is_not_read_as_one_and_a_long_one_is_cut() {
-        for body in [json!(null), json!([]), json!({}), json!({ "error": {} }), json!({ "detail": [1] })] {
+        for body in [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!({ "error": {} }),
+            json!({ "detail": [1] }),
+        ] {
             for upstream in [Protocol::OpenInference, Protocol::OpenAi, Protocol::Seldon] {
                 assert_eq!(read(upstream, &body), None, "{body}");
             }

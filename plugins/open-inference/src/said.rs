@@ -137,14 +137,23 @@ mod tests {
         assert_eq!(tensor("others"), None);
         assert_eq!(pointer("/parameters/a~1b"), Some(7));
         assert_eq!(pointer("/list/1/x"), Some(2));
-        for place in ["/list/9", "/list/x", "/parameters", "/parameters/a/b", "/outputs/0/name/x"] {
+        for place in [
+            "/list/9",
+            "/list/x",
+            "/parameters",
+            "/parameters/a/b",
+            "/outputs/0/name/x",
+        ] {
             assert_eq!(pointer(place), None, "{place}");
         }
     }
 
     #[test]
     fn usage_is_a_parameter_where_the_pointer_leads_to_one() {
-        let usage = Usage { input: Some(3), output: Some(4) };
+        let usage = Usage {
+            input: Some(3),
+            output: Some(4),
+        };
         let pointer = |place: &str| Some(Source::Pointer(place.to_owned()));
         let places = UsageAt {
             input_tokens: pointer("/parameters/in"),

@@ -113,7 +113,8 @@ impl Predict {
         if let Some(mut parameters) = asked.object("parameters")? {
             if let Some(text) = parameters.text(META)? {
                 let rest = message::rest_of_meta(&text);
-                meta.rest = Some(rest.ok_or_else(|| parameters.expected(META, "an object as JSON"))?);
+                meta.rest =
+                    Some(rest.ok_or_else(|| parameters.expected(META, "an object as JSON"))?);
             }
             terms.lose_rest(&parameters)?;
         }

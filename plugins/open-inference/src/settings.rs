@@ -162,7 +162,8 @@ impl Settings {
         let maps = self.embeddings.is_some() || self.completions.is_some();
         if speaks(Protocol::OpenAi) && !maps {
             errors.push(
-                "/embeddings: expected this or `completions`, where one side is `openai`".to_owned(),
+                "/embeddings: expected this or `completions`, where one side is `openai`"
+                    .to_owned(),
             );
         }
         if !speaks(Protocol::OpenAi) {

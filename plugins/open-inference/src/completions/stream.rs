@@ -107,7 +107,11 @@ impl Stream {
     }
 
     /// The texts of one event, as JSON; there may be none in its last.
-    fn texts(&self, event: &mut Fields, done: Option<bool>) -> Result<Vec<(usize, String)>, Broken> {
+    fn texts(
+        &self,
+        event: &mut Fields,
+        done: Option<bool>,
+    ) -> Result<Vec<(usize, String)>, Broken> {
         if self.asked.mapping.body == Body::Text {
             return match (event.text("text_output")?, done) {
                 (Some(text), _) => Ok(vec![(0, quoted(&text))]),
@@ -122,7 +126,9 @@ impl Stream {
         let at = At::Root.field("outputs");
         let tensor = Tensor::find(&outputs, &self.asked.mapping.output, at)?;
         if tensor.datatype.kind() != Kind::Text || tensor.elements.len() > self.asked.count {
-            return Err(Broken::new("an output is no text, or more than were asked for"));
+            return Err(Broken::new(
+                "an output is no text, or more than were asked for",
+            ));
         }
         let texts = tensor.elements.into_iter().map(str::to_owned);
         Ok(texts.enumerate().collect())

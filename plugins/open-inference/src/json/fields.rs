@@ -61,7 +61,10 @@ impl<'a, 't> Fields<'a, 't> {
     }
 
     pub(crate) fn list(&mut self, name: &str) -> Result<Option<Vec<&'t RawValue>>, Fault> {
-        match self.take(name).map(|value| serde_json::from_str(value.get())) {
+        match self
+            .take(name)
+            .map(|value| serde_json::from_str(value.get()))
+        {
             None => Ok(None),
             Some(Ok(list)) => Ok(Some(list)),
             Some(Err(_)) => Err(self.expected(name, "an array")),
@@ -74,10 +77,7 @@ impl<'a, 't> Fields<'a, 't> {
     }
 
     /// The object in a field.
-    pub(crate) fn object<'b>(
-        &'b mut self,
-        name: &'b str,
-    ) -> Result<Option<Fields<'b, 't>>, Fault> {
+    pub(crate) fn object<'b>(&'b mut self, name: &'b str) -> Result<Option<Fields<'b, 't>>, Fault> {
         let value = self.take(name);
         value
             .map(|value| Fields::of(value, At::Field(&self.at, name)))

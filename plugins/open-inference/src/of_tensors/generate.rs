@@ -140,7 +140,10 @@ impl Generate {
                 "stop" => "eos_token",
                 other => other,
             };
-            out.raw("details", &format!("{{\"finish_reason\":{}}}", quoted(reason)));
+            out.raw(
+                "details",
+                &format!("{{\"finish_reason\":{}}}", quoted(reason)),
+            );
         }
         put_usage(out, usage, &self.mapping.usage);
     }

@@ -51,7 +51,9 @@ impl Stream {
         for (place, choice) in choices.into_iter().enumerate() {
             let at = at.item(place);
             let mut choice = Fields::of(choice, at)?;
-            let index = choice.take("index").map_or(Some(0), |index| count(index.get()));
+            let index = choice
+                .take("index")
+                .map_or(Some(0), |index| count(index.get()));
             let index = index.and_then(|index| usize::try_from(index).ok());
             let Some(index) = index.filter(|index| *index < self.asked.count()) else {
                 return Err(choice.expected("index", "the place of a prompt").into());

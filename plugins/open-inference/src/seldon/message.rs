@@ -270,7 +270,10 @@ pub(super) fn written(
 }
 
 fn put_meta(out: &mut Object, meta: &Meta) {
-    let puid = meta.puid.as_ref().map(|puid| format!("\"puid\":{}", quoted(puid)));
+    let puid = meta
+        .puid
+        .as_ref()
+        .map(|puid| format!("\"puid\":{}", quoted(puid)));
     let rest = meta.rest.as_deref().map(|rest| {
         let rest = rest.trim_ascii();
         rest[1..rest.len() - 1].trim_ascii().to_owned()

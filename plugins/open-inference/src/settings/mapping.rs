@@ -282,7 +282,9 @@ impl Completions {
         self.input.check(&format!("{at}/input"), errors);
         named(&format!("{at}/output"), &self.output, errors);
         if self.body == Body::Text && self.input.takes_tokens() {
-            errors.push(format!("{at}/input: expected `BYTES`, where `body` is `text`"));
+            errors.push(format!(
+                "{at}/input: expected `BYTES`, where `body` is `text`"
+            ));
         }
         for (field, name) in &self.parameters {
             if !FIELDS.contains(&field.as_str()) {
@@ -292,7 +294,12 @@ impl Completions {
                 ));
             }
             named(&format!("{at}/parameters/{field}"), name, errors);
-            let is_twice = self.parameters.values().filter(|other| *other == name).count() > 1;
+            let is_twice = self
+                .parameters
+                .values()
+                .filter(|other| *other == name)
+                .count()
+                > 1;
             if is_twice {
                 errors.push(format!(
                     "{at}/parameters/{field}: expected a name that no other field has"

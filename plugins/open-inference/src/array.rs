@@ -49,6 +49,11 @@ impl<'t> Array<'t> {
             return Err(Ragged::NoArray);
         }
         let mut reader = Reader::default();
+        if !text.contains('"') {
+            // Memory is short, so the list of many numbers is not left to grow.
+            let commas = text.bytes().filter(|byte| *byte == b',').count();
+            reader.elements.reserve_exact(commas + 1);
+        }
         let mut at = 0;
         while let Some(byte) = text.as_bytes().get(at) {
             match byte {
@@ -77,7 +82,11 @@ impl<'t> Array<'t> {
 
     /// Writes the elements in one list.
     pub(crate) fn write_flat(elements: &[&str], out: &mut String) {
-        out.reserve(elements.len() * 8);
+        let length = elements
+            .iter()
+            .map(|element| element.len() + 1)
+            .sum::<usize>();
+        out.reserve(length + 1);
         out.push('[');
         for (place, element) in elements.iter().enumerate() {
             if place > 0 {

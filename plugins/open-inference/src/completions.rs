@@ -76,7 +76,7 @@ pub(crate) fn ask(
         }
         Body::Tensors => {
             let (tensor, count) = input::tensor_of(prompt, &mapping.input, at)?;
-            out.raw("inputs", &list([tensor]));
+            out.one("inputs", &tensor);
             let names = std::iter::once(mapping.output.as_str()).chain(mapping.usage.tensors());
             out.raw("outputs", &outputs(names));
             count

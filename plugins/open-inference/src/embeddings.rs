@@ -61,7 +61,7 @@ pub(crate) fn ask(
     if !parameters.is_empty() {
         out.raw("parameters", &parameters.into_text());
     }
-    out.raw("inputs", &list([tensor]));
+    out.one("inputs", &tensor);
     let names = std::iter::once(mapping.output.as_str()).chain(mapping.usage.tensors());
     out.raw("outputs", &outputs(names));
     let dimensions = dimensions.map(|dimensions| usize::try_from(dimensions).unwrap_or(usize::MAX));

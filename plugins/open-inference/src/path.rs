@@ -323,6 +323,16 @@ mod tests {
                 "/v2/health/live",
                 ("open-inference", "health", "", ""),
             ),
+        ] {
+            let (family, operation, model, version) = expected;
+            let expected = (family, operation, model.to_owned(), version.to_owned());
+            assert_eq!(asked(method, path), Some(expected), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn so_does_a_path_of_v1_of_seldon_and_of_openai() {
+        for (method, path, expected) in [
             (
                 "POST",
                 "/v1/models/iris:predict",

@@ -8,7 +8,7 @@ use self::message::{Form, Message, Meta};
 use crate::{
     at::At,
     fault::Fault,
-    json::{Fields, Object, list},
+    json::{Fields, Object},
     of_tensors::Named,
     settings::Seldon,
     tensor::{Tensor, outputs, text_parameter},
@@ -49,16 +49,15 @@ impl Asked {
             parameters.put(META, rest);
             out.raw("parameters", &parameters.into_text());
         }
-        let tensor = message.tensor(seldon.input(), seldon.carry);
-        out.raw("inputs", &list([tensor]));
-        if !seldon.output.is_empty() {
-            out.raw("outputs", &outputs([seldon.output()]));
-        }
         let asked = Self {
             seldon,
             form: message.form,
-            meta: message.meta,
+            meta: message.meta.clone(),
         };
+        out.one("inputs", &message.into_tensor(seldon.input(), seldon.carry));
+        if !seldon.output.is_empty() {
+            out.raw("outputs", &outputs([seldon.output()]));
+        }
         Ok((out.into_text(), asked))
     }
 
@@ -120,6 +119,7 @@ impl Predict {
         }
         lose_parameters(&tensor, at, terms)?;
         asked.take("outputs");
+        asked.take("model");
         terms.lose_rest(&asked)?;
         let form = form_of(&tensor).or(Some(seldon.form.into()));
         let names = names_of(&tensor);
@@ -143,8 +143,8 @@ impl Predict {
             parameters.put(META, rest);
             out.raw("parameters", &parameters.into_text());
         }
-        let tensor = message.tensor(self.seldon.output(), self.seldon.carry);
-        out.raw("outputs", &list([tensor]));
+        let (name, carries) = (self.seldon.output(), self.seldon.carry);
+        out.one("outputs", &message.into_tensor(name, carries));
         Ok(out.into_text())
     }
 }

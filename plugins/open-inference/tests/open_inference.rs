@@ -1,5 +1,6 @@
 //! The policy, as the gateway would run it: its hooks, natively.
 
+#![allow(clippy::too_many_lines, reason = "a table of cases reads best whole")]
 #![allow(
     clippy::unwrap_used,
     reason = "clippy sees only `#[test]` functions as tests"

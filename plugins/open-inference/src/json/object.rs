@@ -44,6 +44,16 @@ impl Object {
         write(&mut self.text);
     }
 
+    /// A field that is a list of one.
+    pub(crate) fn one(&mut self, name: &str, value: &str) {
+        self.with(name, |out| {
+            out.reserve(value.len() + 64);
+            out.push('[');
+            out.push_str(value);
+            out.push(']');
+        });
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.text.len() == 1
     }

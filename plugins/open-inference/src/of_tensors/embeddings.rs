@@ -9,7 +9,7 @@ use crate::{
     datatype::Datatype,
     fault::Fault,
     input,
-    json::{Fields, Object, count, list},
+    json::{Fields, Object, count},
     said::Usage,
     settings::{Dimensions, Embeddings},
     tensor::{Tensor, array, check},
@@ -37,6 +37,8 @@ impl Embed {
     ) -> Result<(String, Self), Fault> {
         let mut asked = Fields::of(body, At::Root)?;
         named.id = asked.text("id")?;
+        // The gateway writes a model's name where it was chosen by one.
+        asked.take("model");
         let inputs = asked.need_list("inputs")?;
         let at = At::Root.field("inputs");
         let tensor = Tensor::find(&inputs, &mapping.input.name, at)?;
@@ -114,7 +116,7 @@ impl Embed {
         let mut out = self.named.answer();
         let usage = Usage::of_openai(said.take("usage"));
         put_usage(&mut out, usage, &self.mapping.usage);
-        out.raw("outputs", &list([tensor.into_text()]));
+        out.one("outputs", &tensor.into_text());
         Ok(out.into_text())
     }
 }

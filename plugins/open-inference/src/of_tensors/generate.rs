@@ -9,7 +9,7 @@ use crate::{
     datatype::Datatype,
     fault::Fault,
     input,
-    json::{Fields, Object, count, list, quoted},
+    json::{Fields, Object, count, quoted},
     said::Usage,
     settings::{Body, Completions},
     tensor::Tensor,
@@ -37,6 +37,8 @@ impl Generate {
     ) -> Result<(String, Self), Fault> {
         let mut asked = Fields::of(body, At::Root)?;
         named.id = asked.text("id")?;
+        // The gateway writes a model's name where it was chosen by one.
+        asked.take("model");
         let mut out = Object::default();
         out.put("model", model);
         let count = match mapping.body {
@@ -126,7 +128,7 @@ impl Generate {
                 tensor.put("shape", &[texts.len()]);
                 tensor.put("datatype", &Datatype::Bytes);
                 tensor.with("data", |out| Array::write_flat(&texts, out));
-                out.raw("outputs", &list([tensor.into_text()]));
+                out.one("outputs", &tensor.into_text());
             }
         }
         out

@@ -99,8 +99,10 @@ impl<'t> Message<'t> {
             shape: vec![1],
             elements: Elements::Many(Vec::new()),
         };
-        // Of an answer; what it says of a failure is read elsewhere.
+        // Of an answer; what it says of a failure is read elsewhere. The gateway writes a
+        // model's name where it was chosen by one.
         said.take("status");
+        said.take("model");
         if said.take("tftensor").is_some() || said.take("customData").is_some() {
             return Err(no_data());
         }
@@ -168,23 +170,26 @@ impl<'t> Message<'t> {
     }
 
     /// The data as a tensor of V2.
-    pub(super) fn tensor(&self, name: &str, carries: bool) -> String {
+    pub(super) fn into_tensor(self, name: &str, carries: bool) -> String {
         let mut parameters = Object::default();
         parameters.put(FORM, self.form.name());
         parameters.put_some(NAMES, self.names.as_ref());
         let parameters = carries.then(|| parameters.into_text());
-        let elements = match &self.elements {
-            Elements::Many(elements) => elements.clone(),
-            Elements::One(text) => vec![text.as_str()],
+        let (datatype, shape) = (self.datatype, self.shape);
+        let write = |elements| {
+            let tensor = Tensor {
+                name: name.to_owned(),
+                datatype,
+                shape,
+                elements,
+                parameters: parameters.as_deref(),
+            };
+            tensor.written()
         };
-        let tensor = Tensor {
-            name: name.to_owned(),
-            datatype: self.datatype,
-            shape: self.shape.clone(),
-            elements,
-            parameters: parameters.as_deref(),
-        };
-        tensor.written()
+        match self.elements {
+            Elements::Many(elements) => write(elements),
+            Elements::One(text) => write(vec![text.as_str()]),
+        }
     }
 }
 

@@ -32,7 +32,11 @@ fn a_tensor_of_texts_is_a_request_of_embeddings() {
 #[test]
 fn the_model_is_called_what_the_target_calls_it_and_answers_keep_the_paths_name() {
     let path = "/v2/models/bge/versions/3/infer";
-    let mut session = run(&to_openai()).open(posted(path, &texts("text", &["a"]).to_string()));
+    // As the gateway leaves it, which chose the model by its name.
+    let mut body = texts("text", &["a"]);
+    body["model"] = "org/bge".into();
+    let strict = with(to_openai(), "", &json!({ "unsupported": "refuse" }));
+    let mut session = run(&strict).open(posted(path, &body.to_string()));
     let decided = session.attempt(&target(Some("org/bge")));
     assert_eq!(decided.json("/model"), Some(json!("org/bge")));
     let vector = json!({ "data": [{ "index": 0, "embedding": [1.5] }] });

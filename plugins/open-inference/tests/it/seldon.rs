@@ -353,3 +353,15 @@ fn a_shape_that_takes_more_arrays_than_it_has_elements_is_refused() {
         502
     );
 }
+
+#[test]
+fn the_name_that_the_gateway_wrote_into_the_body_is_not_missed() {
+    let strict = json!({ "unsupported": "refuse" });
+    let message = json!({ "model": "iris-2", "strData": "a" });
+    let (_, sent) = asked(&run(&with(of_seldon(), "", &strict)), PREDICTIONS, &message);
+    assert_eq!(sent.get("model"), None);
+    let tensor = json!({ "name": "x", "shape": [1], "datatype": "BOOL", "data": [true] });
+    let body = json!({ "model": "iris-2", "inputs": [tensor] });
+    let (_, sent) = asked(&run(&with(to_seldon(), "", &strict)), INFER, &body);
+    assert_eq!(sent.get("model"), None);
+}

@@ -182,7 +182,9 @@ routes:
 }
 
 const BY_MODEL: &str = r#"  - { name: all, match: { path: "/*" } }"#;
-const BY_PATH: &str = r#"  - { name: all, match: { path: "/*" }, policies: [ oip ] }"#;
+/// Where the path names no model, the route's own upstream is asked.
+const BY_PATH: &str =
+    r#"  - { name: all, match: { path: "/*" }, policies: [ oip ], upstream: v2 }"#;
 
 fn embeddings(site: &Site, model: &str) -> Ask {
     let body = json!({ "model": model, "input": ["a", "b"], "encoding_format": "base64" });
@@ -409,9 +411,14 @@ fn the_path_names_the_model_that_is_served_and_logged() {
         let answer = site.ask("GET", "/v2/models/small/ready").send().await;
         assert_eq!(answer.json(), json!({ "ready": true }));
         assert_eq!(server.newest().path, "/v2/models/bge/ready");
+        let answer = site.ask("GET", "/v2/health/ready").send().await;
+        assert_eq!(
+            (answer.status, &*server.newest().path),
+            (200, "/v2/health/ready")
+        );
         let unknown = ask("/v2/models/unknown/infer").send().await;
         assert_eq!(unknown.refusal(), (404, "model_not_found".to_owned()));
-        let log = site.exchanges(4).await;
+        let log = site.exchanges(5).await;
         let facts = |path: &str| {
             let line = log.iter().find(|line| line["path"] == path);
             line.expect("a line of the log")["facts"].clone()
@@ -423,10 +430,9 @@ fn the_path_names_the_model_that_is_served_and_logged() {
         assert_eq!(facts("/v1/models/small:predict")["protocol"], "kserve-v1");
         assert_eq!(facts("/v2/models/unknown/infer")["model"], "unknown");
 
-        let binary = ask("/v2/models/small/infer")
-            .header(BINARY, "2")
-            .send()
-            .await;
+        let before = server.count();
+        let binary = site.ask("POST", "/v2/models/small/infer");
+        let binary = binary.header(BINARY, "2").body("{}\u{0}\u{1}").send().await;
         assert_eq!(binary.status, 415);
         assert!(
             binary.json()["error"]
@@ -434,15 +440,15 @@ fn the_path_names_the_model_that_is_served_and_logged() {
                 .unwrap()
                 .contains("expected tensors as JSON")
         );
+        assert_eq!(server.count(), before);
     });
 }
 
 #[test]
 fn binary_tensors_pass_untouched_where_nothing_has_to_be_read() {
-    let route = r#"  - { name: all, match: { path: "/*" }, policies: [ oip ], upstream: v2 }"#;
     either_way(async |isolation| {
         let server = Server::start().await;
-        let site = Site::start(&config(isolation, &server, PASSING, route)).await;
+        let site = Site::start(&config(isolation, &server, PASSING, BY_PATH)).await;
         let mut body = br#"{"inputs":[{"name":"x","shape":[2],"datatype":"UINT8","parameters":{"binary_data_size":2}}]}"#.to_vec();
         let length = body.len().to_string();
         body.extend([0, 255]);

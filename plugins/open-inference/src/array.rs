@@ -17,9 +17,14 @@ pub(crate) enum Ragged {
     NoArray,
     /// An object stands at this place in it.
     Object(String),
+    /// It has more than [`RANK_MAX`] dimensions.
+    TooDeep,
     /// At this place its rows are not of one length, or not of one depth.
     Uneven(String),
 }
+
+/// As many dimensions as numpy has had for long.
+pub(crate) const RANK_MAX: usize = 32;
 
 /// What stands in the arrays of one depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +146,9 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn open(&mut self) -> Result<(), Ragged> {
+        if self.depth == RANK_MAX {
+            return Err(Ragged::TooDeep);
+        }
         if self.depth > 0 {
             self.hold(Holds::Arrays)?;
         }

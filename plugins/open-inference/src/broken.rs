@@ -1,6 +1,5 @@
 //! How a stream breaks, and what the client is told then.
 
-use serde_json::value::RawValue;
 use tollgate_sdk::RawEvent;
 
 use crate::{fault::Fault, json, problem::Problem, settings::Protocol};
@@ -38,9 +37,8 @@ impl From<Fault> for Broken {
 }
 
 /// One event of a stream, unless it is an error.
-pub(crate) fn read(data: &[u8], upstream: Protocol) -> Result<&RawValue, Broken> {
-    let said = json::read(data.trim_ascii())
-        .ok_or_else(|| Broken::new("an event is not JSON, or too deep"))?;
+pub(crate) fn read(data: &[u8], upstream: Protocol) -> Result<&str, Broken> {
+    let said = json::read(data.trim_ascii()).ok_or_else(|| Broken::new("an event is no text"))?;
     match Problem::read(upstream, said, 500) {
         Some(problem) => Err(Broken::Said(problem)),
         None => Ok(said),

@@ -43,7 +43,7 @@ pub(crate) struct Frame {
 /// # Errors
 /// It cannot be translated.
 pub(crate) fn ask(
-    body: &RawValue,
+    body: &str,
     mapping: &'static Completions,
     terms: &mut Terms,
 ) -> Result<(String, Asked), Fault> {
@@ -125,7 +125,7 @@ impl Asked {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn answer(&self, body: &RawValue, frame: &Frame) -> Result<String, Fault> {
+    pub(crate) fn answer(&self, body: &str, frame: &Frame) -> Result<String, Fault> {
         let mut said = Fields::of(body, At::Root)?;
         let reason = self.finish_reason(body).unwrap_or("stop");
         let texts = match self.mapping.body {
@@ -148,7 +148,7 @@ impl Asked {
     }
 
     /// Why it ended, if it says.
-    fn finish_reason(&self, body: &RawValue) -> Option<&'static str> {
+    fn finish_reason(&self, body: &str) -> Option<&'static str> {
         let reason = said::text(&self.mapping.finish_reason, body)?;
         Some(match reason.as_str() {
             "length" | "max_tokens" => "length",

@@ -123,11 +123,20 @@ impl Datatype {
 }
 
 fn is_float(element: &str, most: f64) -> bool {
+    /// Whole parts of so few digits fit `FP32`, and with it all but `FP16`.
+    const SHORT: usize = 38;
+    let bytes = element.as_bytes();
     let is_number = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
-    element.as_bytes().first().is_some_and(is_number)
-        && element
-            .parse::<f64>()
-            .is_ok_and(|number| number.abs() <= most)
+    if !bytes.first().is_some_and(is_number) {
+        return false;
+    }
+    let is_small = bytes.len() <= SHORT && most >= f64::from(f32::MAX);
+    if is_small && !bytes.iter().any(|byte| matches!(byte, b'e' | b'E')) {
+        return true;
+    }
+    element
+        .parse::<f64>()
+        .is_ok_and(|number| number.abs() <= most)
 }
 
 #[cfg(test)]

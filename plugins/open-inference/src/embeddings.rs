@@ -1,7 +1,5 @@
 //! Embeddings of an OpenAI client, asked of tensors.
 
-use serde_json::value::RawValue;
-
 use crate::{
     at::At,
     base64,
@@ -29,7 +27,7 @@ pub(crate) struct Asked {
 /// # Errors
 /// It cannot be translated.
 pub(crate) fn ask(
-    body: &RawValue,
+    body: &str,
     mapping: &'static Embeddings,
     terms: &mut Terms,
 ) -> Result<(String, Asked), Fault> {
@@ -79,7 +77,7 @@ impl Asked {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn answer(&self, body: &RawValue, model: &str) -> Result<String, Fault> {
+    pub(crate) fn answer(&self, body: &str, model: &str) -> Result<String, Fault> {
         let mut said = Fields::of(body, At::Root)?;
         let list = said.need_list("outputs")?;
         let at = At::Root.field("outputs");

@@ -1,6 +1,5 @@
 //! One exchange, after its request was translated.
 
-use serde_json::value::RawValue;
 use tollgate_sdk::{Event, RawEvent, Request, Response, Target, clock, random};
 
 use crate::{
@@ -69,7 +68,7 @@ impl Exchange {
         }
         let body = request.body(usize::MAX);
         let body = json::read(&body)
-            .ok_or_else(|| Fault::expected(At::Root, "a JSON object, not too deep"))
+            .ok_or_else(|| Fault::expected(At::Root, "a JSON object"))
             .map_err(|fault| Problem::request(&fault))?;
         let mut terms = Terms::new(settings);
         let ready = Self::translate(settings, asked, body, &mut terms)
@@ -86,7 +85,7 @@ impl Exchange {
     fn translate(
         settings: &'static Settings,
         asked: &Asked,
-        body: &RawValue,
+        body: &str,
         terms: &mut Terms,
     ) -> Result<(String, Task), Fault> {
         let operation = asked.endpoint.operation;
@@ -143,9 +142,7 @@ impl Exchange {
         let written = match (status, failure) {
             (..300, None) => {
                 let body = body
-                    .ok_or_else(|| {
-                        Fault::expected(At::Root, "JSON, not too deep, without binary tensors")
-                    })
+                    .ok_or_else(|| Fault::expected(At::Root, "JSON, without binary tensors"))
                     .map_err(|fault| Problem::answer(&fault))?;
                 self.task
                     .answer(body)
@@ -197,7 +194,7 @@ impl Exchange {
 fn of_v2(
     settings: &'static Settings,
     asked: &Asked,
-    body: &RawValue,
+    body: &str,
     terms: &mut Terms,
 ) -> Result<(String, Task), Fault> {
     let (named, model) = (asked.named(), asked.target_model());
@@ -223,7 +220,7 @@ fn not_mapped() -> Fault {
 }
 
 impl Task {
-    fn answer(&self, body: &RawValue) -> Result<String, Fault> {
+    fn answer(&self, body: &str) -> Result<String, Fault> {
         match self {
             Self::Embeddings(asked, model) => asked.answer(body, model),
             Self::Completion(asked, frame) => asked.answer(body, frame),

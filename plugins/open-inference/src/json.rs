@@ -1,8 +1,8 @@
 //! JSON as its text: taken apart field by field, with every number as it was written.
 //!
 //! Numbers are never read where they are only handed on, so a 64-bit integer keeps every
-//! digit and a float its last one. A plugin's stack is small, and reading goes down it with
-//! every bracket: what is deeper than [`DEPTH_MAX`] is not read.
+//! digit and a float its last one. A plugin's stack is small, and many readers go down it with
+//! every bracket: nothing here does, however deep it is.
 
 mod fields;
 mod object;
@@ -12,15 +12,31 @@ use serde_json::value::RawValue;
 pub(crate) use fields::Fields;
 pub(crate) use object::{Object, list, quoted};
 
-/// Half of what fits; and what the gateway takes by default.
-const DEPTH_MAX: usize = 64;
+/// What may be JSON: a body, or a value in one.
+pub(crate) trait Json<'t> {
+    fn text(self) -> &'t str;
+}
 
-/// `None`: it is no JSON, or too deep.
-pub(crate) fn read(text: &[u8]) -> Option<&RawValue> {
-    if !is_shallow(text) {
-        return None;
+impl<'t> Json<'t> for &'t str {
+    fn text(self) -> &'t str {
+        self
     }
-    serde_json::from_slice(text).ok()
+}
+
+impl<'t> Json<'t> for &'t RawValue {
+    fn text(self) -> &'t str {
+        self.get()
+    }
+}
+
+/// A body as text. Whether it is JSON is seen when it is taken apart.
+pub(crate) fn read(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok()
+}
+
+/// JSON that somebody wrote into a text.
+pub(crate) fn written(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
 }
 
 /// The text that a JSON string stands for; `None` if it is no string.
@@ -41,39 +57,18 @@ pub(crate) fn count(text: &str) -> Option<u64> {
     is_exact.then_some(number as u64)
 }
 
-fn is_shallow(text: &[u8]) -> bool {
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    for byte in text {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return false;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_deeper_than_the_stack_bears_is_not_read() {
-        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
-        assert!(read(nested(DEPTH_MAX).as_bytes()).is_some());
-        assert!(read(nested(DEPTH_MAX + 1).as_bytes()).is_none());
-        assert!(read("[".repeat(1 << 20).as_bytes()).is_none());
-        let texts = format!(r#"["{}", "\"{}", "\\"]"#, "[".repeat(99), "{".repeat(99));
-        assert!(read(texts.as_bytes()).is_some());
+    fn what_is_deep_is_read_without_going_down_the_stack() {
+        let deep = "[".repeat(1 << 20) + &"]".repeat(1 << 20);
+        assert!(written(&deep).is_some());
+        let body = format!(r#"{{"a":{deep},"b":1}}"#);
+        let mut fields = Fields::of(body.as_str(), crate::at::At::Root).unwrap();
+        assert_eq!(fields.positive("b"), Ok(Some(1)));
+        assert!(fields.take("a").is_some());
     }
 
     #[test]

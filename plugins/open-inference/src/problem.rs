@@ -95,13 +95,13 @@ impl Problem {
     }
 
     /// What an upstream that answered with this status said.
-    pub(crate) fn said(upstream: Protocol, body: Option<&RawValue>, status: u16) -> Self {
+    pub(crate) fn said(upstream: Protocol, body: Option<&str>, status: u16) -> Self {
         let said = body.and_then(|body| Self::read(upstream, body, status));
         said.unwrap_or_else(|| Self::of_status(status))
     }
 
     /// Reads an error; `None` if it is none.
-    pub(crate) fn read(upstream: Protocol, body: &RawValue, status: u16) -> Option<Self> {
+    pub(crate) fn read(upstream: Protocol, body: &str, status: u16) -> Option<Self> {
         let mut fields = Fields::of(body, At::Root).ok()?;
         let mut problem = match upstream {
             Protocol::OpenInference => Self::new(status, of_v2(&mut fields)?),
@@ -199,7 +199,7 @@ fn of_v2(fields: &mut Fields) -> Option<String> {
     }
     let list: Vec<&RawValue> = serde_json::from_str(error.get()).ok()?;
     let first = list.first()?;
-    let mut first = Fields::of(first, At::Root).ok()?;
+    let mut first = Fields::of(*first, At::Root).ok()?;
     let message = first.text("msg").ok()??;
     let place: Option<Vec<&RawValue>> = first.list("loc").ok().flatten();
     let place = place.unwrap_or_default().into_iter();
@@ -218,11 +218,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(upstream: Protocol, body: &Value) -> Option<Problem> {
-        Problem::read(
-            upstream,
-            &serde_json::value::to_raw_value(body).unwrap(),
-            400,
-        )
+        Problem::read(upstream, &body.to_string(), 400)
     }
 
     fn written(problem: &Problem, client: Protocol) -> Value {

@@ -36,7 +36,7 @@ impl Asked {
     /// # Errors
     /// It cannot be translated.
     pub(crate) fn ask(
-        body: &RawValue,
+        body: &str,
         seldon: &'static Seldon,
         terms: &mut Terms,
     ) -> Result<(String, Self), Fault> {
@@ -65,7 +65,7 @@ impl Asked {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn answer(&self, body: &RawValue) -> Result<String, Fault> {
+    pub(crate) fn answer(&self, body: &str) -> Result<String, Fault> {
         let mut said = Fields::of(body, At::Root)?;
         let outputs = said.need_list("outputs")?;
         let at = At::Root.field("outputs");
@@ -92,7 +92,7 @@ impl Predict {
     /// # Errors
     /// It cannot be translated.
     pub(crate) fn ask(
-        body: &RawValue,
+        body: &str,
         seldon: &'static Seldon,
         mut named: Named,
         terms: &mut Terms,
@@ -131,7 +131,7 @@ impl Predict {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn answer(&self, body: &RawValue) -> Result<String, Fault> {
+    pub(crate) fn answer(&self, body: &str) -> Result<String, Fault> {
         let (message, _) = Message::read(body, self.seldon)?;
         let named = Named {
             id: self.named.id.clone().or_else(|| message.meta.puid.clone()),
@@ -151,7 +151,7 @@ impl Predict {
 
 /// Whether an answer of Seldon's is a failure, whatever its status is; then the status that
 /// it should have.
-pub(crate) fn failure(body: &RawValue) -> Option<u16> {
+pub(crate) fn failure(body: &str) -> Option<u16> {
     let mut said = Fields::of(body, At::Root).ok()?;
     let mut status = said.object("status").ok()??;
     let is_failure = matches!(status.take("status")?.get(), "\"FAILURE\"" | "1");

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::{
-    array::{Array, Ragged},
+    array::{Array, RANK_MAX, Ragged},
     at::At,
     datatype::Datatype,
     fault::Fault,
@@ -19,9 +19,6 @@ pub(crate) struct Tensor<'t> {
     pub(crate) elements: Vec<&'t str>,
     pub(crate) parameters: Option<&'t str>,
 }
-
-/// As many dimensions as numpy has had for long.
-const RANK_MAX: usize = 32;
 
 impl<'t> Tensor<'t> {
     /// Reads one of `inputs` or `outputs`.
@@ -57,17 +54,17 @@ impl<'t> Tensor<'t> {
 
     /// The one of this name, or the only one.
     pub(crate) fn find(list: &[&'t RawValue], name: &str, at: At<'_>) -> Result<Self, Fault> {
+        if let [only] = list {
+            return Self::read(only, at.item(0));
+        }
         let is_named = |text: &RawValue| {
             let mut fields = Fields::of(text, At::Root).ok()?;
             Some(fields.text("name").ok()?? == name)
         };
-        let named = list.iter().position(|text| is_named(text) == Some(true));
-        let place = match (named, list) {
-            (Some(place), _) => place,
-            (None, [_]) => 0,
-            (None, _) => return Err(Fault::expected(at, &format!("a tensor named `{name}`"))),
-        };
-        Self::read(list[place], at.item(place))
+        match list.iter().position(|text| is_named(text) == Some(true)) {
+            Some(place) => Self::read(list[place], at.item(place)),
+            None => Err(Fault::expected(at, &format!("a tensor named `{name}`"))),
+        }
     }
 
     pub(crate) fn written(&self) -> String {
@@ -87,6 +84,7 @@ impl<'t> Tensor<'t> {
 pub(crate) fn array<'t>(text: &'t str, at: At<'_>) -> Result<Array<'t>, Fault> {
     Array::read(text).map_err(|ragged| match ragged {
         Ragged::NoArray => Fault::expected(at, "an array"),
+        Ragged::TooDeep => Fault::expected(at, "32 dimensions at most"),
         Ragged::Object(place) => Fault::expected(
             at,
             &format!("numbers, strings or booleans; there is an object at `{place}`"),

@@ -3,7 +3,6 @@
 //! Nothing is held back. `[DONE]` is sent when the upstream said that it is done, or ended
 //! its stream cleanly; one that says whether it is done has to have said so.
 
-use serde_json::value::RawValue;
 use tollgate_sdk::RawEvent;
 
 use super::{Asked, Frame, choice};
@@ -86,7 +85,7 @@ impl Stream {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn whole(&self, body: &RawValue) -> Result<String, Fault> {
+    pub(crate) fn whole(&self, body: &str) -> Result<String, Fault> {
         self.asked.answer(body, &self.frame)
     }
 

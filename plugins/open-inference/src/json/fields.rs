@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::unquoted;
+use super::{Json, unquoted};
 use crate::{at::At, fault::Fault};
 
 /// See the module.
@@ -17,8 +17,8 @@ pub(crate) struct Fields<'a, 't> {
 }
 
 impl<'a, 't> Fields<'a, 't> {
-    pub(crate) fn of(text: &'t RawValue, at: At<'a>) -> Result<Self, Fault> {
-        match serde_json::from_str(text.get()) {
+    pub(crate) fn of(json: impl Json<'t>, at: At<'a>) -> Result<Self, Fault> {
+        match serde_json::from_str(json.text()) {
             Ok(map) => Ok(Self { at, map }),
             Err(_) => Err(Fault::expected(at, "an object")),
         }

@@ -1,7 +1,5 @@
 //! Embeddings, asked for with a tensor.
 
-use serde_json::value::RawValue;
-
 use super::{Named, put_usage};
 use crate::{
     array::Array,
@@ -30,7 +28,7 @@ impl Embed {
     /// # Errors
     /// It cannot be translated.
     pub(crate) fn ask(
-        body: &RawValue,
+        body: &str,
         mapping: &'static Embeddings,
         (mut named, model): (Named, &str),
         terms: &mut Terms,
@@ -73,7 +71,7 @@ impl Embed {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn answer(&self, body: &RawValue) -> Result<String, Fault> {
+    pub(crate) fn answer(&self, body: &str) -> Result<String, Fault> {
         let mut said = Fields::of(body, At::Root)?;
         let data = said.need_list("data")?;
         let at = At::Root.field("data");

@@ -1,7 +1,5 @@
 //! Completions, asked for with a text or a tensor.
 
-use serde_json::value::RawValue;
-
 use super::{Named, put_usage};
 use crate::{
     array::Array,
@@ -30,7 +28,7 @@ impl Generate {
     /// # Errors
     /// It cannot be translated.
     pub(crate) fn ask(
-        body: &RawValue,
+        body: &str,
         mapping: &'static Completions,
         (mut named, model, is_stream): (Named, &str, bool),
         terms: &mut Terms,
@@ -88,7 +86,7 @@ impl Generate {
     ///
     /// # Errors
     /// It cannot be translated.
-    pub(crate) fn answer(&self, body: &RawValue) -> Result<String, Fault> {
+    pub(crate) fn answer(&self, body: &str) -> Result<String, Fault> {
         let mut said = Fields::of(body, At::Root)?;
         let choices = said.need_list("choices")?;
         let at = At::Root.field("choices");

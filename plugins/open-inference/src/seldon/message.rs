@@ -87,7 +87,7 @@ enum Elements<'t> {
 impl<'t> Message<'t> {
     /// Reads a message; what it does not have in V2 is left in the fields.
     pub(super) fn read(
-        body: &'t RawValue,
+        body: &'t str,
         seldon: &Seldon,
     ) -> Result<(Self, Fields<'static, 't>), Fault> {
         let mut said = Fields::of(body, At::Root)?;
@@ -143,10 +143,12 @@ impl<'t> Message<'t> {
         if let Some(text) = data.take("ndarray") {
             let at = at.field("ndarray");
             let Array { shape, elements } = array(text.get(), at)?;
+            if let Some(datatype) = seldon.datatype {
+                check(datatype, &elements, at)?;
+            }
             let datatype = seldon.datatype.or_else(|| Datatype::of(&elements));
             let what = "elements of one type: numbers, strings or booleans";
             self.datatype = datatype.ok_or_else(|| Fault::expected(at, what))?;
-            check(self.datatype, &elements, at)?;
             (self.shape, self.elements) = (shape, Elements::Many(elements));
         } else if let Some(mut tensor) = data.object("tensor")? {
             self.form = Form::Tensor;
@@ -161,7 +163,9 @@ impl<'t> Message<'t> {
                 return Err(Fault::expected(at, "as many numbers as the shape says"));
             }
             self.datatype = seldon.datatype.unwrap_or(Datatype::Fp64);
-            check(self.datatype, &elements, at)?;
+            if self.datatype != Datatype::Fp64 {
+                check(self.datatype, &elements, at)?;
+            }
             self.elements = Elements::Many(elements);
         } else {
             return Err(Fault::expected(at, "`ndarray` or `tensor`"));
@@ -215,7 +219,7 @@ fn meta(said: &mut Fields) -> Result<Meta, Fault> {
 
 /// What was written as `meta` without its `puid`, if it is such.
 pub(super) fn rest_of_meta(text: &str) -> Option<String> {
-    let value = json::read(text.as_bytes())?;
+    let value = json::written(text)?;
     let mut fields = Fields::of(value, At::Root).ok()?;
     fields.take("puid");
     let mut rest = Object::default();
@@ -247,7 +251,7 @@ pub(super) fn written(
         }
         (Some(Form::Json), [text]) if tensor.datatype == Datatype::Bytes => {
             let value = unquoted(text).unwrap_or_default();
-            if let Some(value) = json::read(value.as_bytes()) {
+            if let Some(value) = json::written(&value) {
                 out.raw("jsonData", value.get());
                 return Ok(out.into_text());
             }

@@ -54,7 +54,11 @@ fn translations() -> Vec<(Value, &'static str, Value)> {
 
 #[test]
 fn what_is_no_json_or_too_deep_is_refused() {
-    let deep = format!("{{\"inputs\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    let deep = format!(
+        "{{\"inputs\":{}{}}}",
+        "[".repeat(1 << 17),
+        "]".repeat(1 << 17)
+    );
     let bom = "\u{feff}{}";
     for (settings, path, _) in translations() {
         for body in ["", "x", "[]", "1", "null", "{\"a\":", "{}}", &deep, bom] {

@@ -239,6 +239,15 @@ fn data_that_is_none_is_refused_with_the_place() {
             "`[1]` is of another",
         ),
         (
+            serde_json::from_str(&format!(
+                r#"{{"data":{{"ndarray":{}{}}}}}"#,
+                "[".repeat(33),
+                "]".repeat(33)
+            ))
+            .unwrap(),
+            "`data.ndarray`: expected 32 dimensions at most",
+        ),
+        (
             json!({ "data": { "ndarray": [[1], [{ "a": 1 }]] } }),
             "there is an object at `[1][0]`",
         ),

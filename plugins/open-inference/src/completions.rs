@@ -82,6 +82,7 @@ pub(crate) fn ask(
             count
         }
     };
+    check_stream(is_stream, count, at)?;
     if !parameters.is_empty() {
         let mut object = Object::default();
         for (name, value) in parameters {
@@ -96,6 +97,21 @@ pub(crate) fn ask(
         count,
     };
     Ok((out.into_text(), asked))
+}
+
+/// Each prompt of a stream has events of its own, so there are not many.
+///
+/// # Errors
+/// There are.
+pub(crate) fn check_stream(is_stream: bool, count: usize, at: At) -> Result<(), Fault> {
+    const PROMPTS_MAX: usize = 64;
+    match is_stream && count > PROMPTS_MAX {
+        true => Err(Fault::expected(
+            at,
+            "64 texts at most, where a stream is asked for",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The only text; as JSON.

@@ -4,6 +4,7 @@ use super::{Named, put_usage};
 use crate::{
     array::Array,
     at::At,
+    completions::check_stream,
     datatype::Datatype,
     fault::Fault,
     input,
@@ -52,6 +53,7 @@ impl Generate {
                 if inputs.len() > 1 {
                     return Err(terms.unsupported(at.item(1)));
                 }
+                check_stream(is_stream, count, at)?;
                 out.raw("prompt", &prompts);
                 asked.take("outputs");
                 count

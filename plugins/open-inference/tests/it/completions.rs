@@ -82,6 +82,28 @@ fn a_stream_is_asked_of_generate_stream() {
 }
 
 #[test]
+fn a_stream_of_many_prompts_is_refused() {
+    let settings = tensors(&json!({}));
+    let mut reverse = with(
+        crate::stage::to_openai(),
+        "/completions",
+        &json!({ "body": "tensors" }),
+    );
+    reverse.as_object_mut().unwrap().remove("embeddings");
+    for count in [64, 65] {
+        let prompts = vec!["a"; count];
+        let asking = with(body(json!(prompts)), "", &json!({ "stream": true }));
+        let decided = attempted(&run(&settings), COMPLETIONS, &asking.to_string());
+        assert_eq!(decided.is_next(), count == 64);
+        let tensor =
+            json!({ "name": "text_input", "shape": [count], "datatype": "BYTES", "data": prompts });
+        let asking = json!({ "inputs": [tensor] }).to_string();
+        let decided = attempted(&run(&reverse), crate::stage::GENERATE_STREAM, &asking);
+        assert_eq!(decided.is_next(), count == 64);
+    }
+}
+
+#[test]
 fn a_text_is_answered_as_a_completion() {
     let usage = json!({ "usage": { "input_tokens": { "pointer": "/parameters/in" }, "output_tokens": { "pointer": "/details/generated_tokens" } } });
     let run = run(&with(of_openai(), "/completions", &usage));

@@ -59,8 +59,12 @@ pub(crate) fn ask(
     };
     let mut parameters = BTreeMap::new();
     for (field, name) in &mapping.parameters {
-        if let Some(value) = asked.take(field) {
-            parameters.insert(name.as_str(), value.get().to_owned());
+        let value = match field.as_str() {
+            "stream" => Some(is_stream.to_string()),
+            _ => asked.take(field).map(|value| value.get().to_owned()),
+        };
+        if let Some(value) = value {
+            parameters.insert(name.as_str(), value);
         }
     }
     for (name, value) in &mapping.fixed {
@@ -72,6 +76,9 @@ pub(crate) fn ask(
     let count = match mapping.body {
         Body::Text => {
             out.raw("text_input", &one(prompt, at, terms)?);
+            for (name, value) in &mapping.extra {
+                out.put(name, value);
+            }
             1
         }
         Body::Tensors => {

@@ -43,6 +43,9 @@ impl Generate {
         let count = match mapping.body {
             Body::Text => {
                 out.put("prompt", &asked.need_text("text_input")?);
+                for name in mapping.extra.keys() {
+                    asked.take(name);
+                }
                 1
             }
             Body::Tensors => {
@@ -64,7 +67,9 @@ impl Generate {
                 parameters.take(name);
             }
             for (field, name) in &mapping.parameters {
-                if let Some(value) = parameters.take(name) {
+                // Whether it is a stream is said by the path.
+                let value = parameters.take(name).filter(|_| field != "stream");
+                if let Some(value) = value {
                     out.raw(field, value.get());
                 }
             }

@@ -47,13 +47,18 @@ pub(crate) struct Completions {
     #[serde(default = "text_output")]
     pub(crate) output: String,
     /// Which fields of a completion are parameters of the model, and by which names. Others
-    /// are not supported. Default: those of the protocol, by their own names:
+    /// are not supported. With `stream`, the model is told whether it is to stream, as
+    /// Triton's vLLM wants it. Default: those of the protocol, by their own names:
     /// `temperature`, `top_p`, `max_tokens`, `best_of`, `stop`, `frequency_penalty`.
     #[serde(default = "parameters")]
     pub(crate) parameters: BTreeMap<String, String>,
     /// Parameters of every request. Default: none.
     #[serde(default)]
     pub(crate) fixed: BTreeMap<String, Value>,
+    /// Fields of every request, beside `text_input`; with `text` only. Triton takes them for
+    /// tensors of the model. Default: none.
+    #[serde(default)]
+    pub(crate) extra: BTreeMap<String, Value>,
     /// Where an answer says why it ended, as a JSON pointer. Default:
     /// `/details/finish_reason`.
     #[serde(default = "finish_reason")]
@@ -258,8 +263,8 @@ impl Embeddings {
     }
 }
 
-/// What a completion says besides its prompt and whether it is a stream.
-pub(crate) const FIELDS: [&str; 15] = [
+/// What a completion says besides its prompt.
+pub(crate) const FIELDS: [&str; 16] = [
     "best_of",
     "echo",
     "frequency_penalty",
@@ -271,6 +276,7 @@ pub(crate) const FIELDS: [&str; 15] = [
     "presence_penalty",
     "seed",
     "stop",
+    "stream",
     "suffix",
     "temperature",
     "top_k",
@@ -285,6 +291,17 @@ impl Completions {
             errors.push(format!(
                 "{at}/input: expected `BYTES`, where `body` is `text`"
             ));
+        }
+        for name in self.extra.keys() {
+            if self.body == Body::Tensors {
+                errors.push(format!(
+                    "{at}/extra/{name}: expected only where `body` is `text`"
+                ));
+            } else if matches!(name.as_str(), "text_input" | "parameters" | "id" | "model") {
+                errors.push(format!(
+                    "{at}/extra/{name}: expected another name: this one is taken"
+                ));
+            }
         }
         for (field, name) in &self.parameters {
             if !FIELDS.contains(&field.as_str()) {

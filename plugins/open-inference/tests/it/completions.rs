@@ -49,6 +49,28 @@ fn parameters_are_called_what_the_settings_call_them_and_fixed_ones_stand_above(
 }
 
 #[test]
+fn tritons_vllm_is_told_whether_to_stream_and_of_its_own_tensors() {
+    let mapping = json!({ "parameters": { "stream": "stream" }, "extra": { "exclude_input_in_output": true } });
+    let both = [of_openai(), crate::stage::to_openai()].map(|side| {
+        let strict = json!({ "unsupported": "refuse" });
+        run(&with(with(side, "/completions", &mapping), "", &strict))
+    });
+    for is_stream in [false, true] {
+        let mut asking = body(json!("a"));
+        if is_stream {
+            let more = json!({ "stream": true, "stream_options": { "include_usage": true } });
+            asking = with(asking, "", &more);
+        }
+        let (path, sent) = asked(&both[0], COMPLETIONS, &asking);
+        assert_eq!(
+            sent,
+            json!({ "text_input": "a", "exclude_input_in_output": true, "parameters": { "stream": is_stream } })
+        );
+        assert_eq!(asked(&both[1], &path, &sent).1, asking, "and back");
+    }
+}
+
+#[test]
 fn several_prompts_are_one_tensor_and_cannot_be_one_text() {
     let prompts = body(json!(["a", "b"]));
     let (status, message) = refused(&attempted(

@@ -101,6 +101,17 @@ fn a_mistake_is_told_with_its_field() {
             "/completions/parameters/n: is empty; expected a name",
         ),
         (
+            openai("/completions", json!({ "extra": { "parameters": {} } })),
+            "/completions/extra/parameters: expected another name: this one is taken",
+        ),
+        (
+            openai(
+                "/completions",
+                json!({ "body": "tensors", "extra": { "x": 1 } }),
+            ),
+            "/completions/extra/x: expected only where `body` is `text`",
+        ),
+        (
             with(of_seldon(), "", &json!({ "seldon": { "path": "x" } })),
             "/seldon/path: expected a path that starts with `/`, such as `/api/v1.0/predictions`",
         ),

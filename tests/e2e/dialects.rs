@@ -50,6 +50,27 @@ async fn a_path_of_the_open_inference_protocol_leads_where_its_model_is_served()
     assert_eq!(log[1]["target_model"], "org/iris v2");
 }
 
+#[tokio::test]
+async fn tensors_behind_a_json_document_pass_a_policy_that_reads_json_and_nothing_else_does() {
+    let config = BY_MODEL.replace("- {}", "- { policies: [ probe ] }");
+    let site = Site::start(&config).await;
+    let body = b"{\"inputs\":[]}\x01\x02\x03\x04".to_vec();
+    for (path, length, status) in [
+        ("/v2/models/iris/infer", Some("13"), 404),
+        ("/v2/models/iris/infer", None, 400),
+        ("/v1/chat/completions", Some("13"), 400),
+    ] {
+        let mut ask = site.ask("POST", path).body(body.clone());
+        if let Some(length) = length {
+            ask = ask.header("inference-header-content-length", length);
+        }
+        assert_eq!(ask.send().await.status, status, "{path} {length:?}");
+    }
+    let seen = site.standin.seen();
+    assert_eq!(seen.requests, 1);
+    assert!(seen.newest().unwrap().body == body);
+}
+
 fn form(model: &str) -> String {
     format!(
         "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n\

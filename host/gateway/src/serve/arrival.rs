@@ -10,7 +10,7 @@ use http::{
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tollgate_config::Limits;
-use tollgate_sandbox::{Json, Message, PathFault, check_path, contract::Value};
+use tollgate_sandbox::{Json, Message, PathFault, RequestFacts, check_path, contract::Value};
 
 use super::{
     at_hand::{begins_like_json, check_model, read, request_at_hand},
@@ -109,8 +109,13 @@ pub(super) async fn take_in(
         content = request_at_hand(exchange, content).await?;
     }
     let depth_max = exchange.generation.config.limits.json_depth;
-    let (mut facts, mut json) = read(&content, need, &parts.headers, depth_max)?;
-    facts.model = in_path.clone().or(facts.model);
+    let path = in_path.as_ref().map(|_| parts.uri.path());
+    let read = |content: &Content, need| {
+        let (mut facts, json) = read_at(path, content, need, (&parts.headers, depth_max))?;
+        facts.model = in_path.clone().or(facts.model);
+        Ok::<_, ServeError>((facts, json))
+    };
+    let (mut facts, mut json) = read(&content, need)?;
     let route = match entry {
         Entry::Route(route) => route,
         Entry::ByModel(_) => {
@@ -118,8 +123,7 @@ pub(super) async fn take_in(
             let more = needed(route.need);
             if more > need {
                 content = request_at_hand(exchange, content).await?;
-                (facts, json) = read(&content, more, &parts.headers, depth_max)?;
-                facts.model = in_path.clone().or(facts.model);
+                (facts, json) = read(&content, more)?;
             }
             route
         }
@@ -136,6 +140,27 @@ pub(super) async fn take_in(
     arrival.read = need.max(needed(route.need));
     arrival.is_in_path = in_path.is_some();
     Ok((route, arrival))
+}
+
+/// What a body says, on a path of the Open Inference Protocol where there is one. There a
+/// body may be a JSON document with tensors behind it, which is no document; and a stream
+/// is asked for by the path.
+fn read_at(
+    path: Option<&str>,
+    content: &Content,
+    need: Need,
+    (headers, depth_max): (&HeaderMap, usize),
+) -> Result<(RequestFacts, Option<Json>), ServeError> {
+    let Some(path) = path else {
+        return read(content, need, headers, depth_max);
+    };
+    let has_tensors = headers.contains_key("inference-header-content-length");
+    let (mut facts, json) = match read(content, need, headers, depth_max) {
+        Err(ServeError::Json(_)) if has_tensors => Default::default(),
+        read => read?,
+    };
+    facts.stream |= path.ends_with("/generate_stream");
+    Ok((facts, json))
 }
 
 fn route_by_model(
@@ -210,7 +235,8 @@ impl Arrival {
             return Ok(());
         };
         let (body, headers) = (Content::AtHand(body.clone()), &self.message.headers);
-        let (facts, json) = read(&body, need, headers, self.message.json_depth)?;
+        let path = self.is_in_path.then_some(&*self.message.path);
+        let (facts, json) = read_at(path, &body, need, (headers, self.message.json_depth))?;
         self.message.json = json;
         if self.model.is_none() {
             exchange.record.model.clone_from(&facts.model);

@@ -164,7 +164,11 @@ fn among<'r, S: Source>(
         key: &key,
     };
     let Some(lives) = split.and_then(|split| split.remember) else {
-        return Ok(draw(candidates, &shares, share::place(session.seed, &key)));
+        return Ok(draw(
+            candidates,
+            &shares,
+            share::place(session.seed, session.key),
+        ));
     };
     let recalled = world.recall(&session, lives);
     let kept = candidates
@@ -174,7 +178,7 @@ fn among<'r, S: Source>(
     if let Some((one, _)) = kept {
         return Ok(one.arm);
     }
-    let arm = draw(candidates, &shares, share::place(session.seed, &key));
+    let arm = draw(candidates, &shares, share::place(session.seed, session.key));
     world.remember(&session, &arm.name, lives);
     Ok(arm)
 }

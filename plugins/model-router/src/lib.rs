@@ -8,6 +8,7 @@
 
 mod asked;
 mod called;
+mod case;
 mod choice;
 mod cover;
 mod demand;

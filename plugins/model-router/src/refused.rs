@@ -40,14 +40,14 @@ impl Refused {
         }
     }
 
-    pub(crate) fn status(&self) -> u16 {
+    fn status(&self) -> u16 {
         match self {
             Self::Unknown { .. } | Self::NoVersion { .. } => 404,
             Self::NoModel | Self::TwoVersions | Self::NoKey { .. } => 400,
         }
     }
 
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let what = match self {
             Self::Unknown { model, known } => {
                 let (model, known) = (shown(model), list(known));

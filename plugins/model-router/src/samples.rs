@@ -5,10 +5,10 @@ use tollgate_sdk::{Value, prelude::*};
 
 use crate::{
     asked::{Asked, Source},
-    choice::{self, Session, World},
+    case::Still,
+    choice,
     demand::Demand,
     found::Found,
-    period::Period,
     rule::Rule,
     settings::Settings,
     subject::Subject,
@@ -85,7 +85,7 @@ fn led_by(rule: &Rule, sample: &Sample, settings: &Settings) -> bool {
     let Ok(mut asked) = Asked::new(settings, &written) else {
         return false;
     };
-    let led = choice::choose(settings, &mut asked, &Still);
+    let led = choice::choose(settings, &mut asked, &Still::at(0));
     led.is_ok_and(|choice| choice.by.is_some_and(|(by, _)| by.name == rule.name))
 }
 
@@ -260,23 +260,4 @@ impl Source for Written<'_> {
     fn is_streaming(&self) -> bool {
         !self.sample.events.is_empty()
     }
-}
-
-/// Nothing of it moves, while settings are read.
-struct Still;
-
-impl World for Still {
-    fn now_ms(&self) -> u64 {
-        0
-    }
-
-    fn random(&self) -> u64 {
-        0
-    }
-
-    fn recall(&self, _session: &Session<'_>, _lives: Period) -> Option<String> {
-        None
-    }
-
-    fn remember(&self, _session: &Session<'_>, _arm: &str, _lives: Period) {}
 }

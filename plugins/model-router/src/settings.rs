@@ -1,11 +1,15 @@
 //! What an operator writes, and what of it cannot be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
+    case::Case,
     cover::{self, Covered},
     demand::Wanted,
     names::{Destination, Header, Name},
@@ -18,6 +22,7 @@ use crate::{
 /// They are asked one after another, for each request.
 const RULES_MAX: usize = 256;
 const NAMES_MAX: usize = 1024;
+const CASES_MAX: usize = 256;
 /// Headers, fields and facts are each a call of the host.
 const LOOKED_AT_MAX: usize = 64;
 
@@ -50,6 +55,13 @@ pub struct Settings {
     /// The same for the region, which becomes the fact `region`. Default: the fact `region`
     /// of an earlier policy.
     pub(crate) region_header: Option<Header>,
+    /// Requests and where they must go; settings in which one goes elsewhere are refused.
+    /// Default: none.
+    #[schemars(length(max = 256))]
+    cases: Vec<Case>,
+    /// Found once, while settings are read.
+    #[serde(skip)]
+    goes_by_model: OnceLock<bool>,
 }
 
 /// One to four characters.
@@ -89,7 +101,9 @@ impl Settings {
                 || rule.when.asks(&Subject::Version).is_some()
                 || rule.then.has_versions()
         };
-        !self.aliases.is_empty() || self.known_models.is_some() || self.rules.iter().any(asks)
+        *self.goes_by_model.get_or_init(|| {
+            !self.aliases.is_empty() || self.known_models.is_some() || self.rules.iter().any(asks)
+        })
     }
 
     /// Whether the body has to be read.
@@ -104,11 +118,16 @@ impl Settings {
 
     /// What the types cannot say, each mistake with its JSON pointer.
     pub(crate) fn check(&self) -> Result<(), Vec<String>> {
+        // So that it is found before exchanges come.
+        let _ = self.goes_by_model();
         let mut mistakes = self.mistakes_of_rules();
         mistakes.extend(self.mistakes_of_models());
         // Whether a rule is reached means nothing before it is right in itself.
         if mistakes.is_empty() {
             mistakes.extend(self.rules_out_of_reach());
+        }
+        if mistakes.is_empty() {
+            mistakes.extend(self.cases_that_fail());
         }
         if mistakes.is_empty() {
             Ok(())
@@ -217,6 +236,16 @@ impl Settings {
         let (model, version) = name.rsplit_once(mark)?;
         (!model.is_empty() && !version.is_empty())
             .then(|| format!("expected the model without its version: `{model}`, and `versions`"))
+    }
+
+    fn cases_that_fail(&self) -> Vec<String> {
+        if self.cases.len() > CASES_MAX {
+            return vec![format!("/cases: expected at most {CASES_MAX}")];
+        }
+        let mistakes = self.cases.iter().map(|case| case.mistake(self)).enumerate();
+        mistakes
+            .filter_map(|(place, mistake)| Some(format!("/cases/{place}: {}", mistake?)))
+            .collect()
     }
 
     fn rules_out_of_reach(&self) -> Vec<String> {

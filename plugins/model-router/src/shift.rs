@@ -67,11 +67,13 @@ impl Shift {
     }
 
     fn percent(&self, now_ms: u64) -> f64 {
-        let begun = self.steps.iter().filter(|step| {
-            let from = step.from_ms(self.start);
-            from.is_some_and(|from| from <= now_ms)
-        });
-        begun.last().map_or(0.0, |step| step.percent.0)
+        let mut latest_first = self.steps.iter().rev();
+        let is_begun = |step: &&Step| {
+            let begins = step.begins_ms(self.start);
+            begins.is_some_and(|begins| begins <= now_ms)
+        };
+        let begun = latest_first.find(is_begun);
+        begun.map_or(0.0, |step| step.percent.0)
     }
 
     /// Each with its pointer from here.
@@ -104,7 +106,7 @@ impl Shift {
                 (Some(_), Some(_), _) => Some(": expected `at` or `after`, not both"),
                 (None, None, _) => Some(": expected `at` or `after`"),
             };
-            let from = step.from_ms(self.start);
+            let from = step.begins_ms(self.start);
             let is_late = from
                 .zip(before)
                 .is_some_and(|(from, before)| from <= before);
@@ -118,7 +120,7 @@ impl Shift {
 }
 
 impl Step {
-    fn from_ms(&self, start: Option<Instant>) -> Option<u64> {
+    fn begins_ms(&self, start: Option<Instant>) -> Option<u64> {
         match (self.at, self.after, start) {
             (Some(at), ..) => Some(at.ms()),
             (None, Some(after), Some(start)) => Some(start.ms().saturating_add(after.ms)),

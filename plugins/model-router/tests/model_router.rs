@@ -5,6 +5,8 @@
     reason = "clippy sees only `#[test]` functions as tests"
 )]
 
+#[path = "it/cases.rs"]
+mod cases;
 #[path = "it/conditions.rs"]
 mod conditions;
 #[path = "it/hostile.rs"]

@@ -10,7 +10,7 @@ const HOUR_MS: u64 = 3_600_000;
 fn rfc3339(ms: u64) -> String {
     let (mut days, seconds) = (ms / 86_400_000, ms / 1000 % 86_400);
     let mut year = 1970;
-    let leap = |year: u64| u64::from(year % 4 == 0);
+    let leap = |year: u64| u64::from(year.is_multiple_of(4));
     while days >= 365 + leap(year) {
         days -= 365 + leap(year);
         year += 1;
@@ -121,7 +121,7 @@ fn the_others_share_what_is_left_by_their_weights() {
             .unwrap()] += 1;
     }
     for (count, share) in counts.into_iter().zip([0.375, 0.125, 0.5]) {
-        let error = (4000.0 * share * (1.0 - share) as f64).sqrt();
+        let error = (4000.0_f64 * share * (1.0 - share)).sqrt();
         assert!(
             (f64::from(count) - 4000.0 * share).abs() < 3.0 * error,
             "{counts:?}"

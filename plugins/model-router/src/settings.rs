@@ -23,6 +23,8 @@ use crate::{
 const RULES_MAX: usize = 256;
 const NAMES_MAX: usize = 1024;
 const CASES_MAX: usize = 256;
+/// Rules out of reach that are named at once.
+const SHOWN_MAX: usize = 16;
 /// Headers, fields and facts are each a call of the host.
 const LOOKED_AT_MAX: usize = 64;
 
@@ -263,6 +265,7 @@ impl Settings {
                 )),
             }
         };
-        (0..self.rules.len()).filter_map(covered).collect()
+        let places = 0..self.rules.len();
+        places.filter_map(covered).take(SHOWN_MAX).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! `model-router` on real traffic: where requests arrive, under which name, and what the
 //! log says of it.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
@@ -181,13 +182,21 @@ fn canary(isolation: &str, weights: [u32; 2]) -> String {
 
 /// The sessions that the canary has, of so many.
 async fn canaries(site: &Site, sessions: u32) -> Vec<u32> {
-    let mut canaries = Vec::new();
-    for nth in 0..sessions {
-        let ask = site.chat().header("x-session", format!("caller-{nth}"));
-        if arrives_as(site, ask).await == "chat-2" {
-            canaries.push(nth);
+    let ask = |nth| site.chat().header("x-session", format!("caller-{nth}"));
+    let asks: Vec<Ask> = (0..sessions).map(ask).collect();
+    for some in asks.chunks(20) {
+        for answer in join_all(some.iter().map(Ask::send)).await {
+            assert_eq!(answer.status, 200, "{}", answer.text());
         }
     }
+    let seen = site.standin.seen();
+    let newest = seen.last.iter().rev().take(asks.len());
+    let mut canaries: Vec<u32> = newest
+        .filter(|request| request.json()["model"] == "chat-2")
+        .filter_map(|request| request.header("x-session")?.strip_prefix("caller-"))
+        .map(|nth| nth.parse().unwrap())
+        .collect();
+    canaries.sort_unstable();
     canaries
 }
 
@@ -223,7 +232,7 @@ async fn a_canary_of_a_tenth_has_its_share_within_three_standard_errors() {
 #[tokio::test]
 async fn requests_shift_once_their_time_has_come() {
     let shifting = |at: &str| {
-        let shift = format!("shift: {{ to: chat-2, steps: [ {{ at: {at}, percent: 100 }} ] }}");
+        let shift = format!("shift: {{ to: chat-2, steps: [ {{ at: \"{at}\", percent: 100 }} ] }}");
         let split = "split: [ { model: chat-1, weight: 1 }, { model: chat-2, weight: 0 } ]";
         routed(
             "exchange",

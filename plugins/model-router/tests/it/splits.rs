@@ -41,7 +41,7 @@ fn off(count: u32, callers: u32, share: f64) -> f64 {
 
 #[test]
 fn each_arm_has_its_share_within_three_standard_errors() {
-    const CALLERS: u32 = 20_000;
+    const CALLERS: u32 = 10_000;
     for weights in [&[90, 10][..], &[95, 5], &[1, 1], &[5, 3, 2], &[97, 1, 1, 1]] {
         let counts = counts(&split(weights), CALLERS);
         let all: u32 = weights.iter().sum();
@@ -248,7 +248,7 @@ proptest! {
 /// Two arms, or one that changes: no split could move fewer.
 #[test]
 fn a_change_moves_no_more_callers_than_the_shares_do() {
-    const CALLERS: u32 = 20_000;
+    const CALLERS: u32 = 10_000;
     let callers: Vec<_> = (0..CALLERS).map(|nth| format!("caller-{nth}")).collect();
     let moved = |from: &[u32], to: &[u32]| {
         let (before, after) = (arms_of(from, &callers), arms_of(to, &callers));

@@ -1,3 +1,5 @@
+use proptest::{prelude::*, sample::select};
+
 use super::*;
 
 /// The mistakes of rules with these conditions, each named by its place.
@@ -34,6 +36,7 @@ fn a_rule_behind_one_that_always_holds_is_refused() {
         json!([{ "json": { "/n": { "min": 1 } } }, { "json": { "/n": { "min": 2, "max": 4 } } }]),
         json!([{ "json": { "/n": { "min": 1, "max": 9 } } }, { "json": { "/n": [2, 3] } }]),
         json!([{ "json": { "/n": { "present": true } } }, { "json": { "/n": { "max": 4 } } }]),
+        json!([{ "json": { "/n": { "max": 4 } } }, { "json": { "/n": { "max": 3 } } }]),
         json!([{ "streaming": true }, { "streaming": true, "versions": ["1"] }]),
     ] {
         let mistakes = mistakes(conditions.clone());
@@ -76,6 +79,7 @@ fn a_rule_that_some_request_reaches_is_taken() {
         json!([{ "headers": { "x-a": { "not": ["1"] } } }, { "headers": { "x-a": { "present": true } } }]),
         json!([{ "json": { "/n": { "min": 2 } } }, { "json": { "/n": { "min": 1 } } }]),
         json!([{ "json": { "/n": { "min": 2 } } }, { "json": { "/n": [2, "x"] } }]),
+        json!([{ "json": { "/n": { "max": 2 } } }, { "json": { "/n": { "max": 3 } } }]),
         json!([{ "json": { "/n": ["1"] } }, { "json": { "/n": [1] } }]),
         json!([{ "streaming": true }, { "models": ["a"] }]),
         json!([{ "facts": { "x": { "present": true } } }, { "facts": { "x": { "not": ["1"] } } }]),
@@ -97,4 +101,98 @@ fn many_rules_with_long_lists_are_judged_in_time() {
         })
         .collect();
     assert_eq!(mistakes(json!(conditions)), [""; 0]);
+}
+
+/// Conditions of a few kinds, so that some cover others.
+fn when() -> impl Strategy<Value = Value> {
+    let lists = |entries: &'static [&'static str]| {
+        prop::option::of(prop::collection::vec(select(entries), 1..3))
+    };
+    let header = select(vec![
+        json!(["0"]),
+        json!(["1*"]),
+        json!({ "not": ["0"] }),
+        json!({ "not": ["1*"], "present": true }),
+        json!({ "present": true }),
+        json!({ "present": false }),
+    ]);
+    let field = select(vec![
+        json!([1, "1"]),
+        json!([2]),
+        json!({ "min": 2 }),
+        json!({ "max": 2 }),
+        json!({ "min": 1, "max": 3 }),
+        json!({ "not": [1] }),
+        json!({ "present": true }),
+    ]);
+    (
+        lists(&["a", "b", "a*", "*"]),
+        lists(&["x", "y"]),
+        prop::option::of(any::<bool>()),
+        prop::option::of(header),
+        prop::option::of(field),
+    )
+        .prop_map(|(models, tiers, streaming, header, field)| {
+            let mut when = json!({ "models": models, "tiers": tiers, "streaming": streaming });
+            if let Some(header) = header {
+                when["headers"] = json!({ "x-a": header });
+            }
+            if let Some(field) = field {
+                when["json"] = json!({ "/n": field });
+            }
+            when
+        })
+}
+
+/// Requests of each kind that those conditions tell apart.
+fn requests() -> Vec<Exchange> {
+    let mut requests = Vec::new();
+    let numbers = [json!(null), json!(1), json!(2), json!(3.5), json!("1")];
+    for model in ["a", "b", "ab", "c"] {
+        for tier in ["x", "y", ""] {
+            for header in ["0", "1", "10", ""] {
+                for number in &numbers {
+                    let mut exchange =
+                        ask(model).json("/n", tollgate_sdk::Value::from(number.clone()));
+                    if !tier.is_empty() {
+                        exchange = exchange.fact("tier", tier);
+                    }
+                    if !header.is_empty() {
+                        exchange = exchange.header("x-a", header);
+                    }
+                    requests.push(exchange.clone());
+                    requests.push(exchange.streaming());
+                }
+            }
+        }
+    }
+    requests
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whoever comes to one that is refused would have been led by one before.
+    #[test]
+    fn only_rules_that_no_request_reaches_are_refused(whens in prop::collection::vec(when(), 2..5)) {
+        let refused = mistakes(json!(whens));
+        prop_assert!(refused.iter().all(|mistake| mistake.contains("can never match")), "{refused:?}");
+        let alone: Vec<_> = whens
+            .iter()
+            .map(|when| run(json!({ "rules": [{ "name": "x", "when": when, "then": { "model": "hit" } }] })))
+            .collect();
+        let requests = requests();
+        for (place, run) in alone.iter().enumerate() {
+            let named = format!("/rules/{place}: ");
+            if !refused.iter().any(|mistake| mistake.starts_with(&named)) {
+                continue;
+            }
+            for request in &requests {
+                if led(run, request.clone()) == "hit" {
+                    let mut before = alone[..place].iter();
+                    prop_assert!(before.any(|run| led(run, request.clone()) == "hit"), "{place}: {whens:?}");
+                }
+            }
+        }
+    }
 }

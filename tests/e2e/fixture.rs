@@ -21,8 +21,9 @@ use tollgate::{
 use crate::client::{Answer, Ask};
 
 /// Every guest that the tests use.
-const GUESTS: [&str; 8] = [
+const GUESTS: &[&str] = &[
     "api-keys",
+    "model-router",
     "model-rules",
     "open-inference",
     "rate-limit",
@@ -320,7 +321,7 @@ pub(crate) fn lay_out(folder: &Path, config: &str, standin: &Standin) {
     let text = whole_config(config, standin);
     let plugins = folder.join("plugins");
     fs::create_dir_all(&plugins).unwrap();
-    for guest in GUESTS {
+    for &guest in GUESTS {
         let there = plugins.join(format!("{guest}.wasm"));
         if text.contains(&format!("plugin: {guest}")) && !there.exists() {
             build(guest);

@@ -15,6 +15,7 @@ mod failures;
 mod fixture;
 mod framing;
 mod hooks;
+mod model_router;
 mod open_inference;
 mod rate_limit;
 mod redact;

@@ -417,7 +417,8 @@ fn the_path_names_the_model_that_is_served_and_logged() {
             (200, "/v2/health/ready")
         );
         let unknown = ask("/v2/models/unknown/infer").send().await;
-        assert_eq!(unknown.refusal(), (404, "model_not_found".to_owned()));
+        assert_eq!(unknown.status, 404);
+        assert_eq!(unknown.json()["code"], "model_not_found");
         let log = site.exchanges(5).await;
         let facts = |path: &str| {
             let line = log.iter().find(|line| line["path"] == path);

@@ -6,6 +6,8 @@
     reason = "clippy sees only `#[test]` functions as tests"
 )]
 
+#[path = "standard/model_router.rs"]
+mod model_router;
 #[path = "standard/open_inference.rs"]
 mod open_inference;
 #[path = "standard/rate_limit.rs"]

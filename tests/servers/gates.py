@@ -45,15 +45,18 @@ class Answer:
 
 
 def ask(place, method, path, body=None, headers=None, chunked=False):
-    """One request on a connection of its own; `body` is bytes, or what JSON is made of."""
+    """One request on a connection of its own; `body` is bytes, or what JSON is made of.
+
+    `chunked` sends it in pieces, without its length.
+    """
     headers = dict(headers or {})
     if body is not None and not isinstance(body, bytes):
         body, headers = json.dumps(body).encode(), JSON | headers
     if chunked:
-        body = (body[at : at + 37] for at in range(0, len(body), 37))
+        body = iter([body[at : at + 37] for at in range(0, len(body), 37)])
     connection = http.client.HTTPConnection("127.0.0.1", PORTS[place], timeout=30)
     try:
-        connection.request(method, path, body, headers, encode_chunked=chunked)
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         names = {name.lower() for name, _ in response.getheaders()}
         return Answer(

@@ -7,7 +7,7 @@ and sends them as bytes, too, and nothing compressed.
 import numpy
 import pytest
 import tritonclient.http as triton
-from gates import CLASSES, IRISES, KEY, PORTS
+from gates import CALLER, CLASSES, IRISES, PORTS
 from tritonclient.utils import InferenceServerException
 
 
@@ -36,7 +36,7 @@ def infer(client, model, output, binary_in, binary_out, coding=None, version="")
         [tensor],
         model_version=version,
         outputs=[triton.InferRequestedOutput(output, binary_data=binary_out)],
-        headers=dict(KEY),
+        headers=dict(CALLER),
         request_compression_algorithm=coding,
         response_compression_algorithm=coding,
     )
@@ -45,10 +45,10 @@ def infer(client, model, output, binary_in, binary_out, coding=None, version="")
 @pytest.mark.parametrize("server, model", [("mlserver", "iris"), ("kserve", "flowers")])
 def test_servers_and_models_are_ready(client_of, server, model):
     client = client_of(server)
-    assert client.is_server_live(headers=dict(KEY))
-    assert client.is_server_ready(headers=dict(KEY))
-    assert client.is_model_ready(model, headers=dict(KEY))
-    assert client.get_model_metadata(model, headers=dict(KEY))["name"] == model
+    assert client.is_server_live(headers=dict(CALLER))
+    assert client.is_server_ready(headers=dict(CALLER))
+    assert client.is_model_ready(model, headers=dict(CALLER))
+    assert client.get_model_metadata(model, headers=dict(CALLER))["name"] == model
 
 
 @pytest.mark.parametrize("coding", [None, "gzip"])
@@ -81,5 +81,5 @@ def test_many_binary_tensors_over_one_connection_keep_apart(client_of):
         tensor = triton.InferInput("predict", list(rows.shape), "FP64")
         tensor.set_data_from_numpy(rows)
         output = triton.InferRequestedOutput("output-0")
-        answer = client.infer("flowers", [tensor], outputs=[output], headers=dict(KEY))
+        answer = client.infer("flowers", [tensor], outputs=[output], headers=dict(CALLER))
         assert answer.as_numpy("output-0").tolist() == [CLASSES[at % 3]] * (at + 1)

@@ -5,8 +5,7 @@ use std::num::NonZeroU64;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tollgate_sdk::limits;
-
-use crate::{pattern::Pattern, period::Period};
+use tollgate_settings::{Pattern, Period};
 
 mod name;
 mod rate;

@@ -14,7 +14,6 @@ mod samples;
 mod scan;
 mod settings;
 mod settle;
-mod words;
 
 use count::Counted;
 use estimate::Estimate;

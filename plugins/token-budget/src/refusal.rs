@@ -5,8 +5,9 @@ use tollgate_sdk::{
     log,
     prelude::*,
 };
+use tollgate_settings::words;
 
-use crate::{estimate::Estimate, settings::Budget, words};
+use crate::{estimate::Estimate, settings::Budget};
 
 const STORE_PAUSE_MS: u32 = 1000;
 

@@ -1,10 +1,11 @@
 //! What an operator writes, as types that cannot hold nonsense.
 
-use std::{borrow::Cow, collections::BTreeMap, num::NonZeroU64, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tollgate_sdk::limits::{self, Limit};
+use tollgate_settings::Period;
 
 /// Who may use how many tokens, and what happens where they run out.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -95,63 +96,6 @@ impl Default for Scope {
     }
 }
 
-/// From 1 ms to 366 days.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Period(Duration);
-
-impl Period {
-    const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-
-    pub(crate) fn ms(self) -> u64 {
-        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-impl TryFrom<String> for Period {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let unit_ms = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => 0,
-        };
-        number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(unit_ms))
-            .map(Duration::from_millis)
-            .filter(|period| !period.is_zero() && *period <= Self::LONGEST)
-            .map(Self)
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is not a period: write a whole number and ms, s, m, h or d, \
-                     such as `1h`, up to `366d`"
-                )
-            })
-    }
-}
-
-impl JsonSchema for Period {
-    fn schema_name() -> Cow<'static, str> {
-        "Period".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^[0-9]+(ms|s|m|h|d)$",
-            "examples": ["1h", "30d"],
-        })
-    }
-}
-
 impl Budget {
     pub(crate) fn limit(&self) -> Limit {
         Limit {
@@ -195,43 +139,4 @@ fn reserve_output() -> u64 {
 
 fn bytes_per_token() -> NonZeroU64 {
     NonZeroU64::new(4).unwrap_or(NonZeroU64::MIN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn period(text: &str) -> Option<u64> {
-        Period::try_from(text.to_owned()).ok().map(Period::ms)
-    }
-
-    #[test]
-    fn a_period_is_a_whole_number_and_a_unit() {
-        assert_eq!(period("500ms"), Some(500));
-        assert_eq!(period("30s"), Some(30_000));
-        assert_eq!(period("15m"), Some(900_000));
-        assert_eq!(period("1h"), Some(3_600_000));
-        assert_eq!(period("366d"), Some(366 * 86_400_000));
-    }
-
-    #[test]
-    fn what_is_no_period_is_refused() {
-        for text in [
-            "",
-            "1",
-            "h",
-            "0h",
-            "-1h",
-            "1.5h",
-            "1 h",
-            "1H",
-            "1hé",
-            "é",
-            "367d",
-            "18446744073709551615d",
-            "99999999999999999999s",
-        ] {
-            assert_eq!(period(text), None, "{text}");
-        }
-    }
 }

@@ -21,9 +21,10 @@ use tollgate::{
 use crate::client::{Answer, Ask};
 
 /// Every guest that the tests use.
-const GUESTS: [&str; 7] = [
+const GUESTS: [&str; 8] = [
     "api-keys",
     "model-rules",
+    "prompt-template",
     "rate-limit",
     "redact",
     "schema-guard",

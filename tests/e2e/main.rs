@@ -14,6 +14,7 @@ mod failures;
 mod fixture;
 mod framing;
 mod hooks;
+mod prompt_template;
 mod rate_limit;
 mod redact;
 mod reload_files;

@@ -7,6 +7,11 @@ use serde::Deserialize;
 use tollgate_sdk::limits::{self, Limit};
 use tollgate_settings::Period;
 
+use crate::{
+    money::Money,
+    price::{OtherModels, Price, Prices},
+};
+
 /// Who may use how many tokens, and what happens where they run out.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +24,10 @@ pub struct Settings {
     /// with `no_budget`.
     #[serde(default)]
     pub(crate) default: Option<Budget>,
+    /// What tokens cost, for budgets of money and reports of spend. Default: nothing is
+    /// reckoned in money.
+    #[serde(default)]
+    pub(crate) prices: Option<Prices>,
     /// Who shares one budget: all requests of one `caller`, of one `tier`, or those with
     /// the same value of another fact, given by its name. Default: `caller`.
     #[serde(default)]
@@ -53,6 +62,22 @@ pub(crate) struct Budget {
     /// How they come back. Default: `sliding-window`.
     #[serde(default)]
     pub(crate) algorithm: Algorithm,
+    /// How much money may be spent besides. Default: any.
+    #[serde(default)]
+    pub(crate) money: Option<MoneyBudget>,
+}
+
+/// So much money in a day, in a month, or both, each by the calendar of UTC. A request
+/// counts in the day and the month in which it came. At least one of them.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MoneyBudget {
+    /// From midnight to midnight, UTC. Default: any.
+    #[serde(default)]
+    pub(crate) day: Option<Money>,
+    /// From the first of a month to the next, UTC. Default: any.
+    #[serde(default)]
+    pub(crate) month: Option<Money>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -107,7 +132,19 @@ impl Budget {
             period_ms: self.period.ms(),
         }
     }
+
+    /// How much output there is at most for all of it.
+    pub(crate) fn output_max(&self, price: Option<&Price>) -> u64 {
+        let money = self.money.iter().flat_map(|money| [money.day, money.month]);
+        let money = money.flatten().zip(std::iter::repeat(price));
+        let outputs = money.filter_map(|(amount, price)| Some(price?.output_for(amount.micros())));
+        outputs.fold(self.tokens.get(), u64::min)
+    }
 }
+
+/// A model has no price, and has to have one.
+#[derive(Debug)]
+pub(crate) struct NotPriced;
 
 impl Settings {
     pub(crate) fn check(&self) -> Result<(), Vec<String>> {
@@ -118,10 +155,51 @@ impl Settings {
         if self.scope.0.is_empty() {
             errors.push("/scope: must be `caller`, `tier` or the name of another fact".to_owned());
         }
+        let tiers = self.tiers.iter();
+        let tiers = tiers.map(|(tier, budget)| {
+            let tier = tier.replace('~', "~0").replace('/', "~1");
+            (format!("/tiers/{tier}"), budget)
+        });
+        let default = self
+            .default
+            .iter()
+            .map(|budget| ("/default".to_owned(), budget));
+        for (at, budget) in tiers.chain(default) {
+            let Some(money) = budget.money else { continue };
+            if self.prices.is_none() {
+                errors.push(format!("{at}/money: expected `prices` to reckon it with"));
+            }
+            if money.day.is_none() && money.month.is_none() {
+                errors.push(format!("{at}/money: expected `day`, `month` or both"));
+            }
+            for (span, amount) in [("day", money.day), ("month", money.month)] {
+                if amount.is_some_and(|amount| amount.micros() == 0) {
+                    errors.push(format!("{at}/money/{span}: expected more than 0"));
+                }
+            }
+        }
+        if let Some(prices) = &self.prices {
+            errors.extend(prices.models.mistakes());
+        }
         if errors.is_empty() {
             Ok(())
         } else {
             Err(errors)
+        }
+    }
+
+    /// Of what the model costs: nothing if it is not reckoned, or has no price.
+    ///
+    /// # Errors
+    /// It has no price, and has to have one.
+    pub(crate) fn price_of(&self, model: Option<&str>) -> Result<Option<&Price>, NotPriced> {
+        let Some(prices) = &self.prices else {
+            return Ok(None);
+        };
+        let price = model.and_then(|model| prices.models.find(model));
+        match (price, prices.other_models) {
+            (None, OtherModels::Refuse) => Err(NotPriced),
+            (price, _) => Ok(price),
         }
     }
 

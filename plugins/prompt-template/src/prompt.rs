@@ -25,5 +25,7 @@ pub(crate) fn fill(known: Known<'_>, values: &[String], bytes_max: u64) -> Resul
             bytes_max,
         });
     }
-    Ok(texts.collect())
+    let mut prompt = String::with_capacity(usize::try_from(bytes).unwrap_or_default());
+    prompt.extend(texts);
+    Ok(prompt)
 }

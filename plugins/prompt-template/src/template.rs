@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tollgate_sdk::prelude::*;
+use tollgate_settings::Name;
 
 use crate::{
     refusal::Refused,
@@ -86,24 +87,6 @@ pub(crate) enum OwnMessages {
     Drop,
 }
 
-/// Of a template, or of a version.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-pub(crate) struct Name(String);
-
-impl TryFrom<String> for Name {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        if (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
-            Ok(Self(text))
-        } else {
-            Err("expected 1 to 64 letters, digits, `-`, `_` or `.`")
-        }
-    }
-}
-
 impl Role {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -117,18 +100,18 @@ impl Role {
 
 impl Template {
     pub(crate) fn name(&self) -> &str {
-        &self.name.0
+        self.name.as_str()
     }
 
     pub(crate) fn version(&self) -> Option<&str> {
-        self.version.as_ref().map(|version| version.0.as_str())
+        self.version.as_ref().map(Name::as_str)
     }
 
     /// With the version, as a header names it.
     pub(crate) fn label(&self) -> String {
         match &self.version {
-            Some(version) => format!("{}@{}", self.name.0, version.0),
-            None => self.name.0.clone(),
+            Some(version) => format!("{}@{version}", self.name),
+            None => self.name.to_string(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`Pattern`] | a name, or a glob: `llama-3`, `gpt-*` |
 //! | [`FirstMatch`] | which entry of a list is the first that has a name, of thousands as of a few |
+//! | [`Name`] | a plain name that clients are shown |
 //! | [`Period`] | a time: `500ms`, `30s`, `15m`, `1h`, `30d` |
 //! | [`words`] | the same said back to a client in plain words |
 //!
@@ -35,10 +36,12 @@
 #![warn(missing_docs)]
 
 mod first_match;
+mod name;
 mod pattern;
 mod period;
 pub mod words;
 
 pub use first_match::{FirstMatch, Repeat, repeats};
+pub use name::{BadName, Name};
 pub use pattern::{BadPattern, Pattern};
 pub use period::{BadPeriod, Period};

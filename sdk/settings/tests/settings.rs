@@ -7,6 +7,8 @@
 
 #[path = "it/first_match.rs"]
 mod first_match;
+#[path = "it/name.rs"]
+mod name;
 #[path = "it/pattern.rs"]
 mod pattern;
 #[path = "it/period.rs"]

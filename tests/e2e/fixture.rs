@@ -26,6 +26,7 @@ const GUESTS: &[&str] = &[
     "model-router",
     "model-rules",
     "open-inference",
+    "prompt-template",
     "rate-limit",
     "redact",
     "schema-guard",

@@ -17,6 +17,7 @@ mod framing;
 mod hooks;
 mod model_router;
 mod open_inference;
+mod prompt_template;
 mod rate_limit;
 mod redact;
 mod reload_files;

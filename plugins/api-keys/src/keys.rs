@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use tollgate_settings::Pattern;
+
 use crate::{
     expiry::Expiry,
     hash::{KeyHash, prefix},
-    pattern::Pattern,
     written::{Caller, CallersKey, LoneKey},
 };
 

@@ -7,7 +7,6 @@ mod credentials;
 mod expiry;
 mod hash;
 mod keys;
-mod pattern;
 mod settings;
 mod written;
 

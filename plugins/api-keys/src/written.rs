@@ -2,8 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tollgate_settings::Pattern;
 
-use crate::{expiry::Expiry, hash::KeyHash, pattern::Pattern, settings::Carrier};
+use crate::{expiry::Expiry, hash::KeyHash, settings::Carrier};
 
 /// Who may call, with which keys and models.
 #[derive(Debug, Deserialize, JsonSchema)]

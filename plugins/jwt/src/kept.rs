@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tollgate_sdk::{http, kv, log, metrics};
+use tollgate_settings::Period;
 
 use crate::{
     key::{Jwk, Key},
     keys::pick,
-    period::Period,
     refused::Refused,
     set,
     settings::Settings,

@@ -15,7 +15,6 @@ mod key;
 mod keys;
 #[cfg(any(feature = "url", feature = "secret"))]
 mod pem;
-mod period;
 mod refused;
 mod remembered;
 mod rsa;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tollgate_settings::Period;
 
 use crate::{
     carrier::Carrier,
     key::{Algorithm, Jwk, Key},
-    period::Period,
 };
 
 const SKEW_MAX_MS: u64 = 600_000;

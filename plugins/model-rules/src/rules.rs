@@ -1,14 +1,10 @@
 //! The rules, and which of them a model falls under.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tollgate_settings::{FirstMatch, Pattern};
 
-use crate::{
-    settings::{EventRule, RequestRule, ResponseRule},
-    spelling::Pattern,
-};
+use crate::settings::{EventRule, RequestRule, ResponseRule};
 
 /// What happens to the traffic of some models. A rule that says nothing but its models
 /// keeps them from the rules below it.
@@ -33,51 +29,25 @@ pub(crate) struct Rule {
 #[serde(from = "Vec<Rule>")]
 pub(crate) struct Rules {
     list: Vec<Rule>,
-    names: BTreeMap<String, usize>,
-    globs: Vec<(Pattern, usize)>,
+    #[schemars(skip)]
+    first: FirstMatch,
 }
 
 impl Rules {
     /// The first rule that has one of the names.
     pub(crate) fn find(&self, models: &[Option<&str>]) -> Option<&Rule> {
-        let first = models
-            .iter()
-            .flatten()
-            .filter_map(|model| self.place(model))
-            .min()?;
-        self.list.get(first)
+        self.list.get(self.first.place_of_any(models)?)
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Rule> {
         self.list.iter()
     }
-
-    fn place(&self, model: &str) -> Option<usize> {
-        let by_name = self.names.get(model).copied();
-        let by_glob = self
-            .globs
-            .iter()
-            .take_while(|(_, place)| by_name.is_none_or(|named| *place < named))
-            .find(|(glob, _)| glob.has(model))
-            .map(|(_, place)| *place);
-        by_glob.or(by_name)
-    }
 }
 
 impl From<Vec<Rule>> for Rules {
     fn from(list: Vec<Rule>) -> Self {
-        let mut names = BTreeMap::new();
-        let mut globs = Vec::new();
-        for (place, rule) in list.iter().enumerate() {
-            for pattern in &rule.models {
-                if pattern.is_glob() {
-                    globs.push((pattern.clone(), place));
-                } else {
-                    names.entry(pattern.as_str().to_owned()).or_insert(place);
-                }
-            }
-        }
-        Self { list, names, globs }
+        let first = FirstMatch::of(list.iter().map(|rule| &rule.models));
+        Self { list, first }
     }
 }
 

@@ -1,15 +1,14 @@
 //! What an operator writes, and what of it cannot be.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tollgate_settings::repeats;
 
 use crate::{
     case::Case,
     ordered::Ordered,
     rules::{Rule, Rules},
-    spelling::{HeaderName, HeaderValue, Literal, Pattern, Pointer, SystemMessage, covers},
+    spelling::{HeaderName, HeaderValue, Literal, Pointer, SystemMessage, covers},
 };
 
 /// Rules for models, and cases that show what they do.
@@ -158,19 +157,12 @@ impl Settings {
     /// What the types cannot say, each mistake with its JSON pointer.
     pub(crate) fn check(&self) -> Result<(), Vec<String>> {
         let mut mistakes = Vec::new();
-        let mut seen: BTreeMap<&Pattern, usize> = BTreeMap::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let mut say = |what: &str| mistakes.push(format!("/rules/{place}{what}"));
             check_rule(rule, &mut say);
-            for (at, pattern) in rule.models.iter().enumerate() {
-                match seen.get(pattern) {
-                    Some(first) => say(&format!(
-                        "/models/{at}: `{pattern}` is never reached here: /rules/{first} has it already"
-                    )),
-                    None => drop(seen.insert(pattern, place)),
-                }
-            }
         }
+        let models = self.rules.iter().map(|rule| &rule.models);
+        mistakes.extend(repeats(models).iter().map(|repeat| repeat.says("rules")));
         if mistakes.is_empty() {
             Ok(())
         } else {

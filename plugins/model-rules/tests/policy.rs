@@ -501,7 +501,7 @@ fn settings_that_cannot_work_are_refused_where_they_stand() {
         ),
         (
             json!({ "rules": [{ "models": [""] }] }),
-            "/rules/0/models/0: a model's name must not be empty",
+            "/rules/0/models/0: expected a name of 1 to 256 bytes, `*` for any text, found 0 bytes",
         ),
         (
             json!({ "rules": [{ "models": ["a*"] }, { "models": ["b", "a*"] }] }),

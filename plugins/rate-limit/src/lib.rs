@@ -8,8 +8,6 @@
 
 mod admit;
 mod limit;
-mod pattern;
-mod period;
 mod refusal;
 mod samples;
 mod settings;

@@ -5,13 +5,12 @@ use std::num::NonZeroU64;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tollgate_sdk::limits;
+use tollgate_settings::{Name, Pattern, Period};
 
-use crate::{pattern::Pattern, period::Period};
-
-mod name;
+mod fact;
 mod rate;
 
-pub(crate) use name::{Fact, Name};
+pub(crate) use fact::Fact;
 pub(crate) use rate::Rate;
 
 /// How soon a place is free again if an exchange could not give it back.

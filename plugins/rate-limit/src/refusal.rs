@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use tollgate_sdk::prelude::*;
+use tollgate_settings::{Period, words};
 
 use crate::{
     limit::{Fact, Limit},
     standing::Standing,
-    words,
 };
 
 const STORE_PAUSE_MS: u64 = 1000;
@@ -134,7 +134,7 @@ fn answer(code: &str, message: &str, pause_ms: u64, standing: Standing) -> Verdi
 /// What a limit of requests lets through.
 fn size(limit: &Limit) -> String {
     let requests = words::count(limit.requests.map_or(0, u64::from), "request");
-    let period = words::time(limit.period.map_or(0, crate::period::Period::ms));
+    let period = words::time(limit.period.map_or(0, Period::ms));
     match limit.burst {
         Some(burst) => format!("{requests} in {period}, {burst} at a stretch,"),
         None => format!("{requests} in {period}"),

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use tollgate_sdk::prelude::*;
+use tollgate_settings::Pattern;
 
 use crate::{
     limit::{Fact, Limit, Match, OnMissing},
-    pattern::Pattern,
     settings::Settings,
 };
 

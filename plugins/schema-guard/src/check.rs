@@ -5,6 +5,7 @@ mod number;
 mod tools;
 
 use tollgate_sdk::prelude::*;
+use tollgate_settings::words;
 
 use crate::{
     document,
@@ -116,7 +117,7 @@ fn messages(max: u32, fields: &[Field]) -> Result<(), Misfit> {
     let beyond = fields.iter().find(|(_, value)| value.is_some());
     beyond.map_or(Ok(()), |(pointer, _)| {
         let list = pointer.rsplit_once('/').map_or("", |(list, _)| list);
-        let expected = format!("at most {}", misfit::count(max.into(), "message"));
+        let expected = format!("at most {}", words::count(max.into(), "message"));
         Err(Misfit::new(list, expected, "more"))
     })
 }

@@ -8,7 +8,6 @@
 mod check;
 mod document;
 mod misfit;
-mod pattern;
 mod pointer;
 mod rule;
 mod rules;

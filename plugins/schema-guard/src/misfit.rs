@@ -1,8 +1,7 @@
 //! A request that does not fit, and how the client is told.
 
 use tollgate_sdk::prelude::*;
-
-const TEXT_SHOWN_MAX: usize = 64;
+use tollgate_settings::words;
 
 /// One field, what was expected of it, and what was found.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub(crate) fn shown(value: &Value) -> String {
         Value::Text(text) => quoted(text),
         Value::Json(text) if text.starts_with('[') => "a list".to_owned(),
         Value::Json(text) if text.starts_with('{') => "an object".to_owned(),
-        Value::Json(text) => cut(text),
+        Value::Json(text) => words::shown(text),
     }
 }
 
@@ -57,33 +56,12 @@ pub(crate) fn shown_json(value: &serde_json::Value) -> String {
         serde_json::Value::Array(_) => "a list".to_owned(),
         serde_json::Value::Object(_) => "an object".to_owned(),
         serde_json::Value::String(text) => quoted(text),
-        scalar => cut(&scalar.to_string()),
+        scalar => words::shown(&scalar.to_string()),
     }
 }
 
 pub(crate) fn quoted(text: &str) -> String {
-    format!("`{}`", cut(text))
-}
-
-fn cut(text: &str) -> String {
-    let mut shown = String::new();
-    for char in text.chars() {
-        if shown.len() >= TEXT_SHOWN_MAX {
-            shown.push('…');
-            break;
-        }
-        match char {
-            char if char.is_control() => shown.extend(char.escape_default()),
-            char => shown.push(char),
-        }
-    }
-    shown
-}
-
-/// So many of these.
-pub(crate) fn count(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    format!("`{}`", words::shown(text))
 }
 
 #[cfg(test)]

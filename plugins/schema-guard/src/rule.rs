@@ -4,10 +4,10 @@ use std::num::NonZeroU64;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tollgate_settings::Pattern;
 
 use crate::{
     check::{Check, Judge},
-    pattern::Pattern,
     pointer::Pointer,
     schema::Node,
 };

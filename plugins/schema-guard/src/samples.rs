@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use tollgate_sdk::prelude::*;
+use tollgate_settings::Pattern;
 
 use crate::{
-    pattern::Pattern,
     rule::Rule,
     settings::{OtherModels, Settings},
 };

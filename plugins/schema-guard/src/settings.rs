@@ -1,9 +1,8 @@
 //! What an operator writes, and what of it cannot be.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tollgate_settings::repeats;
 
 use crate::{rule::Rule, rules::Rules};
 
@@ -36,18 +35,9 @@ impl Settings {
         if self.rules.iter().len() == 0 {
             mistakes.push("/rules: expected at least one rule".to_owned());
         }
-        let mut seen = BTreeMap::new();
+        let models = self.rules.iter().map(|rule| &rule.models);
+        mistakes.extend(repeats(models).iter().map(|repeat| repeat.says("rules")));
         for (place, rule) in self.rules.iter().enumerate() {
-            for (at, pattern) in rule.models.iter().enumerate() {
-                let name = pattern.as_str();
-                match seen.get(name) {
-                    Some(first) => mistakes.push(format!(
-                        "/rules/{place}/models/{at}: `{name}` is never reached here: \
-                         /rules/{first} has it already"
-                    )),
-                    None => drop(seen.insert(name, place)),
-                }
-            }
             let of_rule = rule.mistakes().into_iter();
             mistakes.extend(of_rule.map(|mistake| format!("/rules/{place}{mistake}")));
         }

@@ -5,7 +5,7 @@
 
 use tollgate_sdk::prelude::*;
 
-use crate::settings::Settings;
+use crate::{settings::Settings, settle::Used};
 
 const OUTPUT_MAX: [&str; 3] = [
     "/max_tokens",
@@ -25,20 +25,46 @@ pub(crate) struct Estimate {
     pub(crate) choices: u64,
 }
 
+/// What a request says of itself.
+#[derive(Debug)]
+pub(crate) struct Stated {
+    output: Vec<Option<Value>>,
+    choices: Vec<Option<Value>>,
+    pub(crate) model: Option<String>,
+}
+
+impl Stated {
+    /// The model only if it matters.
+    pub(crate) fn of(request: &Request, with_model: bool) -> Self {
+        let model = with_model.then_some("/model");
+        let fields = OUTPUT_MAX.into_iter().chain(CHOICES).chain(model);
+        let fields: Vec<&str> = fields.collect();
+        let mut output = request.json_values(&fields);
+        let mut choices = output.split_off(OUTPUT_MAX.len().min(output.len()));
+        let model = choices.split_off(CHOICES.len().min(choices.len()));
+        let model = match model.into_iter().next().flatten() {
+            Some(Value::Text(model)) => Some(model),
+            _ => None,
+        };
+        Self {
+            output,
+            choices,
+            model,
+        }
+    }
+}
+
 impl Estimate {
     /// `budget`: what there is at most, in tokens.
-    pub(crate) fn of(request: &Request, body_bytes: u64, settings: &Settings, budget: u64) -> Self {
-        let [a, b, c] = OUTPUT_MAX;
-        let [d, e] = CHOICES;
-        let mut stated = request.json_values(&[a, b, c, d, e]);
-        let choices = stated.split_off(OUTPUT_MAX.len());
+    pub(crate) fn of(stated: Stated, body_bytes: u64, settings: &Settings, budget: u64) -> Self {
         let input = body_bytes.div_ceil(settings.bytes_per_token.get());
-        let choices = choices
+        let choices = stated
+            .choices
             .into_iter()
             .flatten()
             .filter_map(whole)
             .fold(1, u64::max);
-        let output = match output_stated(stated, settings.reserve_output) {
+        let output = match output_stated(stated.output, settings.reserve_output) {
             Some(output) => output.saturating_mul(choices),
             None => settings
                 .reserve_output
@@ -53,8 +79,13 @@ impl Estimate {
         }
     }
 
-    pub(crate) fn total(self) -> u64 {
-        self.input.saturating_add(self.output)
+    /// As if all of it were used.
+    pub(crate) fn used(self) -> Used {
+        Used {
+            input: self.input,
+            cached: 0,
+            output: self.output,
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! What is held for one exchange, and how it grows while a stream goes on.
 //!
 //! It grows in larger steps while there is room, so that a long stream asks the store
-//! seldom; near the edge it takes small ones.
+//! seldom; near the edge it takes small ones. Each step is held in every budget or in none.
 
 use tollgate_sdk::{
-    limits::{self, Error, Exceeded, Limit, Reservation},
+    limits::{Error, Exceeded},
     log,
 };
 
-use crate::estimate::Estimate;
+use crate::{
+    account::{Account, Unit},
+    estimate::Estimate,
+    settle::Used,
+};
 
 /// Tokens asked for at once near the edge.
 const STEP: u64 = 256;
@@ -16,23 +20,25 @@ const STEP: u64 = 256;
 const STEP_MAX: u64 = 4096;
 
 pub(crate) struct Held {
-    bucket: String,
-    limit: Limit,
-    first: Reservation,
-    more: Vec<(Reservation, u64)>,
+    accounts: Vec<Account>,
     output: u64,
 }
 
+/// Which budget could not be held, and why.
+#[derive(Debug)]
+pub(crate) struct Short {
+    pub(crate) unit: Unit,
+    pub(crate) error: Error,
+}
+
 impl Held {
-    pub(crate) fn reserve(bucket: String, limit: Limit, estimate: Estimate) -> Result<Self, Error> {
-        let first = limits::reserve(&bucket, estimate.total(), &limit)?;
-        Ok(Self {
-            bucket,
-            limit,
-            first,
-            more: Vec::new(),
+    pub(crate) fn reserve(accounts: Vec<Account>, estimate: Estimate) -> Result<Self, Short> {
+        let mut held = Self {
+            accounts,
             output: estimate.output,
-        })
+        };
+        held.hold(estimate.used())?;
+        Ok(held)
     }
 
     /// Whether so much output is held, if need be after holding more.
@@ -41,35 +47,56 @@ impl Held {
             return true;
         }
         let short = output - self.output;
-        match self.add(short.max(self.output.clamp(STEP, STEP_MAX))) {
-            Ok(()) => true,
-            Err(Error::Exceeded(Exceeded { remaining, .. })) if remaining >= short => {
-                self.add(short.max(STEP).min(remaining)).is_ok()
-            }
-            Err(Error::Exceeded(_)) => false,
-            Err(Error::Invalid(_) | Error::Unavailable) => {
-                log::warn("the budget cannot be asked, so a stream that was let in goes on");
-                self.output = self.output.saturating_add(short.max(STEP));
-                true
+        let mut step = short.max(self.output.clamp(STEP, STEP_MAX));
+        loop {
+            let Err(Short { unit, error }) = self.add(step) else {
+                return true;
+            };
+            match error {
+                Error::Exceeded(Exceeded { remaining, .. }) => {
+                    let fits = unit.output_in(remaining).min(short.max(STEP));
+                    if fits < short || fits >= step {
+                        return false;
+                    }
+                    step = fits;
+                }
+                Error::Invalid(_) | Error::Unavailable => {
+                    log::warn("the budget cannot be asked, so a stream that was let in goes on");
+                    self.output = self.output.saturating_add(short.max(STEP));
+                    return true;
+                }
             }
         }
     }
 
-    fn add(&mut self, amount: u64) -> Result<(), Error> {
-        let reservation = limits::reserve(&self.bucket, amount, &self.limit)?;
-        self.more.push((reservation, amount));
-        self.output = self.output.saturating_add(amount);
+    /// Charges what was used in every budget.
+    pub(crate) fn settle(self, used: Used) {
+        for account in self.accounts {
+            account.settle(used);
+        }
+    }
+
+    fn add(&mut self, output: u64) -> Result<(), Short> {
+        self.hold(Used {
+            output,
+            ..Used::default()
+        })?;
+        self.output = self.output.saturating_add(output);
         Ok(())
     }
 
-    /// Charges `used`, more or less than is held, and lets go of the rest.
-    pub(crate) fn settle(self, used: u64) {
-        let mut left = used;
-        for (reservation, amount) in self.more {
-            let part = left.min(amount);
-            reservation.settle(part);
-            left -= part;
+    fn hold(&mut self, used: Used) -> Result<(), Short> {
+        for place in 0..self.accounts.len() {
+            let (before, rest) = self.accounts.split_at_mut(place);
+            let Some(account) = rest.first_mut() else {
+                break;
+            };
+            if let Err(error) = account.hold(used) {
+                before.iter_mut().for_each(Account::give_back);
+                let unit = account.unit;
+                return Err(Short { unit, error });
+            }
         }
-        self.first.settle(left);
+        Ok(())
     }
 }

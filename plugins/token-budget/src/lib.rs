@@ -1,34 +1,40 @@
-//! Budgets of tokens: held before a call, settled on what it used.
+//! Budgets of tokens and of money: held before a call, settled on what it used.
 //!
 //! A request holds what it may take; its stream is counted as it passes and, where it
 //! goes beyond what is held, asks for more or is cut; the end charges what the upstream
 //! reported, or else what was counted. Buckets are the host's: nothing is kept here
 //! beyond an exchange.
 
+mod account;
+mod calendar;
 mod count;
 mod estimate;
 mod held;
+mod money;
 mod payer;
+mod price;
 mod refusal;
+mod report;
 mod samples;
 mod scan;
 mod settings;
 mod settle;
-mod words;
 
 use count::Counted;
-use estimate::Estimate;
+use estimate::{Estimate, Stated};
 use held::Held;
 use payer::Payer;
+use price::Price;
 use refusal::Refused;
 pub use settings::Settings;
 use settings::{AtEdge, Budget};
-use tollgate_sdk::{metrics, prelude::*};
+use tollgate_sdk::{clock, metrics, prelude::*};
 
 /// One exchange: what is known of it, and what is held for it.
 pub struct TokenBudget {
     settings: &'static Settings,
     payer: Payer,
+    model: Option<String>,
     body_bytes: Option<u64>,
     is_streaming: bool,
     running: Option<Running>,
@@ -42,6 +48,8 @@ struct Running {
     is_stream: bool,
     /// Of the budget, as the configuration names it.
     tier: &'static str,
+    /// Of the model, if it is reckoned in money.
+    price: Option<&'static Price>,
 }
 
 #[policy(needs(request_json))]
@@ -61,6 +69,7 @@ impl Policy for TokenBudget {
         Self {
             settings,
             payer: Payer::of(head),
+            model: head.model.clone().filter(|_| settings.prices.is_some()),
             body_bytes: head.body_bytes.or(has_no_body.then_some(0)),
             is_streaming: head.streaming,
             running: None,
@@ -107,27 +116,36 @@ impl Policy for TokenBudget {
         let streamed = running.is_stream.then(|| running.counted.tokens());
         let used = settle::used(outcome, running.estimate, streamed);
         running.held.settle(used);
-        metrics::count("tokens", &[("tier", running.tier)], used);
+        metrics::count("tokens", &[("tier", running.tier)], used.total());
+        if let Some(price) = running.price {
+            report::spent(self.payer.caller(), price.label(), price.cost(used));
+        }
     }
 }
 
 impl TokenBudget {
     fn admit(&self, request: &Request) -> Result<Running, Refused> {
         let (tier, budget) = self.budget().ok_or(Refused::NoBudget)?;
-        let bucket = self.payer.bucket(self.settings, request)?;
+        let payer = self.payer.bucket(self.settings, request)?;
+        let stated = Stated::of(request, self.settings.prices.is_some());
+        let model = stated.model.as_deref().or(self.model.as_deref());
+        let price = self.settings.price_of(model)?;
         let body_bytes = self.body_bytes.unwrap_or(0);
-        let estimate = Estimate::of(request, body_bytes, self.settings, budget.tokens.get());
-        if estimate.total() > budget.tokens.get() {
-            return Err(Refused::TooLarge { estimate, budget });
+        let output_max = budget.output_max(price);
+        let estimate = Estimate::of(stated, body_bytes, self.settings, output_max);
+        let accounts = account::all(self.settings, budget, price, &payer, clock::now_ms);
+        if let Some(refused) = Refused::too_large(&accounts, estimate) {
+            return Err(refused);
         }
-        let held = Held::reserve(bucket, budget.limit(), estimate)
-            .map_err(|error| Refused::of(error, estimate, budget))?;
+        let held =
+            Held::reserve(accounts, estimate).map_err(|short| Refused::of(short, estimate))?;
         Ok(Running {
             estimate,
             held,
             counted: Counted::default(),
             is_stream: self.is_streaming,
             tier,
+            price,
         })
     }
 

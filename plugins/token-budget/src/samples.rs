@@ -3,7 +3,10 @@
 use serde_json::json;
 use tollgate_sdk::prelude::*;
 
-use crate::settings::{Budget, OnMissingCaller, Settings};
+use crate::{
+    settings::{Budget, OnMissingCaller, Settings},
+    settle::Used,
+};
 
 /// A sample takes from a budget, so a small one may not be there for the next.
 const ROOM: u64 = 8;
@@ -13,6 +16,12 @@ pub(crate) fn of(settings: &Settings) -> Vec<Sample> {
         return Vec::new();
     };
     let known = |name: &str| with_facts(Sample::chat(name), settings, tier);
+    let example = settings
+        .prices
+        .as_ref()
+        .and_then(|prices| prices.models.example());
+    let model = example.as_deref().unwrap_or("sample");
+    let question = |max_tokens| question(model, max_tokens);
     let streamed = known("a streamed chat").body(&question(1)).events([
         RawEvent::text("hello"),
         RawEvent::finish("stop"),
@@ -31,6 +40,11 @@ pub(crate) fn of(settings: &Settings) -> Vec<Sample> {
         let sample = known("a chat that never fits").body(&question(too_many.get()));
         samples.push(sample.expect_answer(400));
     }
+    let stranger = "a model without a price";
+    if settings.price_of(Some(stranger)).is_err() {
+        let body = self::question(stranger, 1);
+        samples.push(known(stranger).body(&body).expect_answer(403));
+    }
     if settings.default.is_none() {
         let unlisted = unlisted(settings);
         let sample = Sample::chat("a tier without a budget");
@@ -47,8 +61,8 @@ pub(crate) fn of(settings: &Settings) -> Vec<Sample> {
     samples
 }
 
-fn question(max_tokens: u64) -> serde_json::Value {
-    json!({ "model": "sample", "messages": [{ "role": "user", "content": "hello" }], "max_tokens": max_tokens })
+fn question(model: &str, max_tokens: u64) -> serde_json::Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": "hello" }], "max_tokens": max_tokens })
 }
 
 fn largest(settings: &Settings) -> Option<(Option<&str>, &Budget)> {
@@ -76,8 +90,25 @@ fn with_facts(sample: Sample, settings: &Settings, tier: Option<&str>) -> Sample
 /// `room`: how many times it has to fit to be sure of it.
 fn expect_fit(sample: Sample, settings: &Settings, budget: &Budget, room: u64) -> Sample {
     let bytes = sample.body.len() as u64;
-    let tokens = bytes.div_ceil(settings.bytes_per_token.get()) + 1;
-    if tokens.saturating_mul(room) <= budget.tokens.get() {
+    let used = Used {
+        input: bytes.div_ceil(settings.bytes_per_token.get()),
+        cached: 0,
+        output: 1,
+    };
+    let example = settings
+        .prices
+        .as_ref()
+        .and_then(|prices| prices.models.example());
+    let price = settings.price_of(example.as_deref()).ok().flatten();
+    let cost = price.map_or(0, |price| price.cost(used));
+    let money = budget
+        .money
+        .iter()
+        .flat_map(|money| [money.day, money.month]);
+    let is_enough = money
+        .flatten()
+        .all(|amount| cost.saturating_mul(room) <= amount.micros());
+    if used.total().saturating_mul(room) <= budget.tokens.get() && is_enough {
         sample.expect_forwarded()
     } else {
         sample

@@ -1,10 +1,16 @@
 //! What an operator writes, as types that cannot hold nonsense.
 
-use std::{borrow::Cow, collections::BTreeMap, num::NonZeroU64, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tollgate_sdk::limits::{self, Limit};
+use tollgate_settings::Period;
+
+use crate::{
+    money::Money,
+    price::{OtherModels, Price, Prices},
+};
 
 /// Who may use how many tokens, and what happens where they run out.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,6 +24,10 @@ pub struct Settings {
     /// with `no_budget`.
     #[serde(default)]
     pub(crate) default: Option<Budget>,
+    /// What tokens cost, for budgets of money and reports of spend. Default: nothing is
+    /// reckoned in money.
+    #[serde(default)]
+    pub(crate) prices: Option<Prices>,
     /// Who shares one budget: all requests of one `caller`, of one `tier`, or those with
     /// the same value of another fact, given by its name. Default: `caller`.
     #[serde(default)]
@@ -52,6 +62,22 @@ pub(crate) struct Budget {
     /// How they come back. Default: `sliding-window`.
     #[serde(default)]
     pub(crate) algorithm: Algorithm,
+    /// How much money may be spent besides. Default: any.
+    #[serde(default)]
+    pub(crate) money: Option<MoneyBudget>,
+}
+
+/// So much money in a day, in a month, or both, each by the calendar of UTC. A request
+/// counts in the day and the month in which it came. At least one of them.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MoneyBudget {
+    /// From midnight to midnight, UTC. Default: any.
+    #[serde(default)]
+    pub(crate) day: Option<Money>,
+    /// From the first of a month to the next, UTC. Default: any.
+    #[serde(default)]
+    pub(crate) month: Option<Money>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -95,63 +121,6 @@ impl Default for Scope {
     }
 }
 
-/// From 1 ms to 366 days.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Period(Duration);
-
-impl Period {
-    const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-
-    pub(crate) fn ms(self) -> u64 {
-        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-impl TryFrom<String> for Period {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let unit_ms = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => 0,
-        };
-        number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(unit_ms))
-            .map(Duration::from_millis)
-            .filter(|period| !period.is_zero() && *period <= Self::LONGEST)
-            .map(Self)
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is not a period: write a whole number and ms, s, m, h or d, \
-                     such as `1h`, up to `366d`"
-                )
-            })
-    }
-}
-
-impl JsonSchema for Period {
-    fn schema_name() -> Cow<'static, str> {
-        "Period".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": "^[0-9]+(ms|s|m|h|d)$",
-            "examples": ["1h", "30d"],
-        })
-    }
-}
-
 impl Budget {
     pub(crate) fn limit(&self) -> Limit {
         Limit {
@@ -163,7 +132,19 @@ impl Budget {
             period_ms: self.period.ms(),
         }
     }
+
+    /// How much output there is at most for all of it.
+    pub(crate) fn output_max(&self, price: Option<&Price>) -> u64 {
+        let money = self.money.iter().flat_map(|money| [money.day, money.month]);
+        let money = money.flatten().zip(std::iter::repeat(price));
+        let outputs = money.filter_map(|(amount, price)| Some(price?.output_for(amount.micros())));
+        outputs.fold(self.tokens.get(), u64::min)
+    }
 }
+
+/// A model has no price, and has to have one.
+#[derive(Debug)]
+pub(crate) struct NotPriced;
 
 impl Settings {
     pub(crate) fn check(&self) -> Result<(), Vec<String>> {
@@ -174,10 +155,51 @@ impl Settings {
         if self.scope.0.is_empty() {
             errors.push("/scope: must be `caller`, `tier` or the name of another fact".to_owned());
         }
+        let tiers = self.tiers.iter();
+        let tiers = tiers.map(|(tier, budget)| {
+            let tier = tier.replace('~', "~0").replace('/', "~1");
+            (format!("/tiers/{tier}"), budget)
+        });
+        let default = self
+            .default
+            .iter()
+            .map(|budget| ("/default".to_owned(), budget));
+        for (at, budget) in tiers.chain(default) {
+            let Some(money) = budget.money else { continue };
+            if self.prices.is_none() {
+                errors.push(format!("{at}/money: expected `prices` to reckon it with"));
+            }
+            if money.day.is_none() && money.month.is_none() {
+                errors.push(format!("{at}/money: expected `day`, `month` or both"));
+            }
+            for (span, amount) in [("day", money.day), ("month", money.month)] {
+                if amount.is_some_and(|amount| amount.micros() == 0) {
+                    errors.push(format!("{at}/money/{span}: expected more than 0"));
+                }
+            }
+        }
+        if let Some(prices) = &self.prices {
+            errors.extend(prices.models.mistakes());
+        }
         if errors.is_empty() {
             Ok(())
         } else {
             Err(errors)
+        }
+    }
+
+    /// Of what the model costs: nothing if it is not reckoned, or has no price.
+    ///
+    /// # Errors
+    /// It has no price, and has to have one.
+    pub(crate) fn price_of(&self, model: Option<&str>) -> Result<Option<&Price>, NotPriced> {
+        let Some(prices) = &self.prices else {
+            return Ok(None);
+        };
+        let price = model.and_then(|model| prices.models.find(model));
+        match (price, prices.other_models) {
+            (None, OtherModels::Refuse) => Err(NotPriced),
+            (price, _) => Ok(price),
         }
     }
 
@@ -195,43 +217,4 @@ fn reserve_output() -> u64 {
 
 fn bytes_per_token() -> NonZeroU64 {
     NonZeroU64::new(4).unwrap_or(NonZeroU64::MIN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn period(text: &str) -> Option<u64> {
-        Period::try_from(text.to_owned()).ok().map(Period::ms)
-    }
-
-    #[test]
-    fn a_period_is_a_whole_number_and_a_unit() {
-        assert_eq!(period("500ms"), Some(500));
-        assert_eq!(period("30s"), Some(30_000));
-        assert_eq!(period("15m"), Some(900_000));
-        assert_eq!(period("1h"), Some(3_600_000));
-        assert_eq!(period("366d"), Some(366 * 86_400_000));
-    }
-
-    #[test]
-    fn what_is_no_period_is_refused() {
-        for text in [
-            "",
-            "1",
-            "h",
-            "0h",
-            "-1h",
-            "1.5h",
-            "1 h",
-            "1H",
-            "1hé",
-            "é",
-            "367d",
-            "18446744073709551615d",
-            "99999999999999999999s",
-        ] {
-            assert_eq!(period(text), None, "{text}");
-        }
-    }
 }

@@ -455,7 +455,7 @@ fn every_setting_is_described_in_the_schema() {
     let schema: serde_json::Value =
         serde_json::from_str(&Run::<TokenBudget>::settings_schema()).unwrap();
     let properties = schema["properties"].as_object().unwrap();
-    assert_eq!(properties.len(), 7);
+    assert_eq!(properties.len(), 8);
     for (name, property) in properties {
         let description = property["description"].as_str().unwrap_or_default();
         assert!(description.contains("Default: "), "{name}: {description}");

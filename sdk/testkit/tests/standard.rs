@@ -10,6 +10,8 @@
 mod model_router;
 #[path = "standard/open_inference.rs"]
 mod open_inference;
+#[path = "standard/prompt_template.rs"]
+mod prompt_template;
 #[path = "standard/rate_limit.rs"]
 mod rate_limit;
 #[path = "standard/redact.rs"]

@@ -141,6 +141,6 @@ fn a_list_of_nothing_is_a_mistake() {
     let key = json!({ "sha256": hash("a"), "caller": "ann", "models": [ "" ] });
     assert_eq!(
         errors(json!({ "keys": [ key ] })),
-        ["/keys/0/models/0: expected the name of a model, of 1 to 256 bytes, `*` for any text"]
+        ["/keys/0/models/0: expected a name of 1 to 256 bytes, `*` for any text, found 0 bytes"]
     );
 }

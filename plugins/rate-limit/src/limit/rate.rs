@@ -3,8 +3,7 @@
 use std::num::NonZeroU64;
 
 use tollgate_sdk::limits::{Algorithm, Limit};
-
-use crate::period::Period;
+use tollgate_settings::Period;
 
 /// A burst that makes the rate this much slower, in parts of it, is refused at load.
 const ROUNDING: u128 = 100;
@@ -90,7 +89,7 @@ mod tests {
     }
 
     fn period(text: &str) -> Period {
-        Period::try_from(text.to_owned()).unwrap()
+        text.parse().unwrap()
     }
 
     fn bucket(requests: u64, text: &str, burst: u64) -> Rate {

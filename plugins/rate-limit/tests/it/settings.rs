@@ -170,7 +170,7 @@ fn a_number_or_time_is_refused_with_the_field_and_what_was_expected() {
         ),
         (
             json!({ "match": { "models": [""] } }),
-            "/limits/0/match/models/0: expected the name",
+            "/limits/0/match/models/0: expected a name of 1 to 256 bytes",
         ),
         (json!({ "per": "1m" }), "/limits/0/per: unknown field `per`"),
     ]);

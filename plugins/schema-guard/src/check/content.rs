@@ -7,11 +7,12 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use tollgate_sdk::prelude::*;
+use tollgate_settings::words::count;
 
 use super::{Field, unreadable};
 use crate::{
     document::{deeper, said},
-    misfit::{Misfit, count},
+    misfit::Misfit,
     rule::{Images, Prompt},
 };
 

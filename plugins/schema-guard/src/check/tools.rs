@@ -1,11 +1,11 @@
 //! The tools that a request gives to the model.
 
 use serde_json::Value as Json;
+use tollgate_settings::{Pattern, words};
 
 use super::{Field, tree};
 use crate::{
     misfit::{self, Misfit},
-    pattern::Pattern,
     rule::Tools,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn check(tools: &Tools, fields: &[Field]) -> Result<(), Misfit> {
         };
         total = total.saturating_add(list.len() as u64);
         if let Some(max) = tools.max.filter(|max| total > *max) {
-            let expected = format!("at most {}", misfit::count(max, "tool"));
+            let expected = format!("at most {}", words::count(max, "tool"));
             return Err(Misfit::new(*pointer, expected, total.to_string()));
         }
         if let Some(allow) = &tools.allow {

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
+use tollgate_settings::words::count;
 
 use super::{Keywords, Kind, Node};
 use crate::{
-    misfit::{Misfit, count, shown_json},
+    misfit::{Misfit, shown_json},
     pointer::Place,
 };
 

@@ -21,8 +21,10 @@ use tollgate::{
 use crate::client::{Answer, Ask};
 
 /// Every guest that the tests use.
-const GUESTS: [&str; 7] = [
+const GUESTS: [&str; 9] = [
+    "anthropic",
     "api-keys",
+    "jwt",
     "model-rules",
     "rate-limit",
     "redact",
@@ -269,6 +271,21 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The same, of what has to be waited for.
+pub(crate) async fn until_async<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
             return found;
         }
         assert!(

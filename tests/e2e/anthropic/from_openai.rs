@@ -1,0 +1,541 @@
+//! An OpenAI client, a server that speaks Anthropic's Messages.
+
+use super::{claude::CALLS, claude::SAYS, claude::USED, *};
+use crate::scripted::Said;
+
+fn streamed(site: &Site) -> Ask {
+    site.streamed()
+        .set("stream_options", json!({ "include_usage": true }))
+}
+
+fn is_complete(stream: &Collected) -> bool {
+    let finishes = chunks(stream);
+    let finishes = finishes
+        .iter()
+        .filter(|chunk| chunk["choices"][0]["finish_reason"].is_string());
+    let marks = stream.events.iter().filter(|event| *event == "[DONE]");
+    stream.is_complete() && finishes.count() == 1 && marks.count() == 1
+}
+
+#[test]
+fn a_chat_is_answered_by_messages() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let messages = json!([
+            { "role": "system", "content": "Be brief." },
+            { "role": "user", "content": [
+                { "type": "text", "text": "What is this? \u{1f600}" },
+                { "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } },
+            ] },
+            { "role": "developer", "content": "In German." },
+        ]);
+        let ask = site
+            .chat()
+            .header("authorization", "Bearer key-of-the-client");
+        let ask = ask
+            .header("openai-organization", "org-1")
+            .set("messages", messages);
+        let answer = ask
+            .set("temperature", 2)
+            .set("n", 1)
+            .set("stop", "END")
+            .send()
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let heard = claude.newest();
+        assert_eq!(
+            heard.header("x-api-key"),
+            Some("key-of-the-upstream"),
+            "{isolation}"
+        );
+        assert_eq!(heard.header("openai-organization"), None);
+        let body = heard.json();
+        assert_eq!(
+            (
+                &body["model"],
+                &body["max_tokens"],
+                &body["temperature"],
+                &body["stop_sequences"]
+            ),
+            (&json!("inner"), &json!(4096), &json!(1), &json!(["END"]))
+        );
+        assert!(
+            body["system"].to_string().contains("Be brief.")
+                && body["system"].to_string().contains("In German.")
+        );
+        let source = json!({ "type": "base64", "media_type": "image/png", "data": "AAAA" });
+        assert_eq!(
+            body["messages"][0]["content"][1],
+            json!({ "type": "image", "source": source })
+        );
+
+        let said = answer.json();
+        let choice = &said["choices"][0];
+        assert_eq!(
+            (&choice["message"]["content"], &choice["finish_reason"]),
+            (&json!(SAYS), &json!("stop"))
+        );
+        assert_eq!(
+            (&said["object"], &said["id"]),
+            (&json!("chat.completion"), &json!("msg_1"))
+        );
+        let [input, output, cached] = USED;
+        assert_eq!(said["usage"]["prompt_tokens"], input);
+        assert_eq!(said["usage"]["completion_tokens"], output);
+        assert_eq!(
+            said["usage"]["prompt_tokens_details"]["cached_tokens"],
+            cached
+        );
+        let length = answer.header("content-length").map(str::parse::<usize>);
+        assert_eq!(length, Some(Ok(answer.body.len())));
+
+        let line = &site.exchanges(1).await[0];
+        assert_eq!(used(line), USED, "{line}");
+        for (kind, tokens) in [("input", input), ("output", output), ("cached", cached)] {
+            counted(&site, kind, tokens as f64).await;
+        }
+    });
+}
+
+#[test]
+fn tools_are_called_and_their_results_go_back() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let ask = site
+            .chat()
+            .set("tools", tools())
+            .set("tool_choice", "required");
+        let answer = ask.send().await;
+        let message = &answer.json()["choices"][0]["message"];
+        assert_eq!(answer.json()["choices"][0]["finish_reason"], "tool_calls");
+        let calls = message["tool_calls"].as_array().unwrap();
+        for (call, (name, input)) in calls.iter().zip(CALLS) {
+            assert_eq!(
+                (&call["type"], &call["function"]["name"]),
+                (&json!("function"), &json!(name))
+            );
+            let arguments: Value =
+                serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
+            assert_eq!(arguments, serde_json::from_str::<Value>(input).unwrap());
+        }
+        assert_eq!(calls.len(), 2, "{isolation}");
+        assert_eq!(claude.newest().json()["tool_choice"]["type"], "any");
+
+        let results = json!([
+            { "role": "user", "content": "Look." }, message,
+            { "role": "tool", "tool_call_id": calls[0]["id"], "content": "sunny" },
+            { "role": "tool", "tool_call_id": calls[1]["id"], "content": "done" },
+        ]);
+        let answer = ask.set("messages", results).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let heard = claude.newest().json();
+        let turn = &heard["messages"][2]["content"];
+        assert_eq!(turn[0]["tool_use_id"], "toolu_0", "{heard}");
+        assert_eq!(turn[1]["tool_use_id"], "toolu_1", "{heard}");
+        assert_eq!(
+            heard["messages"][1]["content"][1]["input"]["n"],
+            json!([1, 2.5, null])
+        );
+    });
+}
+
+#[test]
+fn a_stream_is_translated_however_its_bytes_are_cut() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let text = claude::text_of(&claude::events(false));
+        let odd = [
+            Said::events(text.clone()),
+            Said::events(text.clone()).split(1),
+            Said::events(text.clone()).split(7),
+            Said::events(text.replace('\n', "\r\n")).split(3),
+            Said::events(text.replace('\n', "\r")).split(5),
+            Said::events(format!("\u{feff}: hello\n\n{text}: bye\n\n")).split(2),
+            Said::events(
+                text.replace("data: ", "data:")
+                    .replace("event: ", "id: 1\nretry: 5\nevent:"),
+            ),
+            // Data alone says what it is.
+            Said::events(
+                text.lines()
+                    .filter(|line| !line.starts_with("event"))
+                    .fold(String::new(), |all, line| all + line + "\n"),
+            ),
+        ];
+        for (nth, said) in odd.into_iter().enumerate() {
+            claude.say(said);
+            let stream = collected(&streamed(&site)).await;
+            assert_eq!(stream.text(), SAYS, "{nth} {isolation}");
+            assert!(is_complete(&stream), "{nth}: {stream:?}");
+            let usage = chunks(&stream).pop().unwrap();
+            assert_eq!(
+                (&usage["choices"], &usage["usage"]["total_tokens"]),
+                (&json!([]), &json!(127))
+            );
+        }
+        for line in site.exchanges(8).await {
+            assert_eq!(
+                (used(&line), &line["ending"]),
+                (USED, &json!("complete")),
+                "{line}"
+            );
+        }
+        // Without being asked for it, a client is sent no usage; the log has it.
+        let stream = collected(&site.streamed()).await;
+        assert!(
+            chunks(&stream)
+                .iter()
+                .all(|chunk| chunk.get("usage").is_none())
+        );
+        assert_eq!(used(site.exchanges(9).await.last().unwrap()), USED);
+    });
+}
+
+#[test]
+fn tool_calls_of_a_stream_come_in_pieces_that_make_json() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        for split in [1, 11, 4096] {
+            claude.say(Said::events(claude::text_of(&claude::events(true))).split(split));
+            let stream = collected(&streamed(&site).set("tools", tools())).await;
+            assert!(is_complete(&stream), "{stream:?}");
+            let said = chunks(&stream);
+            let mut arguments = vec![String::new(); CALLS.len()];
+            let mut names = Vec::new();
+            for call in said
+                .iter()
+                .filter_map(|chunk| chunk.pointer("/choices/0/delta/tool_calls/0"))
+            {
+                let index = call["index"].as_u64().unwrap() as usize;
+                names.extend(call["function"]["name"].as_str().map(str::to_owned));
+                arguments[index].push_str(call["function"]["arguments"].as_str().unwrap());
+            }
+            assert_eq!(names, CALLS.map(|(name, _)| name), "{isolation}");
+            for (arguments, (_, input)) in arguments.iter().zip(CALLS) {
+                assert_eq!(arguments, input);
+            }
+            let finish = said
+                .iter()
+                .find_map(|chunk| chunk["choices"][0]["finish_reason"].as_str());
+            assert_eq!(finish, Some("tool_calls"));
+        }
+    });
+}
+
+#[test]
+fn the_first_words_are_there_while_the_upstream_is_silent() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let text = claude::text_of(&claude::events(false));
+        let at = text.find("event: content_block_stop").unwrap();
+        claude.say(Said::events(text).stall_after(at));
+        let mut stream = site.streamed().stream().await;
+        let mut said = String::new();
+        while said != SAYS {
+            let event = stream.next().await.expect("there is no end yet");
+            let chunk: Value = serde_json::from_str(&event).unwrap();
+            said.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap());
+        }
+        drop(stream);
+        site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+        assert_eq!(
+            site.exchanges(1).await[0]["ending"],
+            "client_gone",
+            "{isolation}"
+        );
+    });
+}
+
+#[test]
+fn errors_come_in_the_clients_shape() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        for (status, kind, expected, openai) in [
+            (400, "invalid_request_error", 400, "invalid_request_error"),
+            (401, "authentication_error", 401, "authentication_error"),
+            (403, "permission_error", 403, "permission_error"),
+            (404, "not_found_error", 404, "invalid_request_error"),
+            (413, "request_too_large", 413, "invalid_request_error"),
+            (429, "rate_limit_error", 429, "rate_limit_error"),
+            (500, "api_error", 500, "server_error"),
+            (529, "overloaded_error", 503, "server_error"),
+        ] {
+            claude.say(claude::error(status, kind, "Not now, 😀.").header("retry-after", "7"));
+            for ask in [site.chat(), site.streamed()] {
+                let answer = ask.send().await;
+                assert_eq!(answer.status, expected, "{kind} {isolation}");
+                let error = &answer.json()["error"];
+                assert_eq!(
+                    (&error["message"], &error["type"]),
+                    (&json!("Not now, 😀."), &json!(openai))
+                );
+                assert_eq!(answer.header("retry-after"), Some("7"));
+                assert_eq!(answer.header("content-type"), Some("application/json"));
+            }
+        }
+        // What a proxy on the way says, in a shape of its own.
+        for (status, kind, body) in [
+            (502, "text/html", "<html>Bad gateway</html>"),
+            (500, "application/json", "not JSON"),
+            (500, "application/json", "{}"),
+            (500, "application/json", r#"{"error":null}"#),
+        ] {
+            claude.say(Said::new(status, kind, body));
+            let answer = site.chat().send().await;
+            assert_eq!(answer.status, status);
+            assert_eq!(
+                answer.json()["error"]["message"],
+                format!("The upstream answered with status {status}.")
+            );
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_is_not_whole_never_looks_it() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let events = claude::events(true);
+        let text = claude::text_of(&events);
+        let whole = |events: &[Value]| Said::events(claude::text_of(events));
+        let overloaded = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
+        let mut failing = events[..5].to_vec();
+        failing.push(overloaded);
+        let mut swapped = events.clone();
+        swapped.swap(0, 2);
+        let started_twice: Vec<_> = [&events[..1], &events[..]].concat();
+        let deep = format!(
+            "data: {{\"type\":\"content_block_delta\",\"x\":{}{}}}\n\n",
+            "[".repeat(70),
+            "]".repeat(70)
+        );
+        let mut other_kind = events.clone();
+        other_kind[3]["delta"] = json!({ "type": "input_json_delta", "partial_json": "{" });
+        let cases = [
+            ("an end without a stop", whole(&events[..events.len() - 1])),
+            ("an end in the middle", whole(&events[..4])),
+            ("nothing at all", Said::events("")),
+            ("comments alone", Said::events(": hello\n\n")),
+            (
+                "half an event at the end",
+                Said::events(text[..text.len() - 30].to_owned()),
+            ),
+            (
+                "a cut between events",
+                Said::events(text.clone()).cut_after(text.find("event: message_delta").unwrap()),
+            ),
+            (
+                "a cut within an event",
+                Said::events(text.clone()).cut_after(text.len() / 2),
+            ),
+            (
+                "a cut before the last byte",
+                Said::events(text.clone()).cut_after(text.len() - 1),
+            ),
+            ("an error", whole(&failing)),
+            ("events out of order", whole(&swapped)),
+            ("two starts", whole(&started_twice)),
+            (
+                "no JSON",
+                Said::events("data: {\"type\":\"message_start\"\n\n"),
+            ),
+            ("JSON of another kind", Said::events("data: [1,2,3]\n\n")),
+            (
+                "another's chunks",
+                Said::events("data: {\"choices\":[]}\n\ndata: [DONE]\n\n"),
+            ),
+            (
+                "bytes that are no text",
+                Said::events(&b"data: {\"type\":\"ping\xff\"}\n\n"[..]),
+            ),
+            (
+                "half a character",
+                Said::events([text.as_bytes(), b"data: \xf0\x9f\n\n"].concat())
+                    .cut_after(text.find("😀").unwrap() + 2),
+            ),
+            (
+                "a lone surrogate",
+                Said::events(text.replace("Grü", "\\ud83d")),
+            ),
+            (
+                "depth",
+                Said::events(format!("{}{deep}", claude::text_of(&events[..3]))),
+            ),
+            ("a delta of another kind", whole(&other_kind)),
+            (
+                "an event of two megabytes",
+                Said::events(format!(
+                    "data: {{\"type\":\"ping\",\"x\":\"{}\"}}\n\n",
+                    "x".repeat(2 << 20)
+                )),
+            ),
+        ];
+        let count = cases.len();
+        for (what, said) in cases {
+            claude.say(said);
+            let stream = collected(&streamed(&site)).await;
+            assert!(
+                !stream.events.iter().any(|event| event == "[DONE]"),
+                "{what}: {stream:?}"
+            );
+            let last: Value = serde_json::from_str(stream.events.last().unwrap_or(&String::new()))
+                .unwrap_or_default();
+            let is_told = last["error"]["message"].is_string() && last["error"]["type"].is_string();
+            assert!(is_told, "{what} {isolation}: {stream:?}");
+        }
+        let errors = site
+            .metric("tollgate_policy_errors_total{policy=\"dialect\"")
+            .await;
+        assert_eq!(errors, 0.0, "it neither traps nor runs out of anything");
+        claude.answer(claude::answer);
+        assert!(is_complete(&collected(&streamed(&site)).await));
+        assert_eq!(site.exchanges(count + 1).await.len(), count + 1);
+    });
+}
+
+#[test]
+fn an_answer_that_is_none_is_an_error() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let message = claude::answer(&crate::scripted::Heard {
+            method: "POST".to_owned(),
+            path: "/v1/messages".to_owned(),
+            headers: [("anthropic-version", "2023-06-01"), ("x-api-key", "k"), ("content-type", "application/json")]
+                .into_iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect(),
+            body: json!({ "model": "m", "max_tokens": 1, "messages": [{ "role": "user", "content": "x" }] }).to_string().into(),
+        });
+        for (what, said) in [
+            ("no JSON", Said::new(200, "text/plain", "hello")),
+            ("no message", Said::json(200, &json!({ "choices": [] }))),
+            ("a list", Said::json(200, &json!([]))),
+            ("nothing", Said::new(200, "application/json", "")),
+            (
+                "too deep",
+                Said::new(
+                    200,
+                    "application/json",
+                    format!("{}{}", "[".repeat(5000), "]".repeat(5000)),
+                ),
+            ),
+            ("half of it", message.clone().cut_after(60)),
+            (
+                "compressed",
+                message.clone().header("content-encoding", "gzip"),
+            ),
+        ] {
+            claude.say(said);
+            let (status, code) = site.chat().send().await.refusal();
+            assert_eq!(status, 502, "{what} {isolation}: {code}");
+        }
+        claude.say(message);
+        assert_eq!(site.chat().send().await.status, 200);
+        let errors = site
+            .metric("tollgate_policy_errors_total{policy=\"dialect\"")
+            .await;
+        assert_eq!(errors, 0.0);
+    });
+}
+
+#[test]
+fn a_request_that_cannot_be_translated_is_refused_and_reaches_no_one() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "unsupported: refuse").await;
+        let nested = (0..60).fold(json!(1), |inner, _| json!([inner]));
+        for (field, value, names) in [
+            ("seed", json!(7), "seed"),
+            ("logit_bias", json!({ "1": 2 }), "logit_bias"),
+            ("n", json!(2), "n"),
+            ("messages", json!("hello"), "messages"),
+            (
+                "messages",
+                json!([{ "role": "wizard", "content": "x" }]),
+                "role",
+            ),
+            (
+                "messages",
+                json!([{ "role": "user", "content": [{ "type": "input_audio" }] }]),
+                "messages[0]",
+            ),
+            ("max_tokens", json!(-1), "max_tokens"),
+            ("tools", json!([1]), "tools[0]"),
+            ("metadata", nested, "metadata"),
+        ] {
+            let answer = site.chat().set(field, value).send().await;
+            let (status, code) = answer.refusal();
+            assert_eq!(status, 400, "{field} {isolation}: {}", answer.text());
+            assert!(
+                ["unsupported_field", "invalid_request"].contains(&&*code),
+                "{code}"
+            );
+            assert!(answer.text().contains(names), "{field}: {}", answer.text());
+        }
+        for body in [
+            r#"{"model":"small","messages":[{"role":"user","content":"\ud83d"}]}"#.to_owned(),
+            format!(
+                r#"{{"model":"small","messages":{}{}}}"#,
+                "[".repeat(500),
+                "]".repeat(500)
+            ),
+        ] {
+            let ask = site
+                .ask("POST", "/v1/chat/completions")
+                .header("content-type", "application/json");
+            let (status, _) = ask.body(body).send().await.refusal();
+            assert_eq!(status, 400);
+        }
+        assert_eq!(claude.count(), 0);
+        let line = &site.exchanges(1).await[0];
+        assert_eq!(line["policies"][0]["decided"], "refuse", "{line}");
+    });
+}
+
+#[test]
+fn a_long_conversation_with_pictures_is_translated_in_the_memory_that_it_has() {
+    either_way(async |isolation| {
+        let (site, claude) = before_claude(isolation, "").await;
+        let url = format!("data:image/png;base64,{}", "A".repeat(1 << 20));
+        let picture = json!({ "type": "image_url", "image_url": { "url": url } });
+        let turns: Vec<Value> = (0..200)
+            .map(|nth| json!({ "role": (if nth % 2 == 0 { "user" } else { "assistant" }), "content": "word ".repeat(200) }))
+            .chain([json!({ "role": "user", "content": [picture] })])
+            .collect();
+        let answer = site.chat().set("messages", turns).send().await;
+        assert_eq!(answer.status, 200, "{isolation}: {}", answer.text());
+        let heard = claude.newest();
+        assert!(heard.body.len() > 1 << 20);
+        assert!(
+            heard.json()["messages"]
+                .as_array()
+                .is_some_and(|turns| turns.len() > 100)
+        );
+    });
+}
+
+#[tokio::test]
+async fn other_endpoints_of_the_model_are_refused() {
+    let (site, claude) = before_claude("exchange", "").await;
+    let site_config = |path: &str| {
+        let upstream = format!(r#"endpoints: [ "http://{}" ]"#, claude.addr);
+        dialect("exchange", "client: openai", path, &upstream)
+    };
+    site.reconfigure(&site_config("\"/v1/*\"")).await;
+    let answer = site
+        .ask("POST", "/v1/embeddings")
+        .json(json!({ "model": "small", "input": "x" }))
+        .send()
+        .await;
+    assert_eq!(answer.refusal(), (404, "unsupported_endpoint".to_owned()));
+    assert_eq!(claude.count(), 0);
+    let answer = site
+        .chat()
+        .header("authorization", "bearer key-of-the-client")
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        claude.newest().header("x-api-key"),
+        Some("key-of-the-client")
+    );
+}

@@ -9,6 +9,7 @@ use crate::{
     scripted::Scripted,
 };
 
+mod broken;
 mod claude;
 mod from_anthropic;
 mod from_openai;

@@ -114,6 +114,14 @@ fn pieces(text: &str) -> Vec<String> {
 }
 
 pub(super) fn events(calls: bool) -> Vec<Value> {
+    events_of(SAYS, calls)
+}
+
+pub(super) fn events_saying(text: &str) -> Vec<Value> {
+    events_of(text, false)
+}
+
+fn events_of(text: &str, calls: bool) -> Vec<Value> {
     let mut start = message(false);
     start["content"] = json!([]);
     start["stop_reason"] = Value::Null;
@@ -128,7 +136,7 @@ pub(super) fn events(calls: bool) -> Vec<Value> {
         json!({ "type": "text", "text": "" }),
         "text_delta",
         "text",
-        SAYS,
+        text,
     );
     let calls = if calls { &CALLS[..] } else { &[] };
     for (nth, (name, input)) in calls.iter().enumerate() {

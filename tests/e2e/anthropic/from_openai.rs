@@ -290,3 +290,47 @@ fn errors_come_in_the_clients_shape() {
         }
     });
 }
+
+#[test]
+fn the_policies_before_it_see_what_the_client_speaks() {
+    either_way(async |isolation| {
+        let claude = Scripted::start(claude::answer).await;
+        let upstream = format!(r#"endpoints: [ "http://{}" ]"#, claude.addr);
+        let config = dialect(
+            isolation,
+            "client: openai",
+            "/v1/chat/completions",
+            &upstream,
+        );
+        let before = r#"policies:
+  private: { plugin: redact, on_error: refuse, settings: {} }
+  budget: { plugin: token-budget, on_error: refuse, grants: { limits: true }, settings: { on_missing_caller: share, default: { tokens: 1000, period: 1h } } }"#;
+        let config = config.replace("policies:\n  dialect", &format!("{before}\n  dialect"));
+        let config = config.replace(
+            "match: { path: /v1/chat/completions }",
+            "match: { path: /v1/chat/completions }, policies: [ private, budget ]",
+        );
+        let site = Site::start(&config).await;
+        let ask = || {
+            let text = json!([{ "role": "user", "content": "I am ada@example.com." }]);
+            let ask = site.streamed().header("authorization", "Bearer k");
+            ask.set("max_tokens", 100).set("messages", text)
+        };
+        // The secret comes back in pieces of three characters.
+        let secret: Vec<Value> = claude::events_saying("Write to ada@example.com now.");
+        claude.say(Said::events(claude::text_of(&secret)));
+        let stream = collected(&ask()).await;
+        assert_eq!(stream.text(), "Write to [EMAIL] now.", "{isolation}");
+        assert!(stream.is_complete(), "{stream:?}");
+        let heard = claude.newest().json();
+        assert_eq!(heard["messages"][0]["content"], "I am [EMAIL].");
+        // Each costs what the upstream reports, 127 tokens: so many fit into the budget.
+        for _ in 0..6 {
+            site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+            assert!(collected(&ask()).await.is_complete());
+        }
+        site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+        let spent = ask().set("stream", false).send().await;
+        assert_eq!(spent.refusal(), (429, "token_budget_exceeded".to_owned()));
+    });
+}

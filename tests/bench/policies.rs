@@ -14,7 +14,7 @@ use tollgate_config::{
 };
 use tollgate_sandbox::{
     ExchangeContext, Message, Policy, PolicySpec, Session, Side,
-    contract::{Event, Hooks, Target},
+    contract::{Event, Hooks, Target, Verdict},
 };
 
 use crate::{BOTH, Bench, event, head, outcome};
@@ -253,6 +253,7 @@ async fn ask(policy: &Arc<Policy>, row: &Row, message: &mut Message) -> Session 
     let mut session = opened.expect("a session");
     if policy.hooks().contains(Hooks::REQUEST) {
         let decision = session.on_request(message).await.expect("a decision");
+        assert!(matches!(decision.verdict, Verdict::Next), "{}", row.what);
         let applied = message.apply(decision.edits, Side::Request);
         applied.expect("its edits hold");
     }
@@ -264,7 +265,9 @@ async fn ask(policy: &Arc<Policy>, row: &Row, message: &mut Message) -> Session 
             attempt: 1,
         };
         let decision = session.on_attempt(&target, message).await;
-        let applied = message.apply(decision.expect("a decision").edits, Side::Request);
+        let decision = decision.expect("a decision");
+        assert!(matches!(decision.verdict, Verdict::Next), "{}", row.what);
+        let applied = message.apply(decision.edits, Side::Request);
         applied.expect("its edits hold");
     }
     session

@@ -155,7 +155,11 @@ fn no_spelling_of_a_body_gets_past_a_list() {
 fn a_key_works_up_to_its_end() {
     either_way(async |isolation| {
         let at = |seconds: u64| {
-            let zone = if seconds % 2 == 0 { "Z" } else { "+00:00" };
+            let zone = if seconds.is_multiple_of(2) {
+                "Z"
+            } else {
+                "+00:00"
+            };
             format!("'{}{zone}'", rfc3339(seconds))
         };
         let settings = format!(
@@ -195,7 +199,9 @@ fn a_key_works_up_to_its_end() {
 fn rfc3339(seconds: u64) -> String {
     let days = seconds / 86_400;
     let (mut year, mut left) = (1970, days);
-    let length = |year: u64| 365 + u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let every = |year: u64, nth: u64| year.is_multiple_of(nth);
+    let is_leap = |year| every(year, 4) && (!every(year, 100) || every(year, 400));
+    let length = |year: u64| 365 + u64::from(is_leap(year));
     while left >= length(year) {
         left -= length(year);
         year += 1;
@@ -224,9 +230,7 @@ fn one_key_takes_over_from_another_while_requests_are_under_way() {
                 .iter()
                 .map(|key| format!("{{ sha256: {} }}", hash(key)))
                 .collect();
-            let limits = format!(
-                "\n  limits: {{ plugin: rate-limit, on_error: refuse, grants: {{ limits: true }}, settings: {{ limits: [ {{ name: all, by: [ caller ], requests: 5, period: 1h }} ] }} }}"
-            );
+            let limits = "\n  limits: { plugin: rate-limit, on_error: refuse, grants: { limits: true }, settings: { limits: [ { name: all, by: [ caller ], requests: 5, period: 1h } ] } }";
             let settings = format!(
                 "callers: [ {{ caller: bob, keys: [ {} ] }} ]",
                 keys.join(", ")

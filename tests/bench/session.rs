@@ -3,12 +3,15 @@
 //! ```console
 //! $ cargo bench --bench session
 //! $ cargo bench --bench session -- header
+//! $ cargo bench --bench session -- policy
 //! ```
 //! `fresh` is `isolation: exchange`: an instance serves one session, and clearing it
 //! away and making the next one is counted. `reused` is `isolation: shared`.
 
 #[path = "chain.rs"]
 mod chain;
+#[path = "policies.rs"]
+mod policies;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +48,7 @@ fn main() {
     body_sizes(&bench, &mut criterion);
     events(&bench, &mut criterion);
     chain::chain(&bench, &mut criterion);
+    policies::policies(&bench, &mut criterion);
     criterion.final_summary();
 }
 

@@ -291,8 +291,9 @@ impl Streamed {
                 }
             }
             let Some(frame) = self.body.body.frame().await.transpose()? else {
+                let is_nothing = |line: &str| line.is_empty() || line.starts_with(':');
                 assert!(
-                    self.buffer.trim().is_empty(),
+                    self.buffer.lines().all(is_nothing),
                     "half an event: {}",
                     self.buffer
                 );

@@ -22,7 +22,9 @@ use crate::client::{Answer, Ask};
 
 /// Every guest that the tests use.
 const GUESTS: &[&str] = &[
+    "anthropic",
     "api-keys",
+    "jwt",
     "model-router",
     "model-rules",
     "open-inference",
@@ -272,6 +274,21 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The same, of what has to be waited for.
+pub(crate) async fn until_async<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
             return found;
         }
         assert!(

@@ -5,16 +5,21 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod anthropic;
+mod api_keys;
 mod bounds;
 mod client;
 mod data_path;
 mod departures;
 mod dialects;
 mod edge;
+mod examples;
 mod failures;
 mod fixture;
 mod framing;
 mod hooks;
+mod issuer;
+mod jwt;
 mod model_router;
 mod open_inference;
 mod prompt_template;
@@ -22,6 +27,7 @@ mod rate_limit;
 mod redact;
 mod reload_files;
 mod schema_guard;
+mod scripted;
 mod standard_plugins;
 mod streams;
 mod swaps;

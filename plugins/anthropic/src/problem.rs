@@ -183,7 +183,9 @@ impl Problem {
             row.or_else(|| TABLE.iter().find(|row| code == Some(row.anthropic)))
         };
         let by_type = || TABLE.iter().find(|row| said == Some(row.openai));
-        let is_vague = said == Some("invalid_request_error") && status != 0;
+        // Servers say these of much that a status tells apart.
+        let is_vague =
+            matches!(said, Some("invalid_request_error" | "server_error")) && status != 0;
         let row = by_code().or_else(|| if is_vague { None } else { by_type() });
         Some(Self {
             kind: row.map_or_else(|| Kind::of_status(status), |row| row.kind),
@@ -248,6 +250,20 @@ mod tests {
                 let problem = Problem::of_openai(&body, status).unwrap().to_anthropic();
                 assert_eq!(problem["error"]["type"], kind, "{status} {body}");
             }
+        }
+    }
+
+    #[test]
+    fn a_server_error_is_told_by_its_status_and_by_itself_in_a_stream() {
+        let body = json!({ "error": { "message": "no", "type": "server_error" } });
+        for (status, kind) in [
+            (503, "overloaded_error"),
+            (504, "timeout_error"),
+            (500, "api_error"),
+            (0, "api_error"),
+        ] {
+            let problem = Problem::of_openai(&body, status).unwrap().to_anthropic();
+            assert_eq!(problem["error"]["type"], kind, "{status}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use serde_json::Value;
 use tollgate_sandbox::{
     ExchangeContext, Failure, Message, Policy, Session, Side,
@@ -36,6 +36,8 @@ pub struct Run {
     pub request: Message,
     /// What `on-request` decided, if the plugin has that hook.
     pub verdict: Option<Verdict>,
+    /// What `on-attempt` decided, if the plugin has that hook and the request came so far.
+    pub attempt_verdict: Option<Verdict>,
     /// The response with the policy's edits; `None` if the request was answered without an upstream.
     pub response: Option<Message>,
     /// What `on-response` decided, if the plugin has that hook.
@@ -173,6 +175,7 @@ impl Exchange {
         let mut run = Run {
             request: self.request(policy.needs()),
             verdict: None,
+            attempt_verdict: None,
             response: None,
             response_verdict: None,
             events: Vec::new(),
@@ -183,7 +186,7 @@ impl Exchange {
             },
         };
         self.request_hooks(policy, &mut session, &mut run).await?;
-        if !matches!(run.verdict, Some(Verdict::Reply(_) | Verdict::Refuse(_))) {
+        if !is_final(run.verdict.as_ref()) && !is_final(run.attempt_verdict.as_ref()) {
             self.response_hooks(policy, &mut session, &mut run).await?;
         }
         let spent = session
@@ -223,7 +226,7 @@ impl Exchange {
             )?;
             run.verdict = Some(decision.verdict);
         }
-        if policy.hooks().contains(Hooks::ATTEMPT) {
+        if policy.hooks().contains(Hooks::ATTEMPT) && !is_final(run.verdict.as_ref()) {
             let target = Target {
                 upstream: "upstream".to_owned(),
                 dialect: "openai".to_owned(),
@@ -242,6 +245,7 @@ impl Exchange {
                 Side::Request,
                 "on-attempt",
             )?;
+            run.attempt_verdict = Some(decision.verdict);
         }
         Ok(())
     }
@@ -338,9 +342,15 @@ impl Exchange {
     }
 
     fn response_message(&self, needs: Needs) -> Message {
+        let mut fields = headers(&self.response_headers);
+        if !self.batches.is_empty() {
+            fields
+                .entry(CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("text/event-stream"));
+        }
         Message {
             status: self.status,
-            headers: headers(&self.response_headers),
+            headers: fields,
             body: (self.batches.is_empty() && needs_body(needs, Side::Response))
                 .then(|| self.response.clone()),
             ..Message::default()
@@ -385,6 +395,11 @@ fn headers(pairs: &[(String, String)]) -> http::HeaderMap {
             (name, HeaderValue::from_str(value).expect("a header value"))
         })
         .collect()
+}
+
+/// Whether the request goes no further.
+fn is_final(verdict: Option<&Verdict>) -> bool {
+    matches!(verdict, Some(Verdict::Reply(_) | Verdict::Refuse(_)))
 }
 
 fn text(event: &Event) -> String {

@@ -6,6 +6,12 @@
     reason = "clippy sees only `#[test]` functions as tests"
 )]
 
+#[path = "standard/anthropic.rs"]
+mod anthropic;
+#[path = "standard/api_keys.rs"]
+mod api_keys;
+#[path = "standard/jwt.rs"]
+mod jwt;
 #[path = "standard/model_router.rs"]
 mod model_router;
 #[path = "standard/open_inference.rs"]
@@ -43,6 +49,21 @@ fn asking(fields: &Value) -> Exchange {
     let fields = fields.as_object().unwrap().clone();
     body.as_object_mut().unwrap().extend(fields);
     Exchange::post("/v1/chat/completions").json(body)
+}
+
+/// Status and code, once it is refused.
+fn refusal(run: &Run) -> (u16, &str) {
+    match run.verdict.as_ref().or(run.attempt_verdict.as_ref()) {
+        Some(Verdict::Refuse(refusal)) => (refusal.status, &refusal.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What later policies and the log would see.
+fn fact<'a>(run: &'a Run, name: &str) -> Option<&'a str> {
+    let facts = run.request.facts.iter();
+    let mut found = facts.filter(|(found, _)| found == name);
+    found.next().map(|(_, value)| value.as_str())
 }
 
 fn is_let_through(run: &Run) -> bool {

@@ -4,6 +4,7 @@
 
 mod check;
 mod run;
+mod standin;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Show it all on this machine: policies, streams, and a swap under load.
     Demo(crate::demo::DemoArgs),
+    /// Answer as a model server would, to try a configuration without one.
+    Standin(standin::StandinArguments),
     /// Compiles one plugin, for the gateway itself.
     #[command(name = COMPILE_WORKER, hide = true)]
     CompileWorker,
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => within_runtime(run::run(arguments)),
         Command::Check(arguments) => within_runtime(check::check(arguments)),
         Command::Demo(arguments) => within_runtime(crate::demo::run(arguments)),
+        Command::Standin(arguments) => within_runtime(standin::standin(arguments)),
         Command::CompileWorker => tollgate_sandbox::compile_worker(),
     }
 }

@@ -33,17 +33,20 @@ struct Inner {
 
 /// The names of chat completions and embeddings, those of `responses`, and those of
 /// Anthropic's `messages`.
+///
+/// Some servers say the same in two of them. An alias would refuse that as a name twice.
 #[derive(Deserialize)]
 struct Reported {
-    #[serde(alias = "input_tokens")]
     prompt_tokens: Option<u64>,
-    #[serde(alias = "output_tokens")]
+    input_tokens: Option<u64>,
     completion_tokens: Option<u64>,
-    #[serde(alias = "input_tokens_details")]
+    output_tokens: Option<u64>,
     prompt_tokens_details: Option<Details>,
-    /// Anthropic's, not part of its `input_tokens`.
+    input_tokens_details: Option<Details>,
+    /// Anthropic's, not part of its `input_tokens`; part of `prompt_tokens` beside which
+    /// some servers say it.
     cache_read_input_tokens: Option<u64>,
-    /// Anthropic's, not part of its `input_tokens`.
+    /// The same.
     cache_creation_input_tokens: Option<u64>,
 }
 
@@ -64,14 +67,17 @@ pub(super) fn of_document(bytes: &[u8]) -> Option<Usage> {
     let read = reported.cache_read_input_tokens.unwrap_or_default();
     let created = reported.cache_creation_input_tokens.unwrap_or_default();
     let details = reported.prompt_tokens_details;
+    let details = details.or(reported.input_tokens_details);
     let cached = details.and_then(|details| details.cached_tokens);
+    let input = reported.input_tokens.unwrap_or_default();
     Some(Usage {
         input_tokens: reported
             .prompt_tokens
-            .unwrap_or_default()
-            .saturating_add(read)
-            .saturating_add(created),
-        output_tokens: reported.completion_tokens.unwrap_or_default(),
+            .unwrap_or_else(|| input.saturating_add(read).saturating_add(created)),
+        output_tokens: reported
+            .completion_tokens
+            .or(reported.output_tokens)
+            .unwrap_or_default(),
         cached_tokens: cached.unwrap_or(read),
     })
 }
@@ -152,6 +158,10 @@ mod tests {
         assert_eq!(tokens(response), Some((1, 2, 0)));
         let message = r#"{"type":"message","usage":{"input_tokens":3,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"output_tokens":2}}"#;
         assert_eq!(tokens(message), Some((15, 2, 7)));
+        let both = r#"{"usage":{"prompt_tokens":9,"input_tokens":9,"completion_tokens":4,"output_tokens":4,"prompt_tokens_details":{"cached_tokens":5},"input_tokens_details":null}}"#;
+        assert_eq!(tokens(both), Some((9, 4, 5)));
+        let within = r#"{"usage":{"prompt_tokens":9,"completion_tokens":4,"cache_read_input_tokens":5,"cache_creation_input_tokens":1}}"#;
+        assert_eq!(tokens(within), Some((9, 4, 5)));
         let other = r#"{"message":"a text","usage":{"prompt_tokens":1}}"#;
         assert_eq!(tokens(other), Some((1, 0, 0)));
         for without in [

@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
+mod authority;
 mod bounds;
 mod client;
+mod client_certs;
 mod data_path;
 mod departures;
 mod edge;

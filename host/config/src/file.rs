@@ -61,6 +61,19 @@ pub(crate) struct File {
 pub(crate) struct Tls {
     pub(crate) certificate: At<String>,
     pub(crate) key: At<String>,
+    /// The CAs whose certificates clients may show. Without it, none is asked for.
+    pub(crate) client_ca: Option<At<String>>,
+    /// Whether a client has to show one. Written beside `client_ca`; there is no default.
+    pub(crate) client_auth: Option<ClientAuth>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientAuth {
+    /// No connection without one.
+    Required,
+    /// One that is shown has to hold; policies see whether there is one.
+    Optional,
 }
 
 /// Where a secret is read from.
@@ -355,6 +368,15 @@ impl From<OnError> for model::OnError {
         match written {
             OnError::Refuse => Self::Refuse,
             OnError::Bypass => Self::Bypass,
+        }
+    }
+}
+
+impl From<ClientAuth> for model::ClientAuth {
+    fn from(written: ClientAuth) -> Self {
+        match written {
+            ClientAuth::Required => Self::Required,
+            ClientAuth::Optional => Self::Optional,
         }
     }
 }

@@ -32,6 +32,24 @@ pub struct Config {
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// `None`: clients are not asked for a certificate.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients hold, and whether one has to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// A PEM file of CAs.
+    pub ca: PathBuf,
+    pub auth: ClientAuth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// No connection without a certificate.
+    Required,
+    /// One that is shown has to hold.
+    Optional,
 }
 
 /// Where a secret is read from: an environment variable or a file.

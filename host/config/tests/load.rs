@@ -41,6 +41,11 @@ fn places_and_paths_are_read_from_the_folder_of_the_file() {
         (tls.certificate, tls.key),
         (absolute("tls/cert.pem"), "/etc/tls/key.pem".into())
     );
+    let clients = ClientCertificates {
+        ca: absolute("tls/clients.pem"),
+        auth: ClientAuth::Optional,
+    };
+    assert_eq!(tls.clients, Some(clients));
     assert_eq!(
         config.secrets["openai"],
         SecretSource::Env("OPENAI_API_KEY".into())

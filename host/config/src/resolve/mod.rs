@@ -24,7 +24,7 @@ use crate::{
     error::{ConfigError, Problems},
     file,
     merge::{Entry, In, Merged},
-    model::{Config, SandboxLimits, SecretSource, Tls},
+    model::{ClientCertificates, Config, SandboxLimits, SecretSource, Tls},
     place::{At, Place},
     source::Source,
     spelling,
@@ -199,10 +199,34 @@ impl Resolver<'_> {
 
     fn tls(&self, tls: &In<At<file::Tls>>) -> Tls {
         let scope = self.scope(tls.source);
+        let written = &tls.value.value;
         Tls {
-            certificate: scope.path(&tls.value.value.certificate),
-            key: scope.path(&tls.value.value.key),
+            certificate: scope.path(&written.certificate),
+            key: scope.path(&written.key),
+            clients: client_certificates(&scope, &tls.value),
         }
+    }
+}
+
+/// Whether a client may come without a certificate is for the operator to say.
+fn client_certificates(scope: &Scope<'_>, tls: &At<file::Tls>) -> Option<ClientCertificates> {
+    const AUTH: &str = "`client_auth: required` or `client_auth: optional`; there is no default";
+    match (&tls.value.client_ca, tls.value.client_auth) {
+        (Some(ca), Some(auth)) => Some(ClientCertificates {
+            ca: scope.path(ca),
+            auth: auth.into(),
+        }),
+        (Some(ca), None) => {
+            let message = "`client_ca` does not say whether a client has to show a certificate";
+            scope.refuse(ca.place, message, AUTH);
+            None
+        }
+        (None, Some(_)) => {
+            let message = "`client_auth` does not say whose certificates hold";
+            scope.refuse(tls.place, message, "`client_ca`, a PEM file of CAs");
+            None
+        }
+        (None, None) => None,
     }
 }
 

@@ -289,10 +289,10 @@ fn attachments(config: &Config, picture: &mut Picture, before: Option<&Picture>)
 }
 
 fn attached(config: &Config) -> impl Iterator<Item = &Path> {
-    let tls = config
-        .tls
-        .iter()
-        .flat_map(|tls| [&tls.certificate, &tls.key]);
+    let tls = config.tls.iter().flat_map(|tls| {
+        let client_ca = tls.clients.iter().map(|clients| &clients.ca);
+        [&tls.certificate, &tls.key].into_iter().chain(client_ca)
+    });
     let roots = config
         .upstreams
         .values()

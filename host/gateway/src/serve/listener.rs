@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_config::Config;
 
 use super::{
-    Shared,
+    Shared, certificate,
     connection::{Connection, Streams, Watched},
     exchange,
     tls::TlsKeys,
@@ -158,7 +158,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn converse(stream: TcpStream, connection: Arc<Connection>, room: Arc<Room>) {
+async fn converse(stream: TcpStream, connection: Connection, room: Arc<Room>) {
     let config = room.shared.generation.load().config.clone();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -170,21 +170,28 @@ async fn converse(stream: TcpStream, connection: Arc<Connection>, room: Arc<Room
     }
 }
 
-async fn greet(stream: TcpStream, connection: Arc<Connection>, config: &Config, room: &Room) {
+async fn greet(stream: TcpStream, mut connection: Connection, config: &Config, room: &Room) {
     let Some(keys) = &room.tls else {
         return serve(stream, connection, config, &room.stop).await;
     };
     match timeout(config.timeouts.header, keys.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, connection, config, &room.stop).await,
+        Ok(Ok(stream)) => {
+            // The handshake has verified it, or there is none.
+            if let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() {
+                connection.given = Some(certificate::facts(certificate).into());
+            }
+            serve(stream, connection, config, &room.stop).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
 }
 
-async fn serve<S>(stream: S, connection: Arc<Connection>, config: &Config, stop: &CancellationToken)
+async fn serve<S>(stream: S, connection: Connection, config: &Config, stop: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let connection = Arc::new(connection);
     let watched = Watched::new(
         stream,
         connection.clone(),

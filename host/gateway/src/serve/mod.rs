@@ -8,6 +8,7 @@ mod arrival;
 mod at_hand;
 mod body;
 mod carry_on;
+mod certificate;
 mod chance;
 mod connection;
 mod content;

@@ -52,6 +52,7 @@ impl Exchange {
             generation: generation.id,
             method: request.method().clone(),
             uri: request.uri().clone(),
+            given: connection.given.clone(),
             ..Record::default()
         };
         Box::new(Self {

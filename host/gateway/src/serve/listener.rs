@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     select,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_config::Config;
@@ -25,6 +25,7 @@ use super::{
     Shared, certificate,
     connection::{Connection, Streams, Watched},
     exchange,
+    exhaustion::{Exhaustion, Word},
     tls::TlsKeys,
 };
 
@@ -112,6 +113,7 @@ impl Drop for Server {
 }
 
 async fn accept(listener: TcpListener, room: Arc<Room>) {
+    let mut exhaustion = Exhaustion::default();
     loop {
         let accepted = select! {
             biased;
@@ -120,6 +122,10 @@ async fn accept(listener: TcpListener, room: Arc<Room>) {
         };
         match accepted {
             Ok((stream, peer)) => {
+                if let Word::Over(failures, took) = exhaustion.succeeded(Instant::now()) {
+                    let took_ms = took.as_millis();
+                    tracing::info!(failures, took_ms, "accepting connections again");
+                }
                 let connection =
                     Connection::new(room.shared.clone(), peer.ip(), room.tls.is_some());
                 room.connections
@@ -127,7 +133,9 @@ async fn accept(listener: TcpListener, room: Arc<Room>) {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; trying again");
+                if let Word::Failing(failures) = exhaustion.failed(Instant::now()) {
+                    tracing::warn!(%error, failures, "cannot accept connections; trying again");
+                }
                 sleep(PAUSE).await;
             }
         }

@@ -15,6 +15,7 @@ mod content;
 mod errors;
 mod events;
 mod exchange;
+mod exhaustion;
 mod forward;
 mod generation;
 mod headers;

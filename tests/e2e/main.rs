@@ -17,6 +17,7 @@ mod failures;
 mod fixture;
 mod framing;
 mod hooks;
+mod places;
 mod program;
 mod rate_limit;
 mod redact;

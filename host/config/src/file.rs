@@ -33,6 +33,11 @@ pub(crate) struct File {
     /// Where secrets are read from, by name.
     #[serde(default)]
     pub(crate) secrets: Named<At<Secret>>,
+    /// Where the capability `geo` looks addresses up.
+    pub(crate) geo: Option<At<Geo>>,
+    /// Whose `x-forwarded-for` is believed: addresses, or networks such as `10.0.0.0/8`.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<At<String>>,
     /// Uses of plugins, by name.
     #[serde(default)]
     pub(crate) policies: Named<Policy>,
@@ -74,6 +79,14 @@ pub(crate) enum ClientAuth {
     Required,
     /// One that is shown has to hold; policies see whether there is one.
     Optional,
+}
+
+/// Where addresses are looked up.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Geo {
+    /// A database in MaxMind's format; read again when it changes.
+    pub(crate) file: At<String>,
 }
 
 /// Where a secret is read from.
@@ -132,6 +145,8 @@ pub(crate) struct Grants {
     pub(crate) kv: bool,
     /// Budgets and rate limits.
     pub(crate) limits: bool,
+    /// Where an address is, from the file that `geo` names.
+    pub(crate) geo: Option<At<bool>>,
     /// Names of `secrets` that it may read.
     pub(crate) secrets: Vec<At<String>>,
     /// Calls over HTTP.

@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ipnet::IpNet;
 use scope::Scope;
 
 use crate::{
@@ -36,6 +37,8 @@ struct Names {
     secrets: BTreeSet<String>,
     policies: BTreeSet<String>,
     upstreams: BTreeSet<String>,
+    /// Whether there is a file of places.
+    geo: bool,
 }
 
 impl Names {
@@ -50,6 +53,7 @@ impl Names {
             secrets: keys(&merged.secrets),
             policies: keys(&merged.policies),
             upstreams: keys(&merged.upstreams),
+            geo: merged.geo.is_some(),
         }
     }
 }
@@ -112,6 +116,11 @@ impl Resolver<'_> {
             secrets: self.named(merged.secrets, |scope, _, secret| {
                 Some(secret_source(scope, &secret))
             }),
+            geo: merged.geo.map(|geo| {
+                let scope = self.scope(geo.source);
+                scope.path(&geo.value.value.file)
+            }),
+            trusted_proxies: self.networks(&merged.trusted_proxies),
             policies: self.named(merged.policies, |scope, name, policy| {
                 policies::policy(scope, name, policy, &sandbox)
             }),
@@ -166,6 +175,13 @@ impl Resolver<'_> {
         written
             .and_then(|text| self.scope(text.source).read(&text.value, spelling::address))
             .unwrap_or(default)
+    }
+
+    fn networks(&self, written: &[In<At<String>>]) -> Vec<IpNet> {
+        let networks = written.iter();
+        networks
+            .filter_map(|text| self.scope(text.source).read(&text.value, spelling::network))
+            .collect()
     }
 
     /// The listener and the admin port must differ, or the second to start would fail.

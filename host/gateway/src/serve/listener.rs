@@ -26,6 +26,7 @@ use super::{
     connection::{Connection, Streams, Watched},
     exchange,
     exhaustion::{Exhaustion, Word},
+    origin,
     tls::TlsKeys,
 };
 
@@ -186,7 +187,8 @@ async fn greet(stream: TcpStream, mut connection: Connection, config: &Config, r
         Ok(Ok(stream)) => {
             // The handshake has verified it, or there is none.
             if let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() {
-                connection.given = Some(certificate::facts(certificate).into());
+                let facts = certificate::facts(certificate);
+                connection.given = origin::of_connection(connection.address, facts);
             }
             serve(stream, connection, config, &room.stop).await;
         }

@@ -22,6 +22,7 @@ mod headers;
 mod introduction;
 mod listener;
 mod onion;
+mod origin;
 mod policies;
 mod record;
 mod relay;

@@ -26,6 +26,7 @@ use super::{
     connection::{Busy, Connection},
     errors::ServeError,
     generation::Held,
+    origin,
     policies::Slot,
     record::{Record, RequestId},
 };
@@ -52,7 +53,12 @@ impl Exchange {
             generation: generation.id,
             method: request.method().clone(),
             uri: request.uri().clone(),
-            given: connection.given.clone(),
+            given: Some(origin::of_exchange(
+                &connection.given,
+                connection.address,
+                &generation.config,
+                request.headers(),
+            )),
             ..Record::default()
         };
         Box::new(Self {

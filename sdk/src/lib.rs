@@ -58,7 +58,7 @@
 //! | decide | [`Verdict`] |
 //! | work on a stream | [`Event`], [`Events`] |
 //! | edit parsed JSON | [`pointer`] |
-//! | use a capability | [`log`], [`metrics`], [`clock`], [`random`], [`secrets`], [`kv`], [`limits`], [`http`] |
+//! | use a capability | [`log`], [`metrics`], [`clock`], [`random`], [`secrets`], [`geo`], [`kv`], [`limits`], [`http`] |
 //! | test | [`testing`] |
 
 #![warn(missing_docs)]
@@ -86,6 +86,7 @@ pub mod bindings;
 pub mod guest;
 
 pub mod clock;
+pub mod geo;
 pub mod http;
 pub mod kv;
 pub mod limits;

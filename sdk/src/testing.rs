@@ -4,7 +4,7 @@
 //! session's methods are the hooks, and answer with what was decided and how the message
 //! looks after it. Capabilities go to a world of the test's own thread: a clock that
 //! stands still until [`advance`], a working key-value store and limits, secrets from
-//! [`set_secret`], calls answered by [`answer_http`].
+//! [`set_secret`], places from [`set_place`], calls answered by [`answer_http`].
 //!
 //! ```
 //! use tollgate_sdk::{prelude::*, testing::{Exchange, Run, complete}};
@@ -54,4 +54,4 @@ pub use exchange::{Exchange, complete, ended};
 pub use run::Run;
 pub use session::Session;
 pub(crate) use source::Source;
-pub use world::{advance, answer_http, counted, logged, set_secret};
+pub use world::{advance, answer_http, counted, logged, set_place, set_secret};

@@ -178,6 +178,31 @@ fn a_decision_that_the_gateway_would_refuse_fails_the_test() {
         .response(Answer::new(200));
 }
 
+struct Pretending;
+
+#[policy]
+impl Policy for Pretending {
+    type Settings = NoSettings;
+
+    fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+        Self
+    }
+
+    fn on_request(&mut self, request: &mut Request) -> Verdict {
+        assert_eq!(request.fact("client_cert_uri").as_deref(), Some("urn:ann"));
+        request.set_fact("client_cert_uri", "urn:admin");
+        Verdict::next()
+    }
+}
+
+#[test]
+#[should_panic(expected = "the fact `client_cert_uri` is written by the host alone")]
+fn a_fact_that_is_the_gateways_cannot_be_set() {
+    Run::<Pretending>::new(serde_json::json!({}))
+        .open(Exchange::chat().fact("client_cert_uri", "urn:ann"))
+        .request();
+}
+
 struct Hasty;
 
 #[policy(needs(request_json))]

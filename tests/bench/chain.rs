@@ -14,7 +14,7 @@ use criterion::Criterion;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tollgate::demo::plugins_build::build_guests;
-use tollgate_capabilities::EmbeddedSecrets;
+use tollgate_capabilities::{EmbeddedSecrets, NoGeo};
 use tollgate_config::{CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Message, Policy, PolicySpec, Side,
@@ -95,6 +95,7 @@ fn load(bench: &Bench, name: &str, wasm: Bytes, isolation: Isolation) -> Arc<Pol
         },
         compile: CompileLimits::default(),
         secrets: Arc::new(EmbeddedSecrets::new(BTreeMap::new())),
+        geo: Arc::new(NoGeo),
     };
     bench
         .runtime

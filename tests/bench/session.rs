@@ -20,7 +20,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime::Runtime;
 use tollgate::demo::plugins_build::build_guests;
-use tollgate_capabilities::{Capabilities, EmbeddedOptions, EmbeddedSecrets};
+use tollgate_capabilities::{Capabilities, EmbeddedOptions, EmbeddedSecrets, NoGeo};
 use tollgate_config::{CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
@@ -98,6 +98,7 @@ impl Bench {
             },
             compile: CompileLimits::default(),
             secrets: Arc::new(EmbeddedSecrets::new(std::collections::BTreeMap::new())),
+            geo: Arc::new(NoGeo),
         };
         self.runtime
             .block_on(self.sandbox.load(spec))

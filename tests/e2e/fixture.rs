@@ -25,6 +25,7 @@ const GUESTS: &[&str] = &[
     "anthropic",
     "api-keys",
     "jwt",
+    "locator",
     "model-router",
     "model-rules",
     "open-inference",

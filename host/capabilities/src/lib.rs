@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod clock;
+pub mod geo;
 pub mod http;
 pub mod kv;
 pub mod limits;
@@ -22,6 +23,7 @@ use tollgate_config::SecretSource;
 
 pub use answer::Answer;
 pub use clock::{Clock, ManualClock, OsClock};
+pub use geo::{EmbeddedGeo, GeoError, GeoFileError, GeoLocator, NoGeo, Place};
 pub use http::{EmbeddedHttp, HttpCaller, HttpError, HttpRequest, HttpResponse, RefusedHttp};
 pub use kv::{EmbeddedKv, KvError, KvOptions, KvStore};
 pub use limits::{
@@ -73,6 +75,8 @@ pub struct Capabilities {
     pub random: Arc<dyn Random>,
     /// Secrets by name.
     pub secrets: Arc<dyn SecretStore>,
+    /// Where addresses are.
+    pub geo: Arc<dyn GeoLocator>,
     /// Keys and values, per plugin.
     pub kv: Arc<dyn KvStore>,
     /// Budgets, per plugin.
@@ -125,6 +129,7 @@ impl Capabilities {
             metrics: Arc::new(PluginMetrics::new(options.metrics)),
             random: options.random,
             secrets: Arc::new(EmbeddedSecrets::new(options.secrets)),
+            geo: Arc::new(NoGeo),
             kv: Arc::new(EmbeddedKv::new(clock.clone(), options.kv)),
             limits: Arc::new(EmbeddedLimits::new(clock.clone(), options.limits)),
             http: Arc::new(EmbeddedHttp::new()),
@@ -134,7 +139,7 @@ impl Capabilities {
 
     /// Throwaway state to prove a candidate with: its own empty kv and limits, a
     /// log and metrics that go nowhere, and an `http-call` that refuses. Clock,
-    /// random and secrets are these.
+    /// random, secrets and places are these.
     #[must_use]
     pub fn scratch(&self) -> Self {
         Self {
@@ -143,6 +148,7 @@ impl Capabilities {
             clock: self.clock.clone(),
             random: self.random.clone(),
             secrets: self.secrets.clone(),
+            geo: self.geo.clone(),
             kv: Arc::new(EmbeddedKv::new(self.clock.clone(), KvOptions::default())),
             limits: Arc::new(EmbeddedLimits::new(
                 self.clock.clone(),
@@ -159,6 +165,17 @@ impl Capabilities {
     pub fn with_secrets(&self, secrets: Arc<dyn SecretStore>) -> Self {
         Self {
             secrets,
+            ..self.clone()
+        }
+    }
+}
+
+impl Capabilities {
+    /// The same state with other places: those of a new generation's file.
+    #[must_use]
+    pub fn with_geo(&self, geo: Arc<dyn GeoLocator>) -> Self {
+        Self {
+            geo,
             ..self.clone()
         }
     }

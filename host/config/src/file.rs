@@ -33,6 +33,11 @@ pub(crate) struct File {
     /// Where secrets are read from, by name.
     #[serde(default)]
     pub(crate) secrets: Named<At<Secret>>,
+    /// Where the capability `geo` looks addresses up.
+    pub(crate) geo: Option<At<Geo>>,
+    /// Whose `x-forwarded-for` is believed: addresses, or networks such as `10.0.0.0/8`.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<At<String>>,
     /// Uses of plugins, by name.
     #[serde(default)]
     pub(crate) policies: Named<Policy>,
@@ -61,6 +66,27 @@ pub(crate) struct File {
 pub(crate) struct Tls {
     pub(crate) certificate: At<String>,
     pub(crate) key: At<String>,
+    /// The CAs whose certificates clients may show. Without it, none is asked for.
+    pub(crate) client_ca: Option<At<String>>,
+    /// Whether a client has to show one. Written beside `client_ca`; there is no default.
+    pub(crate) client_auth: Option<ClientAuth>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClientAuth {
+    /// No connection without one.
+    Required,
+    /// One that is shown has to hold; policies see whether there is one.
+    Optional,
+}
+
+/// Where addresses are looked up.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Geo {
+    /// A database in MaxMind's format; read again when it changes.
+    pub(crate) file: At<String>,
 }
 
 /// Where a secret is read from.
@@ -119,6 +145,8 @@ pub(crate) struct Grants {
     pub(crate) kv: bool,
     /// Budgets and rate limits.
     pub(crate) limits: bool,
+    /// Where an address is, from the file that `geo` names.
+    pub(crate) geo: Option<At<bool>>,
     /// Names of `secrets` that it may read.
     pub(crate) secrets: Vec<At<String>>,
     /// Calls over HTTP.
@@ -366,6 +394,15 @@ impl From<OnError> for model::OnError {
         match written {
             OnError::Refuse => Self::Refuse,
             OnError::Bypass => Self::Bypass,
+        }
+    }
+}
+
+impl From<ClientAuth> for model::ClientAuth {
+    fn from(written: ClientAuth) -> Self {
+        match written {
+            ClientAuth::Required => Self::Required,
+            ClientAuth::Optional => Self::Optional,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::{
     error::{ConfigError, Problem, Problems},
-    file::{Compile, File, Limits, Model, Policy, Route, Sandbox, Secret, Timeouts, Tls, Upstream},
+    file::{
+        Compile, File, Geo, Limits, Model, Policy, Route, Sandbox, Secret, Timeouts, Tls, Upstream,
+    },
     place::{At, Named, Place},
     source::Source,
     spelling::quote,
@@ -28,6 +30,8 @@ pub(crate) struct Merged {
     pub(crate) plugins: Option<In<At<String>>>,
     pub(crate) cache: Option<In<At<String>>>,
     pub(crate) secrets: Vec<Entry<At<Secret>>>,
+    pub(crate) geo: Option<In<At<Geo>>>,
+    pub(crate) trusted_proxies: Vec<In<At<String>>>,
     pub(crate) policies: Vec<Entry<Policy>>,
     pub(crate) upstreams: Vec<Entry<Upstream>>,
     pub(crate) models: Vec<Entry<Model>>,
@@ -75,10 +79,15 @@ impl Merger<'_> {
         self.once("plugins", &mut merged.plugins, file.plugins);
         self.once("cache", &mut merged.cache, file.cache);
         self.join("secret", &mut merged.secrets, file.secrets);
+        self.once("geo", &mut merged.geo, file.geo);
         self.join("policy", &mut merged.policies, file.policies);
         self.join("upstream", &mut merged.upstreams, file.upstreams);
         self.join("model", &mut merged.models, file.models);
         let source = self.source;
+        let proxies = file.trusted_proxies.into_iter();
+        merged
+            .trusted_proxies
+            .extend(proxies.map(|value| In { source, value }));
         merged
             .routes
             .extend(file.routes.into_iter().map(|value| In { source, value }));

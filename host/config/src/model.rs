@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
+
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -16,6 +18,10 @@ pub struct Config {
     /// Where compiled plugins are kept, absolute; `None`: nothing is kept.
     pub cache: Option<PathBuf>,
     pub secrets: BTreeMap<String, SecretSource>,
+    /// The database that the capability `geo` looks addresses up in.
+    pub geo: Option<PathBuf>,
+    /// Whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     pub policies: BTreeMap<String, Policy>,
     pub upstreams: BTreeMap<String, Upstream>,
     pub models: BTreeMap<String, Model>,
@@ -32,6 +38,24 @@ pub struct Config {
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// `None`: clients are not asked for a certificate.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients hold, and whether one has to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// A PEM file of CAs.
+    pub ca: PathBuf,
+    pub auth: ClientAuth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// No connection without a certificate.
+    Required,
+    /// One that is shown has to hold.
+    Optional,
 }
 
 /// Where a secret is read from: an environment variable or a file.
@@ -84,6 +108,8 @@ pub enum Isolation {
 pub struct Grants {
     pub kv: bool,
     pub limits: bool,
+    /// There is a [`Config::geo`] then.
+    pub geo: bool,
     /// Names of [`Config::secrets`].
     pub secrets: Vec<String>,
     pub http_call: Option<HttpCallGrant>,

@@ -22,6 +22,9 @@ impl Config {
                 ));
             }
         }
+        if self.geo.is_some() && !self.policies.values().any(|policy| policy.grants.geo) {
+            warnings.push("the file of `geo` is used by nothing".to_owned());
+        }
         self.warn_of_unused(&mut warnings);
         warnings
     }

@@ -22,6 +22,7 @@ fn rows() -> Vec<(String, String)> {
 /// A configuration in which every key has a place.
 fn least() -> Value {
     json!({
+        "geo": { "file": "places.mmdb" },
         "policies": {
             "p": { "plugin": "x", "on_error": "refuse", "grants": { "http-call": { "hosts": ["http://h"] } } }
         },

@@ -41,6 +41,18 @@ fn places_and_paths_are_read_from_the_folder_of_the_file() {
         (tls.certificate, tls.key),
         (absolute("tls/cert.pem"), "/etc/tls/key.pem".into())
     );
+    let clients = ClientCertificates {
+        ca: absolute("tls/clients.pem"),
+        auth: ClientAuth::Optional,
+    };
+    assert_eq!(tls.clients, Some(clients));
+    assert_eq!(config.geo, Some(absolute("places/city.mmdb")));
+    let proxies: Vec<_> = config
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "2001:db8::1/128"]);
     assert_eq!(
         config.secrets["openai"],
         SecretSource::Env("OPENAI_API_KEY".into())
@@ -80,6 +92,7 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
     let grants = Grants {
         kv: true,
         limits: true,
+        geo: true,
         secrets: vec!["idp".into()],
         http_call: Some(http_call),
     };

@@ -18,6 +18,7 @@ pub(crate) use verdict::{check_events_decision, check_verdict};
 use crate::{
     contract::{Edit, Header, Value},
     json::{JsonEditError, JsonError},
+    message::is_given,
 };
 
 /// The most bytes of a body that a policy writes.
@@ -101,6 +102,9 @@ pub enum BadEdit {
     /// Not 1 to 64 token characters.
     #[error("set-fact: {name} is no name of a fact")]
     FactName { name: String },
+    /// A fact that is established by the gateway, so that nobody can forge it.
+    #[error("set-fact: `{name}` is written by the gateway alone")]
+    GivenFact { name: String },
     /// A control character, or more than 1 KiB.
     #[error(
         "set-fact: the value of `{name}` has a control character or more than {FACT_VALUE_MAX} bytes"
@@ -354,6 +358,11 @@ fn check_fact(name: &str, value: &str) -> Result<(), BadEdit> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || name.len() > FACT_NAME_MAX || !name.bytes().all(is_token) {
         return Err(BadEdit::FactName { name: shown(name) });
+    }
+    if is_given(name) {
+        return Err(BadEdit::GivenFact {
+            name: name.to_owned(),
+        });
     }
     if value.len() > FACT_VALUE_MAX || value.contains(char::is_control) {
         return Err(BadEdit::FactValue {

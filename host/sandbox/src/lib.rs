@@ -28,7 +28,7 @@ pub use compile::compile_worker;
 pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use host::ExchangeContext;
 pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts};
-pub use message::Message;
+pub use message::{Given, Message, is_given};
 pub use policy::{Policy, PolicyStats};
 pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions};
 pub use session::{Failure, Session, Spent};

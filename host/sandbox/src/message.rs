@@ -4,6 +4,8 @@
 //! written at most once, when it is taken. A decision's edits are applied whole or
 //! not at all. Knows nothing of sockets, routes or wasm.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -12,6 +14,16 @@ use crate::{
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
     json::{DEPTH_MAX, Json, JsonError},
 };
+
+/// Facts that the gateway itself establishes before any policy is asked, by name. No
+/// policy can set one of these names: see [`is_given`].
+pub type Given = Arc<[(&'static str, String)]>;
+
+/// Whether facts of this name are the gateway's alone.
+#[must_use]
+pub fn is_given(name: &str) -> bool {
+    name == "client_address" || name.starts_with("client_cert_")
+}
 
 /// Headers, body and facts of one message.
 #[derive(Debug)]
@@ -35,6 +47,8 @@ pub struct Message {
     pub json_depth: usize,
     /// Set by policies, read by later ones; few.
     pub facts: Vec<(String, String)>,
+    /// What the gateway knows; shared by all messages of a connection.
+    pub given: Option<Given>,
 }
 
 impl Default for Message {
@@ -49,6 +63,7 @@ impl Default for Message {
             json_error: None,
             json_depth: DEPTH_MAX,
             facts: Vec::new(),
+            given: None,
         }
     }
 }
@@ -103,9 +118,13 @@ impl Message {
         self.json_error = None;
     }
 
-    /// A fact that an earlier policy set.
+    /// A fact that the gateway gives or an earlier policy set.
     #[must_use]
     pub fn fact(&self, name: &str) -> Option<&str> {
+        let mut given = self.given.iter().flat_map(|given| given.iter());
+        if let Some((_, value)) = given.find(|(known, _)| *known == name) {
+            return Some(value);
+        }
         self.facts
             .iter()
             .find(|(known, _)| known == name)

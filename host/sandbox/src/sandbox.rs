@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tollgate_capabilities::{Capabilities, Namespace, SecretStore};
+use tollgate_capabilities::{Capabilities, GeoLocator, Namespace, SecretStore};
 use tollgate_config::{CompileLimits, Grants};
 use wasmtime::{
     Engine, Linker, Module,
@@ -64,6 +64,8 @@ pub struct PolicySpec {
     pub compile: CompileLimits,
     /// The secrets of its generation.
     pub secrets: Arc<dyn SecretStore>,
+    /// Where addresses are, as its generation knows it.
+    pub geo: Arc<dyn GeoLocator>,
 }
 
 /// Why a policy could not be loaded; `Display` is a whole message for the operator.
@@ -172,6 +174,7 @@ impl Sandbox {
             config: spec.config.clone(),
         };
         let capabilities = self.capabilities.with_secrets(spec.secrets.clone());
+        let capabilities = capabilities.with_geo(spec.geo.clone());
         prove::prove(&Policy::new(parts(capabilities.scratch()))).await?;
         let policy = Policy::new(parts(capabilities));
         policy.warm().await;
@@ -297,6 +300,7 @@ fn granted(grants: &Grants) -> Vec<String> {
         (grants.kv, "kv"),
         (grants.limits, "limits"),
         (!grants.secrets.is_empty(), "secrets"),
+        (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
     ]
     .into_iter()

@@ -70,6 +70,20 @@ pub(crate) mod secrets {
     }
 }
 
+pub(crate) mod geo {
+    use std::net::IpAddr;
+
+    use super::call;
+    use crate::geo::{Error, Place};
+
+    pub(crate) fn lookup(address: &str) -> Result<Option<Place>, Error> {
+        call("geo", |world| {
+            let address: IpAddr = address.parse().map_err(|_| Error::Invalid)?;
+            Ok(world.places.get(&address).cloned())
+        })
+    }
+}
+
 pub(crate) mod kv {
     use super::{World, call};
     use crate::{kv::Error, testing::world::Entry};

@@ -80,7 +80,10 @@ impl Source {
                 self.edit_json(pointer, |document| pointer::remove(document, pointer))?
             }
             Edit::ReplaceBody(body) => self.body.clone_from(body),
-            Edit::SetFact((name, value)) => self.facts.push((name.clone(), value.clone())),
+            Edit::SetFact((name, value)) => {
+                check_fact(name)?;
+                self.facts.push((name.clone(), value.clone()));
+            }
             Edit::SetMethod(method) => self.method.clone_from(method),
             Edit::SetPath(path) => self.path.clone_from(path),
             Edit::SetStatus(status) => self.status = *status,
@@ -105,6 +108,13 @@ impl Source {
         self.body = document.to_string().into_bytes();
         Ok(())
     }
+}
+
+fn check_fact(name: &str) -> Result<(), String> {
+    if name == "client_address" || name.starts_with("client_cert_") {
+        return Err(format!("the fact `{name}` is written by the host alone"));
+    }
+    Ok(())
 }
 
 fn check_header(header: &Header) -> Result<(), String> {

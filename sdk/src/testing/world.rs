@@ -3,11 +3,12 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     time::Duration,
 };
 
 use super::limits::Bucket;
-use crate::bindings::tollgate::policy::{http_call, log::Level};
+use crate::bindings::tollgate::policy::{geo::Place, http_call, log::Level};
 
 pub(super) type HttpAnswer =
     dyn FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error>;
@@ -18,6 +19,7 @@ pub(super) struct World {
     pub(super) now_us: u64,
     pub(super) random: u64,
     pub(super) secrets: HashMap<String, Vec<u8>>,
+    pub(super) places: HashMap<IpAddr, Place>,
     pub(super) kv: HashMap<String, Entry>,
     pub(super) buckets: HashMap<String, Bucket>,
     pub(super) http: Option<Box<HttpAnswer>>,
@@ -39,6 +41,7 @@ thread_local! {
         now_us: START_US,
         random: 0x9e37_79b9_7f4a_7c15,
         secrets: HashMap::new(),
+        places: HashMap::new(),
         kv: HashMap::new(),
         buckets: HashMap::new(),
         http: None,
@@ -92,6 +95,27 @@ pub fn advance(time: Duration) {
 /// ```
 pub fn set_secret(name: &str, value: &[u8]) {
     arrange(|world| world.secrets.insert(name.to_owned(), value.to_vec()));
+}
+
+/// Says where an address is; of all others nothing is known.
+///
+/// ```
+/// use tollgate_sdk::{geo::{self, Place}, testing};
+///
+/// testing::set_place("2001:db8::1", Place { country: Some("JP".into()), ..geo::nowhere() });
+/// let place = geo::lookup("2001:db8:0::1").unwrap().unwrap();
+/// assert_eq!(place.country.as_deref(), Some("JP"));
+/// ```
+///
+/// # Panics
+/// If it is no address.
+#[expect(
+    clippy::expect_used,
+    reason = "a test that is wrong should fail where it is wrong"
+)]
+pub fn set_place(address: &str, place: Place) {
+    let address: IpAddr = address.parse().expect("an IP address");
+    arrange(|world| world.places.insert(address, place));
 }
 
 /// Answers the calls of [`http`](crate::http); without it, every host is off the list.

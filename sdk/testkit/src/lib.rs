@@ -24,5 +24,6 @@ pub use build::BuildError;
 pub use exchange::{Exchange, Run, RunError};
 pub use plugin::{Loaded, Plugin};
 pub use report::Report;
+pub use tollgate_capabilities::GeoFileError;
 pub use tollgate_config::{Grants, HttpCallGrant, Isolation, SandboxLimits};
 pub use tollgate_sandbox::{Failure, LoadError, contract};

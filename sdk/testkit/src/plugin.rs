@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tollgate_capabilities::{Capabilities, EmbeddedOptions, EmbeddedSecrets};
+use tollgate_capabilities::{
+    Capabilities, EmbeddedGeo, EmbeddedOptions, EmbeddedSecrets, GeoFileError, GeoLocator, NoGeo,
+};
 use tollgate_config::{
     CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits, SecretSource,
 };
@@ -27,6 +29,7 @@ pub struct Plugin {
     isolation: Isolation,
     limits: SandboxLimits,
     secrets: Vec<(String, PathBuf)>,
+    geo: Option<Arc<EmbeddedGeo>>,
 }
 
 impl Plugin {
@@ -84,6 +87,7 @@ impl Plugin {
                 log_lines: 20,
             },
             secrets: Vec::new(),
+            geo: None,
         }
     }
 
@@ -122,6 +126,16 @@ impl Plugin {
         self
     }
 
+    /// The content of a database in MaxMind's format, for `geo`, which has to be granted
+    /// as well.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn geo(mut self, database: impl Into<Bytes>) -> Result<Self, GeoFileError> {
+        self.geo = Some(Arc::new(EmbeddedGeo::new(database.into())?));
+        Ok(self)
+    }
+
     /// Compiles, configures and proves it, as the gateway does before a swap.
     ///
     /// # Errors
@@ -150,6 +164,10 @@ impl Plugin {
                 input_bytes: 64 << 20,
             },
             secrets: Arc::new(EmbeddedSecrets::new(secrets.collect())),
+            geo: match &self.geo {
+                Some(geo) => Arc::clone(geo) as Arc<dyn GeoLocator>,
+                None => Arc::new(NoGeo),
+            },
         };
         let policy = laboratory.runtime.block_on(laboratory.sandbox.load(spec))?;
         Ok(Loaded { policy })

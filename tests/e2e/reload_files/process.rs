@@ -1,42 +1,23 @@
 //! The real program: its signals, its log, its exit codes.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    process::Stdio,
-    sync::{Arc, Mutex},
-};
+use std::net::TcpListener;
 
-use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::Command;
 use tollgate::demo::standin::Standin;
 
 use super::{
     folder::{Folder, Start, replace},
-    ground::{eventually, mark, standin},
+    ground::{mark, standin},
 };
-use crate::{client::Ask, fixture::PATIENCE};
+use crate::{
+    client::Ask,
+    fixture::PATIENCE,
+    program::{Program, tollgate},
+};
 
-fn tollgate(arguments: &[&str], config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-/// A gateway in a process of its own, and its log.
+/// A gateway in a process of its own, on files that change.
 struct Process {
-    child: Child,
-    log: Arc<Mutex<Vec<Value>>>,
+    program: Program,
     folder: Folder,
     _standin: Standin,
 }
@@ -45,46 +26,15 @@ impl Process {
     async fn start() -> Self {
         let standin = standin().await;
         let folder = Folder::new(Start::Plain, &standin.addr.to_string());
-        let mut child = tollgate(&["run", "--log", "json"], &folder.file())
-            .spawn()
-            .unwrap();
-        let log = Arc::<Mutex<Vec<Value>>>::default();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let kept = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                kept.lock().unwrap().push(line);
-            }
-        });
         Self {
-            child,
-            log,
+            program: Program::start(&folder.file()),
             folder,
             _standin: standin,
         }
     }
 
-    /// Waits for a line that has this text.
-    async fn logged(&self, text: &str) -> String {
-        eventually(&format!("`{text}` in the log"), async || {
-            let log = self.log.lock().unwrap();
-            log.iter()
-                .map(Value::to_string)
-                .find(|line| line.contains(text))
-        })
-        .await
-    }
-
-    /// An address of the line that says that it serves.
-    async fn address(&self, name: &str) -> SocketAddr {
-        let line = self.logged("serving").await;
-        let value = line.split(&format!("\"{name}\":\"")).nth(1).unwrap();
-        value.split('"').next().unwrap().parse().unwrap()
-    }
-
     async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
+        let id = self.program.id().to_string();
         let status = Command::new("kill")
             .args([&format!("-{name}"), &id])
             .status()
@@ -93,7 +43,11 @@ impl Process {
     }
 
     async fn mark(&self) -> String {
-        mark(&Ask::chat(self.address("addr").await, "small").send().await)
+        mark(
+            &Ask::chat(self.program.address("addr").await, "small")
+                .send()
+                .await,
+        )
     }
 }
 
@@ -102,16 +56,16 @@ async fn sighup_looks_at_the_files_and_sigterm_ends_well() {
     let mut process = Process::start().await;
     assert_eq!(process.mark().await, "one");
     process.signal("HUP").await;
-    process.logged("nothing changed").await;
+    process.program.logged("nothing changed").await;
 
     replace(&process.folder.file(), process.folder.config("two"));
     process.signal("HUP").await;
-    process.logged("swapped").await;
+    process.program.logged("swapped").await;
     assert_eq!(process.mark().await, "two");
 
     replace(&process.folder.file(), "colour: blue\n");
     process.signal("HUP").await;
-    let line = process.logged("change refused").await;
+    let line = process.program.logged("change refused").await;
     for part in [
         "tollgate.yaml:1:1: unknown key `colour`",
         "config",
@@ -123,7 +77,7 @@ async fn sighup_looks_at_the_files_and_sigterm_ends_well() {
     assert_eq!(process.mark().await, "two");
 
     process.signal("TERM").await;
-    let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
+    let ended = tokio::time::timeout(PATIENCE, process.program.child.wait()).await;
     assert_eq!(ended.expect("it ends").unwrap().code(), Some(0));
 }
 

@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ipnet::IpNet;
 use scope::Scope;
 
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     error::{ConfigError, Problems},
     file,
     merge::{Entry, In, Merged},
-    model::{Config, SandboxLimits, SecretSource, Tls},
+    model::{ClientCertificates, Config, SandboxLimits, SecretSource, Tls},
     place::{At, Place},
     source::Source,
     spelling,
@@ -36,6 +37,8 @@ struct Names {
     secrets: BTreeSet<String>,
     policies: BTreeSet<String>,
     upstreams: BTreeSet<String>,
+    /// Whether there is a file of places.
+    geo: bool,
 }
 
 impl Names {
@@ -50,6 +53,7 @@ impl Names {
             secrets: keys(&merged.secrets),
             policies: keys(&merged.policies),
             upstreams: keys(&merged.upstreams),
+            geo: merged.geo.is_some(),
         }
     }
 }
@@ -112,6 +116,11 @@ impl Resolver<'_> {
             secrets: self.named(merged.secrets, |scope, _, secret| {
                 Some(secret_source(scope, &secret))
             }),
+            geo: merged.geo.map(|geo| {
+                let scope = self.scope(geo.source);
+                scope.path(&geo.value.value.file)
+            }),
+            trusted_proxies: self.networks(&merged.trusted_proxies),
             policies: self.named(merged.policies, |scope, name, policy| {
                 policies::policy(scope, name, policy, &sandbox)
             }),
@@ -168,6 +177,13 @@ impl Resolver<'_> {
             .unwrap_or(default)
     }
 
+    fn networks(&self, written: &[In<At<String>>]) -> Vec<IpNet> {
+        let networks = written.iter();
+        networks
+            .filter_map(|text| self.scope(text.source).read(&text.value, spelling::network))
+            .collect()
+    }
+
     /// The listener and the admin port must differ, or the second to start would fail.
     fn two_addresses(&self, listen: Option<&In<At<String>>>, admin: Option<&In<At<String>>>) {
         let parse = |text: Option<&In<At<String>>>, default| {
@@ -199,10 +215,34 @@ impl Resolver<'_> {
 
     fn tls(&self, tls: &In<At<file::Tls>>) -> Tls {
         let scope = self.scope(tls.source);
+        let written = &tls.value.value;
         Tls {
-            certificate: scope.path(&tls.value.value.certificate),
-            key: scope.path(&tls.value.value.key),
+            certificate: scope.path(&written.certificate),
+            key: scope.path(&written.key),
+            clients: client_certificates(&scope, &tls.value),
         }
+    }
+}
+
+/// Whether a client may come without a certificate is for the operator to say.
+fn client_certificates(scope: &Scope<'_>, tls: &At<file::Tls>) -> Option<ClientCertificates> {
+    const AUTH: &str = "`client_auth: required` or `client_auth: optional`; there is no default";
+    match (&tls.value.client_ca, tls.value.client_auth) {
+        (Some(ca), Some(auth)) => Some(ClientCertificates {
+            ca: scope.path(ca),
+            auth: auth.into(),
+        }),
+        (Some(ca), None) => {
+            let message = "`client_ca` does not say whether a client has to show a certificate";
+            scope.refuse(ca.place, message, AUTH);
+            None
+        }
+        (None, Some(_)) => {
+            let message = "`client_auth` does not say whose certificates hold";
+            scope.refuse(tls.place, message, "`client_ca`, a PEM file of CAs");
+            None
+        }
+        (None, None) => None,
     }
 }
 

@@ -66,6 +66,10 @@ fn grants(scope: &Scope<'_>, written: &file::Grants) -> Grants {
     Grants {
         kv: written.kv,
         limits: written.limits,
+        geo: written
+            .geo
+            .as_ref()
+            .is_some_and(|granted| geo(scope, granted)),
         secrets: written
             .secrets
             .iter()
@@ -76,6 +80,15 @@ fn grants(scope: &Scope<'_>, written: &file::Grants) -> Grants {
             .as_ref()
             .map(|call| http_call(scope, call)),
     }
+}
+
+fn geo(scope: &Scope<'_>, granted: &At<bool>) -> bool {
+    if granted.value && !scope.names.geo {
+        let expected = "`geo: { file: … }` beside `policies`, a database in MaxMind's format";
+        let message = "there is no file to look addresses up in";
+        scope.refuse(granted.place, message, expected);
+    }
+    granted.value
 }
 
 fn http_call(scope: &Scope<'_>, written: &file::HttpCall) -> HttpCallGrant {

@@ -7,12 +7,14 @@ mod header;
 mod host;
 mod matching;
 mod name;
+mod network;
 mod quantity;
 mod url;
 
 pub(crate) use header::{header_name, header_value, matched_header_value, sent_header_name};
 pub(crate) use matching::{host_match, method, model_name, path_match};
 pub(crate) use name::{name, plugin};
+pub(crate) use network::network;
 pub(crate) use quantity::{period, show_bytes, show_period, size};
 pub(crate) use url::{address, endpoint, origin};
 

@@ -84,6 +84,7 @@ fn grants(grants: &Grants) -> Vec<&'static str> {
         (grants.kv, "kv"),
         (grants.limits, "limits"),
         (!grants.secrets.is_empty(), "secrets"),
+        (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
     ]
     .into_iter()

@@ -10,15 +10,16 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, StreamExt},
 };
-use tollgate_capabilities::{EmbeddedSecrets, SecretStore};
+use tollgate_capabilities::{EmbeddedSecrets, GeoLocator, SecretStore};
 use tollgate_config::{CompileLimits, Config, HeaderValue, Location, SecretSource, render};
 use tollgate_sandbox::{LoadError, Policy, PolicySpec, Sandbox};
 
 use super::{
     generations::{Generations, InFlight},
     picture::Digest,
+    places::Places,
     refused::{Refused, Stage},
-    snapshot::{Plugin, Snapshot},
+    snapshot::{Part, Snapshot},
 };
 use crate::serve::{Clients, Generation, GenerationError, Ingredients, Shared, TlsKeys};
 
@@ -39,12 +40,19 @@ struct Identity {
     compile: CompileLimits,
     /// Of the secrets that it is granted.
     secrets: Vec<Option<SecretSource>>,
+    /// Of the file of places, if it may ask it.
+    geo: Option<Digest>,
 }
 
 impl Identity {
-    fn new(digest: Digest, policy: &tollgate_config::Policy, config: &Config) -> Self {
+    fn new(
+        digest: Digest,
+        policy: &tollgate_config::Policy,
+        (config, geo): (&Config, Option<Digest>),
+    ) -> Self {
         Self {
             digest,
+            geo: geo.filter(|_| policy.grants.geo),
             config: tollgate_config::Policy {
                 settings_at: Location::default(),
                 ..policy.clone()
@@ -114,14 +122,20 @@ impl Loaded {
     pub(crate) async fn compile(
         self,
         sandbox: &Arc<Sandbox>,
+        places: &Places,
         present: &Policies,
     ) -> Result<Compiled, Refused> {
-        let Snapshot { config, plugins } = self.snapshot;
+        let Snapshot {
+            config,
+            plugins,
+            geo,
+        } = self.snapshot;
         let secrets = Arc::new(EmbeddedSecrets::new(config.secrets.clone()));
         let loading = Loading {
             sandbox,
             config: &config,
             secrets: &secrets,
+            geo: (places.open(geo.as_ref())?, geo.map(|part| part.digest)),
             present,
         };
         let mut under_way: Vec<BoxFuture<'_, _>> = Vec::new();
@@ -162,6 +176,7 @@ struct Loading<'a> {
     sandbox: &'a Arc<Sandbox>,
     config: &'a Config,
     secrets: &'a Arc<EmbeddedSecrets>,
+    geo: (Arc<dyn GeoLocator>, Option<Digest>),
     present: &'a Policies,
 }
 
@@ -171,9 +186,9 @@ impl Loading<'_> {
         &self,
         name: &'a str,
         policy: &tollgate_config::Policy,
-        plugin: &Plugin,
+        plugin: &Part,
     ) -> Result<(&'a str, Identity, Arc<Policy>, bool), Refused> {
-        let identity = Identity::new(plugin.digest, policy, self.config);
+        let identity = Identity::new(plugin.digest, policy, (self.config, self.geo.1));
         if let Some(kept) = self.present.same(name, &identity) {
             return Ok((name, identity, kept, false));
         }
@@ -183,6 +198,7 @@ impl Loading<'_> {
             config: policy.clone(),
             compile: self.config.compile.clone(),
             secrets: Arc::clone(self.secrets) as Arc<dyn SecretStore>,
+            geo: Arc::clone(&self.geo.0),
         };
         match self.sandbox.load(spec).await {
             Ok(loaded) => Ok((name, identity, loaded, true)),
@@ -192,7 +208,7 @@ impl Loading<'_> {
 }
 
 /// Settings are mended in the configuration, everything else in the plugin.
-fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &Plugin) -> Refused {
+fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &Part) -> Refused {
     let code = error.code.to_string();
     if error.settings_pointer.is_some() || is_about_settings(&code) {
         let at = policy.locate_setting(error.settings_pointer.as_deref().unwrap_or_default());

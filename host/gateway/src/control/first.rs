@@ -12,6 +12,7 @@ use super::{
     candidate::{Policies, Proven},
     interest::Interest,
     picture::Picture,
+    places::Places,
     refused::{Refused, Stage},
     reload::Builder,
     snapshot,
@@ -47,6 +48,7 @@ impl First {
             source: options.config.clone(),
             sandbox,
             clients: Clients::new(),
+            places: Places::default(),
         };
         let proven = builder.build(snapshot, 1, &Policies::default()).await?;
         Ok(Self {

@@ -10,6 +10,7 @@ mod first;
 mod generations;
 mod interest;
 mod picture;
+mod places;
 mod refused;
 mod reload;
 mod snapshot;

@@ -16,6 +16,7 @@ use super::{
     first::First,
     interest::Interest,
     picture::{Picture, WRITTEN_REST},
+    places::Places,
     refused::{Refused, Stage},
     snapshot::{self, Snapshot, Taken},
     status::Status,
@@ -39,6 +40,7 @@ pub(crate) struct Builder {
     pub(crate) source: PathBuf,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) places: Places,
 }
 
 impl Builder {
@@ -53,7 +55,7 @@ impl Builder {
         present: &Policies,
     ) -> Result<Proven, Refused> {
         Loaded::new(snapshot)
-            .compile(&self.sandbox, present)
+            .compile(&self.sandbox, &self.places, present)
             .await?
             .prove(id, &self.clients, &self.source)
     }

@@ -29,19 +29,21 @@ const BETWEEN_TAKES: Duration = Duration::from_millis(15);
 pub(crate) struct Snapshot {
     pub(crate) config: Arc<Config>,
     /// By the plugin's name.
-    pub(crate) plugins: BTreeMap<String, Plugin>,
+    pub(crate) plugins: BTreeMap<String, Part>,
+    /// The file of places.
+    pub(crate) geo: Option<Part>,
 }
 
-/// A plugin's file.
+/// A file that a candidate is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Plugin {
+pub(crate) struct Part {
     pub(crate) file: PathBuf,
     pub(crate) digest: Digest,
     /// `None`: as it was in the picture before, and not read again.
     bytes: Option<Bytes>,
 }
 
-impl Plugin {
+impl Part {
     /// The very bytes that the digest is of.
     ///
     /// # Errors
@@ -117,10 +119,17 @@ fn take_once(source: &Path, before: Option<&Picture>) -> Option<Taken> {
         Ok(config) => {
             let config = Arc::new(config);
             let plugins = plugins(&config, &mut picture, before);
+            let geo = places(&config, &mut picture, before);
             attachments(&config, &mut picture, before);
             Taken {
                 interest: interest(source, Some(&config)),
-                outcome: plugins.map(|plugins| Snapshot { config, plugins }),
+                outcome: plugins.and_then(|plugins| {
+                    Ok(Snapshot {
+                        config,
+                        plugins,
+                        geo: geo?,
+                    })
+                }),
                 picture,
             }
         }
@@ -196,7 +205,7 @@ fn plugins(
     config: &Config,
     picture: &mut Picture,
     before: Option<&Picture>,
-) -> Result<BTreeMap<String, Plugin>, Refused> {
+) -> Result<BTreeMap<String, Part>, Refused> {
     let most = config.compile.input_bytes;
     let names: BTreeSet<&str> = config
         .policies
@@ -225,7 +234,7 @@ fn plugin(
     most: u64,
     picture: &mut Picture,
     before: Option<&Picture>,
-) -> Result<Plugin, Refused> {
+) -> Result<Part, Refused> {
     let given = folder.join(format!("{name}.wasm"));
     let cargos = folder.join(format!("{}.wasm", name.replace('-', "_")));
     let file = if !given.exists() && cargos.exists() {
@@ -236,31 +245,71 @@ fn plugin(
     if given != cargos {
         picture.add(if *file == given { &cargos } else { &given }, most, before);
     }
-    if let Some(Content::Digest(digest)) = Picture::known_content(file, before) {
-        picture.add(file, most, before);
-        return Ok(Plugin {
-            file: file.clone(),
+    let refuse = |code, reason: String| Refused::file(Stage::Load, code, file, reason);
+    part(file, most, picture, before).map_err(|content| match content {
+        Content::TooLong(length) => refuse(
+            "too_large",
+            format!("it has {length} bytes, more than the {most} that `compile.input` allows"),
+        ),
+        Content::Unreadable(reason) => refuse("unreadable", reason),
+        Content::Missing | Content::Digest(_) => refuse(
+            "missing_plugin",
+            format!("there is no such file for the plugin `{name}`"),
+        ),
+    })
+}
+
+/// A file's digest, and its bytes unless they are known from before.
+///
+/// # Errors
+/// What is there instead of a file.
+fn part(
+    file: &Path,
+    most: u64,
+    picture: &mut Picture,
+    before: Option<&Picture>,
+) -> Result<Part, Content> {
+    let file = file.to_owned();
+    if let Some(Content::Digest(digest)) = Picture::known_content(&file, before) {
+        picture.add(&file, most, before);
+        return Ok(Part {
+            file,
             digest,
             bytes: None,
         });
     }
-    let refuse = |code, reason: String| Err(Refused::file(Stage::Load, code, file, reason));
-    match picture.add_bytes(file, most) {
-        (Content::Digest(digest), bytes) => Ok(Plugin {
-            file: file.clone(),
+    match picture.add_bytes(&file, most) {
+        (Content::Digest(digest), bytes) => Ok(Part {
             digest: *digest,
             bytes,
+            file,
         }),
-        (Content::Missing, _) => refuse(
-            "missing_plugin",
-            format!("there is no such file for the plugin `{name}`"),
-        ),
-        (Content::Unreadable(reason), _) => refuse("unreadable", reason.clone()),
-        (Content::TooLong(length), _) => refuse(
-            "too_large",
-            format!("it has {length} bytes, more than the {most} that `compile.input` allows"),
-        ),
+        (content, _) => Err(content.clone()),
     }
+}
+
+/// Most bytes of a file of places.
+const PLACES_MAX: u64 = 1 << 30;
+
+/// Reads the file that addresses are looked up in.
+fn places(
+    config: &Config,
+    picture: &mut Picture,
+    before: Option<&Picture>,
+) -> Result<Option<Part>, Refused> {
+    let Some(file) = &config.geo else {
+        return Ok(None);
+    };
+    let read = part(file, PLACES_MAX, picture, before);
+    let part = read.map_err(|content| {
+        let reason = match content {
+            Content::Unreadable(reason) => reason,
+            Content::TooLong(length) => format!("it has {length} bytes, more than 1 GiB"),
+            Content::Missing | Content::Digest(_) => "there is no such file".to_owned(),
+        };
+        Refused::file(Stage::Load, "geo", file, reason)
+    })?;
+    Ok(Some(part))
 }
 
 /// Adds the policy that asked for the plugin, and where it stands.
@@ -289,10 +338,10 @@ fn attachments(config: &Config, picture: &mut Picture, before: Option<&Picture>)
 }
 
 fn attached(config: &Config) -> impl Iterator<Item = &Path> {
-    let tls = config
-        .tls
-        .iter()
-        .flat_map(|tls| [&tls.certificate, &tls.key]);
+    let tls = config.tls.iter().flat_map(|tls| {
+        let client_ca = tls.clients.iter().map(|clients| &clients.ca);
+        [&tls.certificate, &tls.key].into_iter().chain(client_ca)
+    });
     let roots = config
         .upstreams
         .values()
@@ -323,6 +372,7 @@ fn interest(source: &Path, config: Option<&Config>) -> Interest {
             }
         }
         attached(config).for_each(|file| interest.file(file));
+        config.geo.iter().for_each(|file| interest.file(file));
     }
     interest
 }

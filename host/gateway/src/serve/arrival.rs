@@ -134,6 +134,7 @@ pub(super) async fn take_in(
     let message = Message {
         json,
         json_depth: depth_max,
+        given: exchange.record.given.clone(),
         ..Message::default()
     };
     let mut arrival = Arrival::new(parts, content, message, (host, facts.model));

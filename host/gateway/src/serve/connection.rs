@@ -25,8 +25,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep, sleep_until},
 };
+use tollgate_sandbox::Given;
 
-use super::Shared;
+use super::{Shared, origin};
 
 /// How long after its deadline an exchange may still find its own end.
 const GRACE: Duration = Duration::from_secs(1);
@@ -41,6 +42,10 @@ pub(super) struct Connection {
     pub(super) peer: HeaderValue,
     /// Whether it came over TLS.
     pub(super) secure: bool,
+    /// The same, to compare with.
+    pub(super) address: IpAddr,
+    /// Facts that hold for every exchange on it.
+    pub(super) given: Given,
     open: AtomicUsize,
     begun: AtomicU64,
     made: Instant,
@@ -49,19 +54,22 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, peer: IpAddr, secure: bool) -> Arc<Self> {
+    pub(super) fn new(shared: Arc<Shared>, peer: IpAddr, secure: bool) -> Self {
         shared.gauges.connections.fetch_add(1, Ordering::Relaxed);
-        let peer = HeaderValue::try_from(peer.to_canonical().to_string());
+        let address = peer.to_canonical();
+        let peer = HeaderValue::try_from(address.to_string());
         let peer = peer.unwrap_or(HeaderValue::from_static("unknown"));
-        Arc::new(Self {
+        Self {
             shared,
             peer,
             secure,
+            address,
+            given: origin::of_connection(address, Vec::new()),
             open: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             made: Instant::now(),
             due: AtomicU64::new(u64::MAX),
-        })
+        }
     }
 
     /// A response begins, whose exchange ends then at the latest.

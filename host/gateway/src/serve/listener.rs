@@ -16,15 +16,17 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     select,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_config::Config;
 
 use super::{
-    Shared,
+    Shared, certificate,
     connection::{Connection, Streams, Watched},
     exchange,
+    exhaustion::{Exhaustion, Word},
+    origin,
     tls::TlsKeys,
 };
 
@@ -112,6 +114,7 @@ impl Drop for Server {
 }
 
 async fn accept(listener: TcpListener, room: Arc<Room>) {
+    let mut exhaustion = Exhaustion::default();
     loop {
         let accepted = select! {
             biased;
@@ -120,6 +123,10 @@ async fn accept(listener: TcpListener, room: Arc<Room>) {
         };
         match accepted {
             Ok((stream, peer)) => {
+                if let Word::Over(failures, took) = exhaustion.succeeded(Instant::now()) {
+                    let took_ms = took.as_millis();
+                    tracing::info!(failures, took_ms, "accepting connections again");
+                }
                 let connection =
                     Connection::new(room.shared.clone(), peer.ip(), room.tls.is_some());
                 room.connections
@@ -127,7 +134,9 @@ async fn accept(listener: TcpListener, room: Arc<Room>) {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; trying again");
+                if let Word::Failing(failures) = exhaustion.failed(Instant::now()) {
+                    tracing::warn!(%error, failures, "cannot accept connections; trying again");
+                }
                 sleep(PAUSE).await;
             }
         }
@@ -158,7 +167,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn converse(stream: TcpStream, connection: Arc<Connection>, room: Arc<Room>) {
+async fn converse(stream: TcpStream, connection: Connection, room: Arc<Room>) {
     let config = room.shared.generation.load().config.clone();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -170,21 +179,29 @@ async fn converse(stream: TcpStream, connection: Arc<Connection>, room: Arc<Room
     }
 }
 
-async fn greet(stream: TcpStream, connection: Arc<Connection>, config: &Config, room: &Room) {
+async fn greet(stream: TcpStream, mut connection: Connection, config: &Config, room: &Room) {
     let Some(keys) = &room.tls else {
         return serve(stream, connection, config, &room.stop).await;
     };
     match timeout(config.timeouts.header, keys.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, connection, config, &room.stop).await,
+        Ok(Ok(stream)) => {
+            // The handshake has verified it, or there is none.
+            if let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() {
+                let facts = certificate::facts(certificate);
+                connection.given = origin::of_connection(connection.address, facts);
+            }
+            serve(stream, connection, config, &room.stop).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
 }
 
-async fn serve<S>(stream: S, connection: Arc<Connection>, config: &Config, stop: &CancellationToken)
+async fn serve<S>(stream: S, connection: Connection, config: &Config, stop: &CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let connection = Arc::new(connection);
     let watched = Watched::new(
         stream,
         connection.clone(),

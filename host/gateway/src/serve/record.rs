@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{HeaderValue, Method, Uri};
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
-    Failure, Policy, Spent,
+    Failure, Given, Policy, Spent,
     contract::{Ending, Usage, Verdict},
 };
 
@@ -55,6 +55,8 @@ pub struct Record {
     pub policies: Vec<PolicyRecord>,
     /// What policies established: `caller`, `tier` and the like.
     pub facts: Vec<(String, String)>,
+    /// What the gateway knew of the client before any policy was asked.
+    pub given: Option<Given>,
     /// Of the request's body, where it was at hand or its length was given.
     pub bytes_in: Option<u64>,
     /// Of the response's body.
@@ -88,6 +90,7 @@ impl Default for Record {
             error: None,
             policies: Vec::new(),
             facts: Vec::new(),
+            given: None,
             bytes_in: None,
             bytes_out: 0,
             usage: None,

@@ -116,6 +116,7 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
         json,
         json_depth,
         facts,
+        given: exchange.record.given.clone(),
         ..Message::default()
     };
     let answered = policies::ask_response(exchange, &mut message).await;

@@ -28,6 +28,7 @@ use super::{
     dialect,
     errors::ServeError,
     generation::Held,
+    origin,
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
@@ -55,6 +56,12 @@ impl Exchange {
             generation: generation.id,
             method: request.method().clone(),
             uri: request.uri().clone(),
+            given: Some(origin::of_exchange(
+                &connection.given,
+                connection.address,
+                &generation.config,
+                request.headers(),
+            )),
             ..Record::default()
         };
         Box::new(Self {

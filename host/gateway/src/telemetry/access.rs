@@ -69,6 +69,9 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
     duration(out, "first_byte_us", record.first_byte);
     duration(out, "total_us", Some(record.total));
     usage(out, record.usage.as_ref());
+    for (name, value) in record.given.iter().flat_map(|given| given.iter()) {
+        text(out, name, value);
+    }
     facts(out, &record.facts);
     out.extend_from_slice(b",\"policies\":[");
     for (index, policy) in record.policies.iter().enumerate() {

@@ -9,6 +9,7 @@ use crate::contract::{
     Answer, Decision, Destination, Edit, Event, EventAction, EventsDecision, Head, Header, Refusal,
     Value, Verdict,
     tollgate::policy::{
+        geo::{Error as GeoError, Place},
         http_call::{Error as HttpError, Response as HttpResponse},
         kv::Error as KvError,
         limits::{Algorithm, Error as LimitError, Exceeded},
@@ -139,6 +140,11 @@ variant!(EventAction { 0 Keep, 1 Replace(Vec<Event>), 2 Drop, 3 End(Vec<Event>) 
 record!(EventsDecision { actions: Vec<EventAction>, append: Vec<Event> } lift);
 
 variant!(SecretError { 0 Denied, 1 Unavailable } lower);
+record!(Place {
+    country: Option<String>, region: Option<String>, continent: Option<String>,
+    city: Option<String>,
+} lower);
+variant!(GeoError { 0 Invalid, 1 Unavailable } lower);
 variant!(KvError { 0 Full, 1 TooLarge, 2 NotANumber, 3 Unavailable } lower);
 record!(Exceeded { retry_after_ms: u64, remaining: u64 } lower);
 variant!(LimitError { 0 Exceeded(Exceeded), 1 Invalid(String), 2 Unavailable } lower);

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
     contract::tollgate::policy::{
-        clock, http_call, kv, limits, log, metrics, random, secrets, types::Header,
+        clock, geo, http_call, kv, limits, log, metrics, random, secrets, types::Header,
     },
     host::{HeldReservation, State, exchange::body_piece},
 };
@@ -154,6 +154,10 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
         Import::SecretsGet => {
             let secret = secrets::Host::get(state, args.text()?.to_owned())?;
             lowered(state, &secret, args.u32())
+        }
+        Import::GeoLookup => {
+            let place = geo::Host::lookup(state, args.text()?.to_owned())?;
+            lowered(state, &place, args.u32())
         }
         Import::ReservationDrop => {
             let held = reservation(state, args.u32())?;

@@ -137,6 +137,7 @@ table!(
         RandomNext = ("random", "next-u64", false);
         RandomBytes = ("random", "bytes", false);
         SecretsGet = ("secrets", "get", false);
+        GeoLookup = ("geo", "lookup", false);
         KvGet = ("kv", "get", true);
         KvPut = ("kv", "put", true);
         KvRemove = ("kv", "remove", true);

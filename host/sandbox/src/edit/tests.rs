@@ -202,6 +202,12 @@ fn facts_are_short_and_plain() {
     for value in ["\n", "a\0", "\u{85}", &"a".repeat(FACT_VALUE_MAX + 1)] {
         assert!(refused(fact("a", value), Side::Request).starts_with("set-fact: the value of `a`"));
     }
+    for name in ["client_address", "client_cert_subject", "client_cert_any"] {
+        assert_eq!(
+            refused(fact(name, "1"), Side::Request),
+            format!("set-fact: `{name}` is written by the gateway alone")
+        );
+    }
     let mut message = message("");
     let facts = |count: usize| (0..count).map(|at| fact(&format!("f{at}"), "1")).collect();
     assert_eq!(

@@ -1,6 +1,9 @@
 //! The capabilities, as the contract words them.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tollgate_capabilities as capability;
@@ -8,7 +11,7 @@ use wasmtime::component::Resource;
 
 use super::{HeldReservation, State};
 use crate::contract::tollgate::policy::{
-    clock, http_call, kv, limits, log, metrics, random, secrets, types,
+    clock, geo, http_call, kv, limits, log, metrics, random, secrets, types,
 };
 
 const RANDOM_BYTES_MAX: u32 = 4096;
@@ -124,6 +127,33 @@ impl secrets::Host for State {
             Ok(secret) => Ok(secret.expose().to_vec()),
             Err(capability::SecretError::Denied) => Err(secrets::Error::Denied),
             Err(capability::SecretError::Unavailable) => Err(secrets::Error::Unavailable),
+        })
+    }
+}
+
+impl From<capability::Place> for geo::Place {
+    fn from(place: capability::Place) -> Self {
+        Self {
+            country: place.country,
+            region: place.region,
+            continent: place.continent,
+            city: place.city,
+        }
+    }
+}
+
+impl geo::Host for State {
+    fn lookup(
+        &mut self,
+        address: String,
+    ) -> wasmtime::Result<Result<Option<geo::Place>, geo::Error>> {
+        self.enter()?;
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return Ok(Err(geo::Error::Invalid));
+        };
+        Ok(match self.shared.capabilities.geo.locate(address) {
+            Ok(place) => Ok(place.map(Into::into)),
+            Err(capability::GeoError::Unavailable) => Err(geo::Error::Unavailable),
         })
     }
 }

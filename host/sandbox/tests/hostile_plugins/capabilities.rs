@@ -234,6 +234,31 @@ async fn a_secret_that_was_not_granted_is_denied() {
 }
 
 #[tokio::test]
+async fn a_place_is_told_whole_and_what_is_no_address_is_refused() {
+    let stage = Stage::new().await;
+    for (text, expected) in [
+        (
+            "192.0.2.1",
+            r#"Ok(Some(Place { country: Some("DE"), region: None, continent: None, city: Some("München") }))"#,
+        ),
+        ("192.0.2.2", "Ok(None)"),
+        ("192.0.2.3", "Err(Error::Unavailable)"),
+        ("::1", "Err(Error::Unavailable)"),
+        ("192.0.2.1:80", "Err(Error::Invalid)"),
+        ("192.0.2.01", "Err(Error::Invalid)"),
+        ("localhost", "Err(Error::Invalid)"),
+        ("", "Err(Error::Invalid)"),
+    ] {
+        let said = seen(
+            &stage,
+            json!({ "mode": "place", "hook": "request", "text": text }),
+        )
+        .await;
+        assert_eq!(said, expected, "{text:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_to_a_host_that_was_not_granted_is_denied() {
     let stage = Stage::new().await;
     for url in [

@@ -1,6 +1,7 @@
 //! One sandbox with a well-behaved neighbour in it, and a way to strike.
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -8,7 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tollgate_capabilities::{Capabilities, EmbeddedOptions, Secret, SecretError, SecretStore};
+use tollgate_capabilities::{
+    Capabilities, EmbeddedOptions, GeoError, GeoLocator, Place, Secret, SecretError, SecretStore,
+};
 use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
@@ -178,6 +181,7 @@ pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
             grants: Grants {
                 kv: true,
                 limits: true,
+                geo: true,
                 secrets: vec!["granted".to_owned()],
                 http_call: Some(HttpCallGrant {
                     hosts: vec!["http://127.0.0.1:9".to_owned()],
@@ -197,6 +201,24 @@ pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
         },
         compile: Default::default(),
         secrets: Arc::new(TwoSecrets),
+        geo: Arc::new(OnePlace),
+    }
+}
+
+/// Knows `192.0.2.1`.
+struct OnePlace;
+
+impl GeoLocator for OnePlace {
+    fn locate(&self, address: IpAddr) -> Result<Option<Place>, GeoError> {
+        match address.to_string().as_str() {
+            "192.0.2.1" => Ok(Some(Place {
+                country: Some("DE".to_owned()),
+                city: Some("München".to_owned()),
+                ..Place::default()
+            })),
+            "192.0.2.2" => Ok(None),
+            _ => Err(GeoError::Unavailable),
+        }
     }
 }
 

@@ -115,7 +115,7 @@ async fn an_import_that_is_called_while_the_host_waits_for_memory_traps() {
 }
 
 /// All that the guest can do and that has no counter behind it that both would share.
-const MODES: [&str; 44] = [
+const MODES: [&str; 45] = [
     "",
     "header-value",
     "header-bytes",
@@ -159,5 +159,6 @@ const MODES: [&str; 44] = [
     "unreachable",
     "leave-behind",
     "secret",
+    "place",
     "body-past-end",
 ];

@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt::Debug, hint::black_box};
 use crate::{
     Scene, forgery,
     tollgate::policy::{
-        clock, exchange::Message, http_call, kv, limits, log, metrics, random, secrets,
+        clock, exchange::Message, geo, http_call, kv, limits, log, metrics, random, secrets,
     },
 };
 
@@ -83,6 +83,7 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
             clock::now_ms();
         }),
         "secret" => said(secrets::get(text)),
+        "place" => said(geo::lookup(text)),
         "http" => said(http_call::send(&http_call::Request {
             method: "GET".to_owned(),
             url: text.to_owned(),

@@ -21,8 +21,9 @@ use tollgate::{
 use crate::client::{Answer, Ask};
 
 /// Every guest that the tests use.
-const GUESTS: [&str; 7] = [
+const GUESTS: [&str; 8] = [
     "api-keys",
+    "cache",
     "model-rules",
     "rate-limit",
     "redact",

@@ -6,6 +6,7 @@
 
 mod admin;
 mod bounds;
+mod cache;
 mod client;
 mod data_path;
 mod departures;

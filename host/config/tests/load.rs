@@ -82,6 +82,7 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
         limits: true,
         secrets: vec!["idp".into()],
         http_call: Some(http_call),
+        cache: false,
     };
     assert_eq!(budget.grants, grants);
 }

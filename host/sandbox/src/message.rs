@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
-    contract::{Edit, Value},
+    contract::{CachePlan, Edit, Value},
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
     json::{DEPTH_MAX, Json, JsonError},
 };
@@ -35,6 +35,8 @@ pub struct Message {
     pub json_depth: usize,
     /// Set by policies, read by later ones; few.
     pub facts: Vec<(String, String)>,
+    /// What the policy that was asked last has planned for the answer.
+    pub plan: Option<Box<CachePlan>>,
 }
 
 impl Default for Message {
@@ -49,6 +51,7 @@ impl Default for Message {
             json_error: None,
             json_depth: DEPTH_MAX,
             facts: Vec::new(),
+            plan: None,
         }
     }
 }

@@ -298,6 +298,7 @@ fn granted(grants: &Grants) -> Vec<String> {
         (grants.limits, "limits"),
         (!grants.secrets.is_empty(), "secrets"),
         (grants.http_call.is_some(), "http-call"),
+        (grants.cache, "cache"),
     ]
     .into_iter()
     .filter(|(granted, _)| *granted)

@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::upstream::Upstream;
+use super::{cache::Shape, upstream::Upstream};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -30,6 +30,8 @@ pub(super) struct Route {
     pub(super) need: Need,
     /// Whether an exchange on this route may open a session.
     pub(super) asks_policies: bool,
+    /// Of its answers, where one of its policies may plan to keep them.
+    pub(super) shape: Option<Shape>,
 }
 
 /// Where a route leads.
@@ -308,6 +310,7 @@ mod tests {
             to: To::Model,
             need: Need::Model,
             asks_policies: false,
+            shape: None,
         })
     }
 

@@ -274,13 +274,14 @@ async fn an_empty_export_of_the_right_name_does_not_fit_the_contract() {
 #[tokio::test]
 async fn an_import_that_is_not_granted_is_named() {
     let stage = Stage::new().await;
-    for interface in ["kv", "limits", "secrets", "http-call"] {
+    for interface in ["kv", "limits", "secrets", "http-call", "cache"] {
         let mut spec = spec("hostile", guest::hostile(), json!({}));
         let grants = &mut spec.config.grants;
         match interface {
             "kv" => grants.kv = false,
             "limits" => grants.limits = false,
             "secrets" => grants.secrets.clear(),
+            "cache" => grants.cache = false,
             _ => grants.http_call = None,
         }
         says(

@@ -6,6 +6,8 @@
     reason = "clippy sees only `#[test]` functions as tests"
 )]
 
+#[path = "standard/cache.rs"]
+mod cache;
 #[path = "standard/rate_limit.rs"]
 mod rate_limit;
 #[path = "standard/redact.rs"]

@@ -104,14 +104,14 @@ async fn when_the_first_client_leaves_the_others_go_on() {
 #[tokio::test]
 async fn before_the_answer_begins_too() {
     let site = Site::start(&kept()).await;
-    let first = chat(&site).behaving("stall-before=500ms").begin();
+    let first = chat(&site).behaving("stall-before=3s").begin();
     site.seen("it is sent", |seen| seen.in_flight == 1).await;
     let second = tokio::spawn({
         let ask = chat(&site);
         async move { ask.send().await }
     });
-    site.metric_becomes("tollgate_connections_open", 2.0 + 1.0)
-        .await;
+    // Both clients', and the one that asks for them.
+    site.metric_becomes("tollgate_exchanges_open", 3.0).await;
     drop(first);
     let second = second.await.unwrap();
     assert_eq!((second.status, cached(&second)), (200, Some("shared")));
@@ -176,16 +176,19 @@ async fn what_a_policy_says_to_one_is_not_said_to_another() {
     let probe = "\n  probe: { PROBE, on_error: refuse }";
     let policies = format!("{}{probe}", policy("exchange", "by: []"));
     let site = Site::start(&chat_through("answers, probe", &policies)).await;
-    let asks = [
-        chat(&site).header("x-probe", "trap"),
-        chat(&site),
-        chat(&site),
-    ];
-    for _ in 0..3 {
-        let answers = join_all(asks.iter().map(Ask::send)).await;
-        let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-        assert_eq!(statuses[1..], [200, 200], "{statuses:?}");
-    }
+    let asks = |deed: &str| {
+        let ask = chat(&site).header("x-probe", deed);
+        tokio::spawn(async move { ask.behaving("stall-before=3s").send().await })
+    };
+    let first = asks("trap@response");
+    site.seen("it is sent", |seen| seen.in_flight == 1).await;
+    let second = asks("");
+    site.metric_becomes("tollgate_exchanges_open", 3.0).await;
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first.unwrap().refusal(), (500, "policy_failed".to_owned()));
+    let second = second.unwrap();
+    assert_eq!((second.status, cached(&second)), (200, Some("miss")));
+    assert_eq!(site.standin.seen().requests, 2, "it asked for itself");
 }
 
 #[tokio::test]

@@ -47,7 +47,6 @@ async fn a_stream_that_broke_off_or_failed_on_the_way_is_never_kept() {
         "tokens=8,malformed",
         "tokens=8,malformed-json",
         "tokens=8,error-event=3",
-        "fail=500",
     ] {
         for _ in 0..2 {
             let stream = streamed(&site).behaving(behaviour).stream().await;

@@ -57,11 +57,11 @@ async fn who_comes_late_gets_what_was_said_and_then_what_is_said() {
     flight.announce(head());
     assert!(flight.push(chunk("a"), MUCH));
     let mut first = listening(first);
-    assert_eq!(take(&mut first), ("a".to_owned(), None));
+    assert!(matches!(take(&mut first), (text, None) if text == "a"));
     let late = flight.join().unwrap();
     assert_eq!(late.head().await.unwrap().status, StatusCode::OK);
     let mut late = listening(late);
-    assert_eq!(take(&mut late), ("a".to_owned(), None));
+    assert!(matches!(take(&mut late), (text, None) if text == "a"));
     let live = tokio::spawn(async move { late.frame().await });
     tokio::task::yield_now().await;
     flight.push(chunk("b"), MUCH);

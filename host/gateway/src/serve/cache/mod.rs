@@ -31,7 +31,7 @@ use super::{
     errors::ServeError,
     exchange::carry_on,
     generation::Generation,
-    policies::{Planned, Slot},
+    policies::{Asked, Planned, Slot},
     record::Cached,
     reply::{Reply, Watch},
     respond,
@@ -96,7 +96,10 @@ pub(super) async fn serve(
                 Heard::Reply(reply) => *reply,
                 Heard::NotForThisOne => {
                     exchange.record.cache = Some(Cached::Miss);
-                    return carry_on(exchange, (&generation, &route), asked, arrival).await;
+                    let mut reply =
+                        carry_on(exchange, (&generation, &route), asked, arrival).await?;
+                    say(&mut reply, Cached::Miss);
+                    return Ok(reply);
                 }
             };
             exchange.slots.truncate(asked.count);
@@ -117,6 +120,8 @@ pub(super) async fn serve(
         generation,
         route,
     };
+    // Those that were asked stay with this one.
+    let asked = Asked { count: 0, ..asked };
     let fetching = Box::pin(fetch.run(source, asked, arrival));
     shared.tracker.spawn_on(fetching, &shared.runtime);
     let head = head_of(exchange, &seat).await?;
@@ -128,7 +133,7 @@ pub(super) async fn serve(
 fn order(
     exchange: &Exchange,
     route: &Route,
-    (plan, asked): (Box<CachePlan>, &super::policies::Asked),
+    (plan, asked): (Box<CachePlan>, &Asked),
     arrival: &Arrival,
 ) -> Option<Order> {
     let shape = route.shape.as_ref()?;
@@ -339,6 +344,11 @@ fn headers(answer: &KeptAnswer) -> HeaderMap {
     headers.collect()
 }
 
+fn say(reply: &mut Reply, cached: Cached) {
+    let said = HeaderValue::from_static(cached.as_str());
+    reply.headers.insert(X_CACHE, said);
+}
+
 /// Through the policies before the cache, as if it came from an upstream.
 async fn finish(
     exchange: &mut Exchange,
@@ -346,8 +356,7 @@ async fn finish(
     cached: Cached,
 ) -> Result<Reply, ServeError> {
     exchange.record.cache = Some(cached);
-    let said = HeaderValue::from_static(cached.as_str());
-    reply.headers.insert(X_CACHE, said);
+    say(&mut reply, cached);
     exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH);
     respond::through_policies(exchange, reply).await
 }

@@ -92,6 +92,6 @@ mod tests {
         ] {
             assert_eq!(read(line), expected, "{line}");
         }
-        assert_eq!(Control::read(b"\xff\xfe, no-store").no_store, true);
+        assert!(Control::read(b"\xff\xfe, no-store").no_store);
     }
 }

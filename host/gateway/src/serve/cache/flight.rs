@@ -9,7 +9,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -20,11 +19,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::{body::BodyError, errors::ServeError, record::PolicyRecord, reply::Watch};
+use super::super::{errors::ServeError, record::PolicyRecord, reply::Watch};
 
 /// What is known when the head of an answer is there.
 #[derive(Debug)]
@@ -290,11 +288,12 @@ impl Flight {
     }
 
     /// Whether someone has to answer for what the upstream did, and now does.
-    fn account(&self) -> bool {
+    pub(super) fn account(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().is_accounted, true)
     }
 
-    fn release(&self) {
+    /// Whoever answered for it has left.
+    pub(super) fn release(&self) {
         self.state.lock().is_accounted = false;
     }
 
@@ -344,7 +343,11 @@ impl Seat {
         .await
     }
 
-    fn poll_next(&self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, ServeError>> {
+    /// The next chunk; `None`: that was all.
+    pub(super) fn poll_next(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, ServeError>> {
         let mut state = self.flight.state.lock();
         let State {
             chunks,
@@ -389,109 +392,6 @@ impl Drop for Seat {
             state.is_closed = true;
         }
         state.wake_writer();
-    }
-}
-
-/// Who answers for what the upstream did, in log and budgets: one of all listeners.
-#[derive(Debug)]
-pub(in crate::serve) struct Account {
-    flight: Arc<Flight>,
-    is_first: bool,
-}
-
-impl Account {
-    pub(in crate::serve) fn of(seat: &Seat, is_first: bool) -> Self {
-        Self {
-            flight: seat.flight.clone(),
-            is_first,
-        }
-    }
-
-    pub(in crate::serve) fn flight(&self) -> &Arc<Flight> {
-        &self.flight
-    }
-
-    /// It is the one that asked.
-    pub(in crate::serve) fn is_first(&self) -> bool {
-        self.is_first
-    }
-
-    /// Whether it is this one, whose exchange came to its end or did not. The one that
-    /// asked passes it on to those who stay if it leaves.
-    pub(in crate::serve) fn settle(&self, has_ended: bool) -> bool {
-        match (self.is_first, has_ended) {
-            (true, true) => true,
-            (true, false) => {
-                self.flight.release();
-                false
-            }
-            (false, true) => self.flight.account(),
-            (false, false) => false,
-        }
-    }
-}
-
-/// An answer under way, as the body of one listener's response.
-#[derive(Debug)]
-pub(in crate::serve) struct Listening {
-    seat: Seat,
-    left: Option<u64>,
-    is_over: bool,
-    fault: Option<ServeError>,
-}
-
-impl Listening {
-    pub(in crate::serve) fn new(seat: Seat, length: Option<u64>) -> Self {
-        Self {
-            seat,
-            left: length,
-            is_over: false,
-            fault: None,
-        }
-    }
-
-    pub(in crate::serve) fn fault(&mut self) -> Option<ServeError> {
-        self.fault.take()
-    }
-}
-
-impl Body for Listening {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.is_over {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(match std::task::ready!(self.seat.poll_next(context)) {
-            Ok(Some(chunk)) => {
-                if let Some(left) = &mut self.left {
-                    *left = left.saturating_sub(chunk.len() as u64);
-                }
-                Some(Ok(Frame::data(chunk)))
-            }
-            Ok(None) => {
-                self.is_over = true;
-                None
-            }
-            Err(error) => {
-                self.is_over = true;
-                self.fault = Some(error);
-                Some(Err(BodyError))
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_over || self.left == Some(0)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

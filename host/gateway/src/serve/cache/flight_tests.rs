@@ -1,8 +1,15 @@
-use std::task::Waker;
+use std::{pin::Pin, task::Waker};
 
+use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::*;
+use super::{
+    super::{
+        super::body::BodyError,
+        listening::{Account, Listening},
+    },
+    *,
+};
 
 const MUCH: usize = 1 << 30;
 

@@ -188,7 +188,7 @@ mod tests {
         else {
             panic!("a stream")
         };
-        assert_eq!((ends, ends_with_done), (vec![7, 18, 36], false));
+        assert_eq!((ends, ends_with_done), (vec![6, 7, 18, 36], false));
         assert!(kept(&head, "data: a\n\ndata: b", CacheKind::AsItCame).is_none());
         let failed = "data: a\n\ndata: {\"error\":{\"message\":\"no\"}}\n\n";
         assert!(kept(&head, failed, CacheKind::AsItCame).is_none());

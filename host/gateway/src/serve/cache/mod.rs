@@ -11,6 +11,7 @@ mod flight;
 mod flights;
 mod keep;
 mod key;
+mod listening;
 mod part;
 mod replay;
 
@@ -41,10 +42,11 @@ use super::{
 };
 use fetch::Fetch;
 pub(super) use flight::Flight;
-use flight::{Account, Head, Listening, Seat};
+use flight::{Head, Seat};
 pub(super) use flights::Flights;
 use flights::Taking;
 pub(super) use key::{Shape, shape};
+use listening::{Account, Listening};
 pub(super) use part::Part;
 pub(super) use replay::Kept;
 use replay::Replay;

@@ -11,7 +11,8 @@ use super::{
         policies::Slot,
         record::{Decided, Record},
     },
-    flight::{Account, Flight, Told},
+    flight::{Flight, Told},
+    listening::Account,
 };
 
 /// How long an exchange waits for the log of what others did for it.

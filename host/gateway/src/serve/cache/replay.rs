@@ -12,7 +12,7 @@ use tollgate_capabilities::{KeptAnswer, cache::Form};
 
 use super::{
     super::{body::BodyError, content::Flowing, errors::ServeError},
-    flight::Listening,
+    listening::Listening,
 };
 
 /// A kept stream on its way to a client.

@@ -59,6 +59,7 @@ struct Order {
     key: CacheKey,
     wants_stream: bool,
     answer_bytes: usize,
+    event_bytes: usize,
 }
 
 /// What became of a listener.
@@ -94,6 +95,7 @@ pub(super) async fn serve(
         None => return carry_on(exchange, (&generation, &route), asked, arrival).await,
         Some(Taking::First(seat)) => seat,
         Some(Taking::Later(seat)) => {
+            exchange.record.facts.clone_from(&arrival.message.facts);
             let reply = match follow(exchange, seat, &order).await? {
                 Heard::Reply(reply) => *reply,
                 Heard::NotForThisOne => {
@@ -105,7 +107,6 @@ pub(super) async fn serve(
                 }
             };
             exchange.slots.truncate(asked.count);
-            exchange.record.facts = mem::take(&mut arrival.message.facts);
             return finish(exchange, reply, Cached::Shared).await;
         }
     };
@@ -141,10 +142,14 @@ fn order(
     let shape = route.shape.as_ref()?;
     let planner = exchange.slots.get(asked.count.checked_sub(1)?)?.policy();
     let message = &arrival.message;
-    let is_plain = matches!(message.method, Method::GET | Method::POST)
+    // One that is still to come leaves with its client.
+    let is_at_hand = message.body.is_some() || !matches!(arrival.content, Content::ToCome(_));
+    let is_plain = is_at_hand
+        && matches!(message.method, Method::GET | Method::POST)
         && !asks_for_a_part(&message.headers)
         && !exchange.slots.iter().any(Slot::is_bypassed);
     let wants_stream = exchange.record.streaming;
+    let limits = &exchange.generation.config.limits;
     is_plain.then(|| Order {
         key: key::key(
             shape,
@@ -154,7 +159,8 @@ fn order(
         ),
         plan,
         wants_stream,
-        answer_bytes: exchange.generation.config.limits.answer_bytes,
+        answer_bytes: limits.answer_bytes,
+        event_bytes: limits.event_bytes,
     })
 }
 
@@ -299,7 +305,8 @@ fn give(answer: &Arc<KeptAnswer>, order: &Order) -> Option<Reply> {
     match &answer.form {
         Form::Document if is_chat && wants_stream => {
             let stream = chat::stream_of(answer, plan.stream_usage)?;
-            Some(replayed(&Arc::new(stream), None))
+            let fits = longest_event(&stream) <= order.event_bytes;
+            fits.then(|| replayed(&Arc::new(stream), None))
         }
         Form::Stream { .. } if is_chat && !wants_stream => {
             chat::document_of(answer).as_ref().map(documented)
@@ -311,6 +318,15 @@ fn give(answer: &Arc<KeptAnswer>, order: &Order) -> Option<Reply> {
             usage => Some(replayed(answer, usage.filter(|_| !plan.stream_usage))),
         },
     }
+}
+
+fn longest_event(answer: &KeptAnswer) -> usize {
+    let Form::Stream { ends, .. } = &answer.form else {
+        return 0;
+    };
+    let starts = std::iter::once(&0).chain(ends);
+    let lengths = ends.iter().zip(starts).map(|(end, start)| end - start);
+    lengths.max().unwrap_or_default() as usize
 }
 
 fn documented(answer: &KeptAnswer) -> Reply {

@@ -58,7 +58,7 @@
 //! | decide | [`Verdict`] |
 //! | work on a stream | [`Event`], [`Events`] |
 //! | edit parsed JSON | [`pointer`] |
-//! | use a capability | [`log`], [`metrics`], [`clock`], [`random`], [`secrets`], [`geo`], [`kv`], [`limits`], [`http`] |
+//! | use a capability | [`log`], [`metrics`], [`clock`], [`random`], [`secrets`], [`geo`], [`kv`], [`limits`], [`http`], [`cache`] |
 //! | test | [`testing`] |
 
 #![warn(missing_docs)]
@@ -85,6 +85,7 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod guest;
 
+pub mod cache;
 pub mod clock;
 pub mod geo;
 pub mod http;

@@ -8,7 +8,7 @@ use criterion::Criterion;
 use http::HeaderValue;
 use serde_json::{Value, json};
 use tollgate::demo::plugins_build::build_guests;
-use tollgate_capabilities::EmbeddedSecrets;
+use tollgate_capabilities::{EmbeddedSecrets, NoGeo};
 use tollgate_config::{
     CompileLimits, Grants, HttpCallGrant, Isolation, Location, OnError, SandboxLimits,
 };
@@ -190,6 +190,7 @@ fn load(bench: &Bench, row: &Row, wasm: Bytes, isolation: Isolation) -> Arc<Poli
         },
         compile: CompileLimits::default(),
         secrets: Arc::new(EmbeddedSecrets::new(BTreeMap::new())),
+        geo: Arc::new(NoGeo),
     };
     let loaded = bench.runtime.block_on(bench.sandbox.load(spec));
     loaded.expect("the plugin loads")

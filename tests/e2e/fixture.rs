@@ -24,6 +24,7 @@ use crate::client::{Answer, Ask};
 const GUESTS: &[&str] = &[
     "anthropic",
     "api-keys",
+    "cache",
     "jwt",
     "locator",
     "model-router",

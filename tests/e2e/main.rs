@@ -9,6 +9,7 @@ mod anthropic;
 mod api_keys;
 mod authority;
 mod bounds;
+mod cache;
 mod client;
 mod client_certs;
 mod data_path;

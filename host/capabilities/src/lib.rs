@@ -6,6 +6,7 @@
 //! nothing of wasm, routes or exchanges.
 
 mod answer;
+pub mod cache;
 pub mod clock;
 pub mod geo;
 pub mod http;
@@ -22,6 +23,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use tollgate_config::SecretSource;
 
 pub use answer::Answer;
+pub use cache::{
+    AnswerCache, CacheError, CacheKey, CacheOptions, CacheStats, EmbeddedCache, Found, KeptAnswer,
+};
 pub use clock::{Clock, ManualClock, OsClock};
 pub use geo::{EmbeddedGeo, GeoError, GeoFileError, GeoLocator, NoGeo, Place};
 pub use http::{EmbeddedHttp, HttpCaller, HttpError, HttpRequest, HttpResponse, RefusedHttp};
@@ -83,6 +87,8 @@ pub struct Capabilities {
     pub limits: Arc<dyn LimitStore>,
     /// Calls to listed hosts.
     pub http: Arc<dyn HttpCaller>,
+    /// Answers that are kept. Plugins plan for it; the data path reads and writes it.
+    pub cache: Arc<dyn AnswerCache>,
 }
 
 /// What [`Capabilities::embedded`] is made of. The default reads the operating
@@ -99,6 +105,8 @@ pub struct EmbeddedOptions {
     pub kv: KvOptions,
     /// Bounds of the limits.
     pub limits: LimitOptions,
+    /// Bounds of the answers that are kept.
+    pub cache: CacheOptions,
     /// Bounds of the log.
     pub log: LogOptions,
     /// Bounds of the metrics.
@@ -113,6 +121,7 @@ impl Default for EmbeddedOptions {
             secrets: BTreeMap::new(),
             kv: KvOptions::default(),
             limits: LimitOptions::default(),
+            cache: CacheOptions::default(),
             log: LogOptions::default(),
             metrics: MetricOptions::default(),
         }
@@ -133,6 +142,7 @@ impl Capabilities {
             kv: Arc::new(EmbeddedKv::new(clock.clone(), options.kv)),
             limits: Arc::new(EmbeddedLimits::new(clock.clone(), options.limits)),
             http: Arc::new(EmbeddedHttp::new()),
+            cache: Arc::new(EmbeddedCache::new(clock.clone(), &options.cache)),
             clock,
         }
     }
@@ -157,6 +167,8 @@ impl Capabilities {
             http: Arc::new(RefusedHttp {
                 reason: "not while proving",
             }),
+            // Only the data path has to do with it, and a proof has none.
+            cache: self.cache.clone(),
         }
     }
 

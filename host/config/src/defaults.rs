@@ -19,6 +19,7 @@
 //! | `sandbox.host_calls` | 1000 | | `compile.cpu_time` | 30s |
 //! | `sandbox.edits` | 64 | | `compile.memory` | 1GiB |
 //! | `sandbox.log_lines` | 20 | | `compile.input` | 16MiB |
+//! | `limits.answers` | 64MiB | | `limits.answer` | 1MiB |
 //! | `upstreams.*.dialect` | openai | | `upstreams.*.balance` | round-robin |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
@@ -80,6 +81,8 @@ impl Default for Limits {
             response_buffer_bytes: 4 << 20,
             event_bytes: 1 << 20,
             json_depth: 64,
+            answers_bytes: 64 << 20,
+            answer_bytes: 1 << 20,
         }
     }
 }

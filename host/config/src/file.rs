@@ -152,6 +152,8 @@ pub(crate) struct Grants {
     /// Calls over HTTP.
     #[serde(rename = "http-call")]
     pub(crate) http_call: Option<HttpCall>,
+    /// Answers that the gateway keeps and gives to requests that are alike.
+    pub(crate) cache: bool,
 }
 
 /// Calls over HTTP, to these hosts alone.
@@ -318,6 +320,10 @@ pub(crate) struct Limits {
     pub(crate) event: Option<At<Size>>,
     /// Default: 64.
     pub(crate) json_depth: Option<At<u64>>,
+    /// All answers together that policies have the gateway keep. Default: 64MiB.
+    pub(crate) answers: Option<At<Size>>,
+    /// One of them; a longer one is not kept. Default: 1MiB.
+    pub(crate) answer: Option<At<Size>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

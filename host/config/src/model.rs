@@ -113,6 +113,8 @@ pub struct Grants {
     /// Names of [`Config::secrets`].
     pub secrets: Vec<String>,
     pub http_call: Option<HttpCallGrant>,
+    /// Answers that are kept and given again.
+    pub cache: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -285,6 +287,10 @@ pub struct Limits {
     /// Of one event of a stream.
     pub event_bytes: usize,
     pub json_depth: usize,
+    /// Of all answers together that policies have the gateway keep.
+    pub answers_bytes: usize,
+    /// Of one of them; a longer one is not kept.
+    pub answer_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -95,6 +95,7 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
         geo: true,
         secrets: vec!["idp".into()],
         http_call: Some(http_call),
+        cache: false,
     };
     assert_eq!(budget.grants, grants);
 }

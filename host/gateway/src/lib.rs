@@ -128,6 +128,7 @@ impl Gateway {
         let shared = Shared::new(
             Arc::clone(&first.proven.generation),
             clients,
+            Arc::clone(&first.capabilities.cache),
             Box::new(observer),
         );
         reports

@@ -25,4 +25,7 @@ wasmtime::component::bindgen!({
 });
 
 pub use exports::tollgate::policy::policy::{Description, Hooks, Needs};
-pub use tollgate::policy::types::*;
+pub use tollgate::policy::{
+    cache::{Kind as CacheKind, Plan as CachePlan},
+    types::*,
+};

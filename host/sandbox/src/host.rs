@@ -91,6 +91,8 @@ pub(crate) struct State {
     message: Message,
     /// Whether `message` is one, and not a place for one.
     shows: bool,
+    /// Whether the hook at work may plan what becomes of the answer.
+    may_plan: bool,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
     ticks: u32,
@@ -116,6 +118,7 @@ impl State {
             shared,
             message: Message::default(),
             shows: false,
+            may_plan: false,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             ticks: 0,
@@ -161,14 +164,16 @@ impl State {
     }
 
     /// Lets the guest see a message, until [`State::hide`] gives it back.
-    pub(crate) fn show(&mut self, message: &mut Message) {
+    pub(crate) fn show(&mut self, message: &mut Message, may_plan: bool) {
         mem::swap(&mut self.message, message);
         self.shows = true;
+        self.may_plan = may_plan;
     }
 
     pub(crate) fn hide(&mut self, message: &mut Message) {
         mem::swap(&mut self.message, message);
         self.shows = false;
+        self.may_plan = false;
     }
 
     pub(crate) fn begin_hook(&mut self) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
-    contract::{Edit, Value},
+    contract::{CachePlan, Edit, Value},
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
     json::{DEPTH_MAX, Json, JsonError},
 };
@@ -49,6 +49,8 @@ pub struct Message {
     pub facts: Vec<(String, String)>,
     /// What the gateway knows; shared by all messages of a connection.
     pub given: Option<Given>,
+    /// What the policy that was asked last has planned for the answer.
+    pub plan: Option<Box<CachePlan>>,
 }
 
 impl Default for Message {
@@ -64,6 +66,7 @@ impl Default for Message {
             json_depth: DEPTH_MAX,
             facts: Vec::new(),
             given: None,
+            plan: None,
         }
     }
 }

@@ -302,6 +302,7 @@ fn granted(grants: &Grants) -> Vec<String> {
         (!grants.secrets.is_empty(), "secrets"),
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
+        (grants.cache, "cache"),
     ]
     .into_iter()
     .filter(|(granted, _)| *granted)

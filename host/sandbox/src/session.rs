@@ -156,7 +156,8 @@ impl Session {
             return Err(Failure::Quarantined);
         };
         let Instance { store, guest, .. } = &mut **instance;
-        store.data_mut().show(message);
+        let may_plan = matches!(asked, Asked::Request);
+        store.data_mut().show(message, may_plan);
         let call = async {
             match asked {
                 Asked::Request => guest.on_request(store).await,

@@ -239,6 +239,23 @@ pub(crate) mod limits {
     }
 }
 
+pub(crate) mod cache {
+    use super::call;
+    use crate::cache::{Error, Plan};
+
+    const KEY_MAX: usize = 1 << 20;
+
+    pub(crate) fn set_plan(plan: &Plan) -> Result<(), Error> {
+        call("cache", |world| {
+            if plan.key.len() > KEY_MAX {
+                return Err(Error::TooLarge);
+            }
+            world.plan = Some(plan.clone());
+            Ok(())
+        })
+    }
+}
+
 pub(crate) mod http_call {
     use super::call;
     use crate::{

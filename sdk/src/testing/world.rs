@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::limits::Bucket;
-use crate::bindings::tollgate::policy::{geo::Place, http_call, log::Level};
+use crate::bindings::tollgate::policy::{cache, geo::Place, http_call, log::Level};
 
 pub(super) type HttpAnswer =
     dyn FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error>;
@@ -23,6 +23,7 @@ pub(super) struct World {
     pub(super) kv: HashMap<String, Entry>,
     pub(super) buckets: HashMap<String, Bucket>,
     pub(super) http: Option<Box<HttpAnswer>>,
+    pub(super) plan: Option<cache::Plan>,
     pub(super) is_configuring: bool,
 }
 
@@ -45,6 +46,7 @@ thread_local! {
         kv: HashMap::new(),
         buckets: HashMap::new(),
         http: None,
+        plan: None,
         is_configuring: false,
     });
 }
@@ -130,6 +132,22 @@ pub fn answer_http(
     answer: impl FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error> + 'static,
 ) {
     arrange(|world| world.http = Some(Box::new(answer)));
+}
+
+/// The plan for an answer that was made last, once.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate_sdk::{cache::{self, Plan}, testing};
+///
+/// assert!(testing::planned().is_none());
+/// cache::plan(Plan::new("key", Duration::from_secs(1))).unwrap();
+/// assert!(testing::planned().is_some());
+/// assert!(testing::planned().is_none());
+/// ```
+#[must_use]
+pub fn planned() -> Option<cache::Plan> {
+    arrange(|world| world.plan.take())
 }
 
 /// The lines that were logged, without their fields.

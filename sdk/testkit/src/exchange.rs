@@ -7,7 +7,9 @@ use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use serde_json::Value;
 use tollgate_sandbox::{
     ExchangeContext, Failure, Message, Policy, Session, Side,
-    contract::{Ending, Event, EventAction, Head, Hooks, Needs, Outcome, Target, Usage, Verdict},
+    contract::{
+        CachePlan, Ending, Event, EventAction, Head, Hooks, Needs, Outcome, Target, Usage, Verdict,
+    },
 };
 
 use crate::Report;
@@ -42,6 +44,8 @@ pub struct Run {
     pub response: Option<Message>,
     /// What `on-response` decided, if the plugin has that hook.
     pub response_verdict: Option<Verdict>,
+    /// What `on-request` planned for the answer, for the gateway to keep.
+    pub plan: Option<Box<CachePlan>>,
     /// The events that the client would see, as `data`.
     pub events: Vec<String>,
     /// What it cost.
@@ -178,6 +182,7 @@ impl Exchange {
             attempt_verdict: None,
             response: None,
             response_verdict: None,
+            plan: None,
             events: Vec::new(),
             report: Report {
                 time: std::time::Duration::ZERO,
@@ -225,6 +230,7 @@ impl Exchange {
                 "on-request",
             )?;
             run.verdict = Some(decision.verdict);
+            run.plan = run.request.plan.take();
         }
         if policy.hooks().contains(Hooks::ATTEMPT) && !is_final(run.verdict.as_ref()) {
             let target = Target {

@@ -10,6 +10,8 @@
 mod anthropic;
 #[path = "standard/api_keys.rs"]
 mod api_keys;
+#[path = "standard/cache.rs"]
+mod cache;
 #[path = "standard/jwt.rs"]
 mod jwt;
 #[path = "standard/model_router.rs"]

@@ -79,6 +79,7 @@ fn grants(scope: &Scope<'_>, written: &file::Grants) -> Grants {
             .http_call
             .as_ref()
             .map(|call| http_call(scope, call)),
+        cache: written.cache,
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
         ),
         event_bytes: memory(&section.event, base.event_bytes, KIB..=256 * MIB),
         json_depth: count(&section.json_depth, base.json_depth, 120),
+        answers_bytes: memory(&section.answers, base.answers_bytes, 64 * KIB..=256 * GIB),
+        answer_bytes: memory(&section.answer, base.answer_bytes, KIB..=256 * MIB),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
 use super::Admin;
@@ -88,6 +89,7 @@ fn process(admin: &Admin, out: &mut Exposition) {
             .as_ref()
             .map_or(0, crate::telemetry::Lines::dropped),
     );
+    answers(&admin.shared.cache.stats(), out);
     let mut family = out.family(
         "tollgate_plugin_log_lines_dropped_total",
         Kind::Counter,
@@ -101,6 +103,33 @@ fn process(admin: &Admin, out: &mut Exposition) {
         Kind::Counter,
         "Requests to this port.",
         admin.requests.load(Ordering::Relaxed),
+    );
+}
+
+fn answers(stats: &CacheStats, out: &mut Exposition) {
+    out.single(
+        "tollgate_cache_answers",
+        Kind::Gauge,
+        "Answers that are kept.",
+        stats.answers,
+    );
+    out.single(
+        "tollgate_cache_bytes",
+        Kind::Gauge,
+        "What the answers that are kept take.",
+        stats.bytes,
+    );
+    out.single(
+        "tollgate_cache_stored_total",
+        Kind::Counter,
+        "Answers that were stored.",
+        stats.stored,
+    );
+    out.single(
+        "tollgate_cache_evicted_total",
+        Kind::Counter,
+        "Answers that had to go before their time was over.",
+        stats.evicted,
     );
 }
 

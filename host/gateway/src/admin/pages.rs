@@ -86,6 +86,7 @@ fn grants(grants: &Grants) -> Vec<&'static str> {
         (!grants.secrets.is_empty(), "secrets"),
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
+        (grants.cache, "cache"),
     ]
     .into_iter()
     .filter_map(|(granted, name)| granted.then_some(name))

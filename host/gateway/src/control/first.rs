@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tollgate_capabilities::{Capabilities, EmbeddedOptions};
+use tollgate_capabilities::{CacheOptions, Capabilities, EmbeddedOptions};
 use tollgate_config::Config;
 use tollgate_sandbox::{Sandbox, SandboxOptions};
 
@@ -42,7 +42,12 @@ impl First {
         let taken = taken
             .map_err(|broken| Refused::file(Stage::Load, "internal", &options.config, broken))?;
         let snapshot = taken.outcome?;
-        let capabilities = Capabilities::embedded(EmbeddedOptions::default());
+        let capabilities = Capabilities::embedded(EmbeddedOptions {
+            cache: CacheOptions {
+                bytes_max: snapshot.config.limits.answers_bytes,
+            },
+            ..EmbeddedOptions::default()
+        });
         let sandbox = sandbox(options, &snapshot.config, &capabilities)?;
         let builder = Builder {
             source: options.config.clone(),

@@ -335,6 +335,7 @@ impl Reloader {
     fn swap(&mut self, proven: Proven, id: u64, started: Instant) -> Reloaded {
         let config = &proven.generation.config;
         self.reports.exchanges.know(config);
+        self.shared.cache.resize(config.limits.answers_bytes);
         proven.swap_in(&self.shared, &self.reports.status.generations);
         if let Some(Err(error)) = self.tls.as_ref().map(|keys| keys.reload()) {
             KeysKept { reason: &error }.emit();

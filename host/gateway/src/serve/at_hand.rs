@@ -5,12 +5,10 @@ use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use tollgate_sandbox::{Json, JsonError, RequestFacts, contract::Value};
 
 use super::{
-    content::Content,
+    content::{Content, Flowing},
     errors::ServeError,
     model_name,
     route::Need,
@@ -127,7 +125,7 @@ pub(super) async fn request_at_hand(
     match exchange.gone.or(collect(body, bytes_max, stall)).await? {
         Ok(bytes) => Ok(Content::AtHand(bytes)),
         Err(Uncollected::TooLong) => Err(ServeError::BodyTooLarge(bytes_max)),
-        Err(Uncollected::Broken) => Err(ServeError::BodyBroken),
+        Err(Uncollected::Broken(_)) => Err(ServeError::BodyBroken),
         Err(Uncollected::Stalled(_)) => Err(ServeError::BodyTimeout),
     }
 }
@@ -135,13 +133,14 @@ pub(super) async fn request_at_hand(
 /// Why a body is not at hand.
 pub(super) enum Uncollected {
     TooLong,
-    Broken,
+    /// And why, where that is known.
+    Broken(Option<ServeError>),
     Stalled(Stalled),
 }
 
 /// The whole body; not copied if it came in one piece.
 pub(super) async fn collect(
-    mut body: Incoming,
+    mut body: impl Flowing,
     bytes_max: u64,
     mut stall: Stall,
 ) -> Result<Bytes, Uncollected> {
@@ -155,7 +154,10 @@ pub(super) async fn collect(
         let frame = frame.await.map_err(Uncollected::Stalled)?;
         stall.moved();
         let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| Uncollected::Broken)?.into_data() else {
+        let Ok(frame) = frame else {
+            return Err(Uncollected::Broken(body.fault()));
+        };
+        let Ok(data) = frame.into_data() else {
             continue;
         };
         let length = if more.is_empty() {

@@ -5,16 +5,21 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::Method;
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use tokio::time::Instant;
+use tollgate_config::StreamEnd;
 use tollgate_sandbox::contract::Hooks;
 
 use super::{
+    Shared,
+    cache::Kept,
     content::Content,
     errors::ServeError,
     relay::Relay,
@@ -33,7 +38,8 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     AtHand(AtHand),
-    Relay(Box<Relay>),
+    Relay(Box<Relay<Incoming>>),
+    Kept(Box<Relay<Box<Kept>>>),
     Stream(EventStream),
 }
 
@@ -63,22 +69,33 @@ impl Body {
                 }
                 Self(Inner::AtHand(AtHand { bytes, exchange }))
             }
-            Content::ToCome(body) => {
-                if matches!(watch, Watch::Events(_)) {
-                    exchange.note_stream();
-                    exchange.let_go(Hooks::EVENTS | Hooks::FINISH);
+            Content::ToCome(body) => Self(match through_hooks(watch, &mut exchange) {
+                Some((end, shared)) => {
+                    Inner::Stream(EventStream::new(body, end, &shared, exchange))
                 }
-                match (watch, exchange.shared().cloned()) {
-                    (Watch::Events(end), Some(shared)) if exchange.any_wants(Hooks::EVENTS) => {
-                        Self(Inner::Stream(EventStream::new(
-                            body, end, &shared, exchange,
-                        )))
-                    }
-                    _ => Self(Inner::Relay(Box::new(Relay::new(body, watch, exchange)))),
+                None => Inner::Relay(Box::new(Relay::new(body, watch, exchange))),
+            }),
+            Content::Kept(body) => Self(match through_hooks(watch, &mut exchange) {
+                Some((end, shared)) => {
+                    Inner::Stream(EventStream::new(body, end, &shared, exchange))
                 }
-            }
+                None => Inner::Kept(Box::new(Relay::new(body, watch, exchange))),
+            }),
         }
     }
+}
+
+/// Whether a body that is still to come is a stream whose events a policy asks about.
+fn through_hooks(watch: Watch, exchange: &mut Exchange) -> Option<(StreamEnd, Arc<Shared>)> {
+    let Watch::Events(end) = watch else {
+        return None;
+    };
+    exchange.note_stream();
+    exchange.let_go(Hooks::EVENTS | Hooks::FINISH);
+    let shared = exchange
+        .shared()
+        .filter(|_| exchange.any_wants(Hooks::EVENTS));
+    shared.map(|shared| (end, shared.clone()))
 }
 
 /// A body that is there: what is left of it.
@@ -124,6 +141,7 @@ impl http_body::Body for Body {
             Inner::Empty => Poll::Ready(None),
             Inner::AtHand(at_hand) => Poll::Ready(at_hand.next().map(Ok)),
             Inner::Relay(relay) => relay.poll(context),
+            Inner::Kept(relay) => relay.poll(context),
             Inner::Stream(stream) => stream.poll(context),
         };
         polled.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
@@ -134,6 +152,7 @@ impl http_body::Body for Body {
             Inner::Empty => true,
             Inner::AtHand(at_hand) => at_hand.bytes.is_empty(),
             Inner::Relay(relay) => relay.is_end_stream(),
+            Inner::Kept(relay) => relay.is_end_stream(),
             Inner::Stream(_) => false,
         }
     }
@@ -143,6 +162,7 @@ impl http_body::Body for Body {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::AtHand(at_hand) => SizeHint::with_exact(at_hand.bytes.len() as u64),
             Inner::Relay(relay) => relay.size_hint(),
+            Inner::Kept(relay) => relay.size_hint(),
             Inner::Stream(_) => SizeHint::default(),
         }
     }

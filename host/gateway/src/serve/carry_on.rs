@@ -32,6 +32,13 @@ impl Gone {
         Self(Some(Arc::default()))
     }
 
+    /// Says that it left. Whoever does has to poll what waits under [`Gone::or`] again.
+    pub(super) fn raise(&self) {
+        if let Some(gone) = &self.0 {
+            gone.store(true, Ordering::Release);
+        }
+    }
+
     pub(super) fn is_gone(&self) -> bool {
         self.0
             .as_ref()
@@ -97,9 +104,7 @@ impl<T: Send + 'static> Drop for CarryOn<T> {
         if std::thread::panicking() {
             return;
         }
-        if let Some(gone) = &self.gone.0 {
-            gone.store(true, Ordering::Release);
-        }
+        self.gone.raise();
         self.tracker
             .spawn_on(async move { drop(future.await) }, &self.runtime);
     }

@@ -49,6 +49,8 @@ pub(super) struct Connection {
     open: AtomicUsize,
     begun: AtomicU64,
     made: Instant,
+    /// It is no client's, and stands for one that may be gone.
+    stands_in: bool,
     /// When the response that is written has to be, in milliseconds since `made`.
     due: AtomicU64,
 }
@@ -68,8 +70,25 @@ impl Connection {
             open: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             made: Instant::now(),
+            stands_in: false,
             due: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// What an exchange goes by that may outlive this connection.
+    pub(super) fn stand_in(&self) -> Arc<Self> {
+        Arc::new(Self {
+            shared: self.shared.clone(),
+            peer: self.peer.clone(),
+            secure: self.secure,
+            address: self.address,
+            given: self.given.clone(),
+            open: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            made: Instant::now(),
+            stands_in: true,
+            due: AtomicU64::new(u64::MAX),
+        })
     }
 
     /// A response begins, whose exchange ends then at the latest.
@@ -90,6 +109,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.stands_in {
+            return;
+        }
         self.shared
             .gauges
             .connections

@@ -1,8 +1,10 @@
 //! A message's body on its way: nothing, bytes at hand, or bytes to come.
 
 use bytes::Bytes;
-use http_body::Body as _;
+use http_body::Body;
 use hyper::body::Incoming;
+
+use super::{cache::Kept, errors::ServeError};
 
 /// A body, of a request or a response.
 #[derive(Debug)]
@@ -10,6 +12,24 @@ pub(super) enum Content {
     Empty,
     AtHand(Bytes),
     ToCome(Incoming),
+    /// To come, but from no upstream of this exchange's own.
+    Kept(Box<Kept>),
+}
+
+/// A body that is still to come, from wherever.
+pub(super) trait Flowing: Body<Data = Bytes> + Unpin + Send + 'static {
+    /// Why it broke off, where it knows better than who reads it.
+    fn fault(&mut self) -> Option<ServeError> {
+        None
+    }
+}
+
+impl Flowing for Incoming {}
+
+impl<B: Flowing> Flowing for Box<B> {
+    fn fault(&mut self) -> Option<ServeError> {
+        (**self).fault()
+    }
 }
 
 impl Content {
@@ -27,6 +47,7 @@ impl Content {
             Self::Empty => Some(0),
             Self::AtHand(bytes) => Some(bytes.len() as u64),
             Self::ToCome(body) => body.size_hint().exact(),
+            Self::Kept(body) => body.size_hint().exact(),
         }
     }
 }

@@ -15,7 +15,7 @@ use tollgate_sandbox::{
 use super::{carry_on::ClientLeft, dialect, reply::Reply};
 
 /// Why an exchange ended early.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ServeError {
     /// The path could be read in two ways.
     #[error("the path is refused: {0}")]
@@ -104,6 +104,9 @@ pub enum ServeError {
     /// Not UTF-8, or an event beyond the limit.
     #[error("the upstream's stream is malformed: {0}")]
     StreamMalformed(Cow<'static, str>),
+    /// The client reads slower than others that the answer is shared with.
+    #[error("the client fell too far behind others that the answer is shared with")]
+    FellBehind,
     /// Nobody is there to read an answer.
     #[error("the client went away")]
     ClientGone,
@@ -149,6 +152,7 @@ impl ServeError {
             Self::ResponseMalformed(_) => (502, "response_malformed", UpstreamFailed),
             Self::StreamBroken => (502, "stream_broken", UpstreamFailed),
             Self::StreamMalformed(_) => (502, "stream_malformed", UpstreamFailed),
+            Self::FellBehind => (504, "fell_behind", TimedOut),
             Self::ClientGone => (499, "client_gone", ClientGone),
         }
     }
@@ -173,6 +177,11 @@ impl ServeError {
     #[must_use]
     pub fn ending(&self) -> Ending {
         self.entry().2
+    }
+
+    /// A policy said so to one request; another's may be let through.
+    pub(super) fn is_a_policys(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::PolicyFailed(_))
     }
 
     pub(super) fn reply(&self, dialect: Dialect) -> Reply {

@@ -13,13 +13,14 @@ use tollgate_sandbox::contract::{Destination, Hooks, Target};
 use super::{
     arrival::{self, Arrival, Entry},
     body::Body,
+    cache,
     carry_on::{CarryOn, Gone},
     connection::Connection,
     dialect,
     errors::ServeError,
     forward,
     generation::Generation,
-    policies::{self, Answer},
+    policies::{self, Answer, Asked},
     reply::{self, Reply},
     respond,
     route::{Need, Route},
@@ -80,11 +81,49 @@ async fn travel(
     let (route, mut arrival) = arrival::take_in(exchange, entry, request).await?;
     // Policies may change the request, say where it goes, or answer it.
     exchange.enlist(&route.policies);
-    let wish = match policies::ask_request(exchange, &mut arrival.message).await? {
-        Answer::Forward(wish) => wish,
-        Answer::Reply(reply) => return Ok(reply),
-    };
-    let led = lead(exchange, (&generation, &route), wish, &mut arrival).await;
+    match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
+        Answer::Forward(wish) => onward(exchange, (&generation, &route), wish, arrival).await,
+        Answer::Reply(reply) => Ok(reply),
+        Answer::Planned(planned) => {
+            Box::pin(cache::serve(
+                exchange,
+                (generation, route),
+                planned,
+                arrival,
+            ))
+            .await
+        }
+    }
+}
+
+/// The rest of the way, where some policies were asked before.
+///
+/// # Errors
+/// As any exchange.
+pub(super) async fn carry_on(
+    exchange: &mut Exchange,
+    place: (&Generation, &Route),
+    mut asked: Asked,
+    mut arrival: Arrival,
+) -> Result<Reply, ServeError> {
+    loop {
+        match policies::ask_request(exchange, &mut arrival.message, asked).await? {
+            Answer::Forward(wish) => return onward(exchange, place, wish, arrival).await,
+            Answer::Reply(reply) => return Ok(reply),
+            // One plan counts for an exchange: the first.
+            Answer::Planned(planned) => asked = planned.asked,
+        }
+    }
+}
+
+/// From the policies to an upstream and back.
+async fn onward(
+    exchange: &mut Exchange,
+    place: (&Generation, &Route),
+    wish: Destination,
+    mut arrival: Arrival,
+) -> Result<Reply, ServeError> {
+    let led = lead(exchange, place, wish, &mut arrival).await;
     // Wherever it led: the log names the caller of what led nowhere, too.
     exchange.record.facts = mem::take(&mut arrival.message.facts);
     let upstream = match led? {

@@ -42,6 +42,7 @@ pub(super) async fn send(
     headers::keep_request(&mut fields);
     say_who_asks(exchange, &mut fields, arrival.host);
     if reports_usage(upstream.dialect)
+        || exchange.is_source()
         || exchange.any_wants(Hooks::RESPONSE)
         || exchange.any_wants(Hooks::EVENTS)
     {
@@ -104,7 +105,7 @@ fn frame(method: &Method, content: &Content, fields: &mut HeaderMap) {
                 HeaderValue::from_static("chunked"),
             );
         }
-        Content::Empty | Content::AtHand(_) | Content::ToCome(_) => {}
+        Content::Empty | Content::AtHand(_) | Content::ToCome(_) | Content::Kept(_) => {}
     }
 }
 

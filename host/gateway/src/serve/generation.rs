@@ -18,6 +18,7 @@ use tollgate_config::{Config, Destination};
 use tollgate_sandbox::Policy;
 
 use super::{
+    cache::{self, Shape},
     headers,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
@@ -133,6 +134,7 @@ impl Generation {
             upstreams.insert(name.clone(), Arc::new(upstream));
         }
         let parts = Parts {
+            config: &config,
             policies: &policies,
             upstreams: &upstreams,
         };
@@ -167,6 +169,7 @@ impl Generation {
 }
 
 struct Parts<'a> {
+    config: &'a Config,
     policies: &'a BTreeMap<String, Arc<Policy>>,
     upstreams: &'a HashMap<String, Arc<Upstream>>,
 }
@@ -219,10 +222,24 @@ impl Parts<'_> {
                 .ok_or_else(|| GenerationError::Route(route.name.clone()))?,
             need: Need::of(&on_route, at_targets, by_model),
             asks_policies: !policies.is_empty() || (by_model && !at_targets.is_empty()),
+            shape: self.shape(route, &policies),
             policies,
             to,
             dialect: route.dialect,
         }))
+    }
+
+    /// With all policies of all targets: any of them may be gone to.
+    fn shape(&self, route: &tollgate_config::Route, policies: &[Arc<Policy>]) -> Option<Shape> {
+        let plans = |policy: &Arc<Policy>| policy.imports().iter().any(|import| import == "cache");
+        if !policies.iter().any(plans) {
+            return None;
+        }
+        let targets = self.config.models.values().flat_map(|model| &model.targets);
+        let at_targets = targets.flat_map(|target| &target.policies);
+        let at_targets = at_targets.filter_map(|name| self.policies.get(name));
+        let all = policies.iter().chain(at_targets).map(|policy| &**policy);
+        Some(cache::shape(self.config, route, all))
     }
 }
 

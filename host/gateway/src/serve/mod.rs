@@ -7,6 +7,7 @@
 mod arrival;
 mod at_hand;
 mod body;
+mod cache;
 mod carry_on;
 mod certificate;
 mod chance;
@@ -49,12 +50,13 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::task::TaskTracker;
+use tollgate_capabilities::AnswerCache;
 
 pub use body::{Body, BodyError};
 pub use errors::ServeError;
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
-pub use record::{Decided, Observe, PolicyRecord, Record, RequestId};
+pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
 pub use tls::{TlsError, TlsKeys};
 pub use upstream::{ClientError, Clients};
 
@@ -70,6 +72,10 @@ pub struct Shared {
     pub gauges: Gauges,
     /// The pooled connections to upstreams; they survive a swap.
     pub clients: Arc<Clients>,
+    /// Answers that policies planned to keep; they survive a swap, for who asks the same of
+    /// the same policies.
+    pub cache: Arc<dyn AnswerCache>,
+    flights: cache::Flights,
     runtime: Handle,
     via: headers::Via,
 }
@@ -83,6 +89,7 @@ impl Shared {
     pub fn new(
         first: Arc<Generation>,
         clients: Arc<Clients>,
+        cache: Arc<dyn AnswerCache>,
         observer: Box<dyn Observe>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -91,6 +98,8 @@ impl Shared {
             tracker: TaskTracker::new(),
             gauges: Gauges::default(),
             clients,
+            cache,
+            flights: cache::Flights::default(),
             runtime: Handle::current(),
             via: headers::Via::of_this_process(),
         })

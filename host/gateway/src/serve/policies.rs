@@ -10,7 +10,7 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 use tollgate_config::OnError;
 use tollgate_sandbox::{
     Failure, Json, Message, Policy, Session, Side,
-    contract::{Decision, Destination, Hooks, Outcome, Refusal, Target, Verdict},
+    contract::{CachePlan, Decision, Destination, Hooks, Outcome, Refusal, Target, Verdict},
 };
 
 use super::{
@@ -28,6 +28,32 @@ pub(super) enum Answer {
     Forward(Destination),
     /// Answer with this.
     Reply(Reply),
+    /// A policy planned what becomes of the answer; those behind it were not asked yet.
+    Planned(Planned),
+}
+
+/// What a policy planned for the answer.
+pub(super) struct Planned {
+    pub(super) plan: Box<CachePlan>,
+    pub(super) asked: Asked,
+}
+
+/// How far a request came.
+pub(super) struct Asked {
+    /// So many policies were asked.
+    pub(super) count: usize,
+    /// Where they wished it to go.
+    pub(super) wish: Destination,
+}
+
+impl Asked {
+    pub(super) const NOBODY: Self = Self {
+        count: 0,
+        wish: Destination {
+            model: None,
+            upstream: None,
+        },
+    };
 }
 
 /// Asks the `on-request` hooks in order, each about what the ones before left.
@@ -37,15 +63,20 @@ pub(super) enum Answer {
 pub(super) async fn ask_request(
     exchange: &mut Exchange,
     message: &mut Message,
+    asked: Asked,
 ) -> Result<Answer, ServeError> {
-    let answer = ask_each(exchange, message).await;
-    if !matches!(answer, Ok(Answer::Forward(_))) {
+    let answer = ask_each(exchange, message, asked).await;
+    if !matches!(answer, Ok(Answer::Forward(_) | Answer::Planned(_))) {
         exchange.record.facts = mem::take(&mut message.facts);
     }
     answer
 }
 
-async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answer, ServeError> {
+async fn ask_each(
+    exchange: &mut Exchange,
+    message: &mut Message,
+    asked: Asked,
+) -> Result<Answer, ServeError> {
     let Exchange {
         slots,
         record,
@@ -54,14 +85,13 @@ async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answ
         deadline,
         ..
     } = exchange;
-    let mut wish = Destination {
-        model: None,
-        upstream: None,
-    };
+    let Asked { count, mut wish } = asked;
     let mut introduction = None;
-    for slot in slots
+    for (at, slot) in slots
         .iter_mut()
-        .filter(|slot| slot.wants(Hooks::REQUEST) || slot.wants(Hooks::FINISH))
+        .enumerate()
+        .skip(count)
+        .filter(|(_, slot)| slot.wants(Hooks::REQUEST) || slot.wants(Hooks::FINISH))
     {
         if gone.is_gone() {
             return Err(ServeError::ClientGone);
@@ -87,6 +117,11 @@ async fn ask_each(exchange: &mut Exchange, message: &mut Message) -> Result<Answ
                 };
             }
             Step::Reply(reply) => return Ok(Answer::Reply(*reply)),
+        }
+        if let Some(plan) = message.plan.take() {
+            let count = at + 1;
+            let asked = Asked { count, wish };
+            return Ok(Answer::Planned(Planned { plan, asked }));
         }
     }
     Ok(Answer::Forward(wish))
@@ -237,6 +272,25 @@ impl Slot {
         &mut self.record
     }
 
+    /// It failed, and the exchange went on without it.
+    pub(super) fn is_bypassed(&self) -> bool {
+        self.record.bypassed
+    }
+
+    /// What it said was its own answer.
+    pub(super) fn has_answered(&self) -> bool {
+        self.record.decided == Decided::Reply
+    }
+
+    /// What it did so far.
+    pub(super) fn so_far(&self) -> PolicyRecord {
+        let mut record = self.record.clone();
+        if let State::Open(session) = &self.state {
+            record.spent = session.spent();
+        }
+        record
+    }
+
     /// The session, opened if it is not yet; `None`: it failed and is bypassed.
     pub(super) async fn session<I: Borrow<Introduction>>(
         &mut self,
@@ -301,7 +355,10 @@ impl Slot {
                 Err(ServeError::Refused(refusal))
             }
             Ok(Ok(step)) => Ok(step),
-            Err(failure) => self.failed(failure, record).map(|()| Step::Next),
+            Err(failure) => {
+                message.plan = None;
+                self.failed(failure, record).map(|()| Step::Next)
+            }
         }
     }
 

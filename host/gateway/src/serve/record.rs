@@ -63,6 +63,8 @@ pub struct Record {
     pub bytes_out: u64,
     /// Tokens, as the upstream reported them.
     pub usage: Option<Usage>,
+    /// Whether a policy had the answer looked up, and what came of it.
+    pub cache: Option<Cached>,
     /// From the request sent to the response's head.
     pub upstream_head: Option<Duration>,
     /// From the request's arrival to the first byte of the response's body.
@@ -94,6 +96,7 @@ impl Default for Record {
             bytes_in: None,
             bytes_out: 0,
             usage: None,
+            cache: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,
@@ -101,7 +104,34 @@ impl Default for Record {
     }
 }
 
+/// Where an answer came from that a policy had looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cached {
+    /// It was there.
+    Hit,
+    /// An upstream was asked.
+    Miss,
+    /// Another exchange had asked for it, and it was under way.
+    Shared,
+}
+
+impl Cached {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Hit, Self::Miss, Self::Shared];
+
+    /// A stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Shared => "shared",
+        }
+    }
+}
+
 /// What one policy did in one exchange.
+#[derive(Clone)]
 pub struct PolicyRecord {
     /// The policy.
     pub policy: Arc<Policy>,

@@ -11,12 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body as _, SizeHint};
-use hyper::body::Incoming;
+use http_body::SizeHint;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     body::BodyError,
+    content::Flowing,
     dialect::farewell,
     errors::ServeError,
     events::Events,
@@ -33,8 +33,8 @@ pub(super) const LAST_WORD: Duration = Duration::from_millis(10);
 pub(super) const AFTER_DONE: Duration = Duration::from_millis(100);
 
 /// See the module.
-pub(super) struct Relay {
-    body: Incoming,
+pub(super) struct Relay<B: Flowing> {
+    body: B,
     watching: Watching,
     stall: Stall,
     phase: Phase,
@@ -54,8 +54,8 @@ enum Phase {
     Over,
 }
 
-impl Relay {
-    pub(super) fn new(body: Incoming, watch: Watch, exchange: Box<Exchange>) -> Self {
+impl<B: Flowing> Relay<B> {
+    pub(super) fn new(body: B, watch: Watch, exchange: Box<Exchange>) -> Self {
         let config = &exchange.generation.config;
         let watching = match watch {
             Watch::Nothing => Watching::Nothing,
@@ -177,6 +177,9 @@ impl Relay {
         if self.is_done() {
             return self.ended();
         }
+        if let Some(fault) = self.body.fault() {
+            return Err(fault);
+        }
         match self.watching {
             Watching::Events(_) => Err(ServeError::StreamBroken),
             Watching::Nothing | Watching::Usage(_) => Err(ServeError::UpstreamFailed),
@@ -214,6 +217,10 @@ impl Relay {
         self.exchange.note_error(error);
         if let Watching::Events(events) = &self.watching {
             self.exchange.record.usage = events.usage();
+            if self.exchange.is_source() {
+                self.phase = Phase::Over;
+                return Err(BodyError);
+            }
             self.phase = Phase::LastWord(Box::pin(sleep(LAST_WORD)));
             return Ok(farewell(self.exchange.dialect(), error));
         }
@@ -222,7 +229,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl<B: Flowing> Drop for Relay<B> {
     /// In the middle: the client left, or took nothing until its connection was cut.
     fn drop(&mut self) {
         if !matches!(self.phase, Phase::Flowing) || self.is_done() {

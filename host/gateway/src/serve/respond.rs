@@ -35,16 +35,27 @@ pub(super) async fn reply(
     headers::keep_response(&mut parts.headers);
     let content = Content::to_come(body);
     let watch = watch(&content, parts.status, &parts.headers, upstream);
-    if is_events(&parts.headers) && is_encoded(&parts.headers) && exchange.any_wants(Hooks::EVENTS)
-    {
-        return Err(ServeError::ResponseEncoded);
-    }
     let reply = Reply {
         status: parts.status,
         headers: parts.headers,
         content,
         watch,
     };
+    through_policies(exchange, reply).await
+}
+
+/// What the policies of this exchange make of a response.
+///
+/// # Errors
+/// As [`reply`].
+pub(super) async fn through_policies(
+    exchange: &mut Exchange,
+    reply: Reply,
+) -> Result<Reply, ServeError> {
+    let headers = &reply.headers;
+    if is_events(headers) && is_encoded(headers) && exchange.any_wants(Hooks::EVENTS) {
+        return Err(ServeError::ResponseEncoded);
+    }
     if exchange.any_wants(Hooks::RESPONSE) {
         ask(exchange, reply).await
     } else {
@@ -105,7 +116,7 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
     }
     let body = match &content {
         Content::AtHand(bytes) => Some(bytes.clone()),
-        Content::Empty | Content::ToCome(_) => None,
+        Content::Empty | Content::ToCome(_) | Content::Kept(_) => None,
     };
     let facts = std::mem::take(&mut exchange.record.facts);
     let json_depth = exchange.generation.config.limits.json_depth;
@@ -175,20 +186,19 @@ fn needs(exchange: &Exchange) -> (bool, bool) {
 }
 
 async fn at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, ServeError> {
-    let Content::ToCome(body) = content else {
-        return Ok(content);
-    };
     let config = &exchange.generation.config;
     let bytes_max = config.limits.response_buffer_bytes;
     let stall = Stall::new(config.timeouts.between_bytes, exchange.deadline);
-    match exchange
-        .gone
-        .or(collect(body, bytes_max as u64, stall))
-        .await?
-    {
+    let gone = &exchange.gone;
+    let collected = match content {
+        Content::ToCome(body) => gone.or(collect(body, bytes_max as u64, stall)).await?,
+        Content::Kept(body) => gone.or(collect(body, bytes_max as u64, stall)).await?,
+        Content::Empty | Content::AtHand(_) => return Ok(content),
+    };
+    match collected {
         Ok(bytes) => Ok(Content::AtHand(bytes)),
         Err(Uncollected::TooLong) => Err(ServeError::ResponseTooLarge(bytes_max)),
-        Err(Uncollected::Broken) => Err(ServeError::UpstreamFailed),
+        Err(Uncollected::Broken(fault)) => Err(fault.unwrap_or(ServeError::UpstreamFailed)),
         Err(Uncollected::Stalled(Stalled::Silent)) => Err(ServeError::BetweenBytesTimeout),
         Err(Uncollected::Stalled(Stalled::Total)) => Err(ServeError::TotalTimeout),
     }

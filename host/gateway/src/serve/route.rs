@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::upstream::Upstream;
+use super::{cache::Shape, upstream::Upstream};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -32,6 +32,8 @@ pub(super) struct Route {
     pub(super) need: Need,
     /// Whether an exchange on this route may open a session.
     pub(super) asks_policies: bool,
+    /// Of its answers, where one of its policies may plan to keep them.
+    pub(super) shape: Option<Shape>,
 }
 
 /// Where a route leads.
@@ -311,6 +313,7 @@ mod tests {
             dialect: None,
             need: Need::Model,
             asks_policies: false,
+            shape: None,
         })
     }
 

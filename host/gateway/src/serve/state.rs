@@ -23,6 +23,7 @@ use tollgate_sandbox::{
 
 use super::{
     Shared,
+    cache::{Flight, Part},
     carry_on::Gone,
     connection::{Busy, Connection},
     dialect,
@@ -43,6 +44,8 @@ pub(super) struct Exchange {
     pub(super) gone: Gone,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    /// What it has to do with an answer that is kept or shared; most have nothing.
+    pub(super) cache: Option<Box<Part>>,
     busy: Option<Busy>,
     streaming: bool,
 }
@@ -71,9 +74,43 @@ impl Exchange {
             started,
             deadline: started + generation.config.timeouts.total,
             generation,
+            cache: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
         })
+    }
+
+    /// The exchange that asks for an answer on behalf of this one and others: with the
+    /// policies that were not asked yet, and in nobody's connection.
+    pub(super) fn source(&mut self, flight: &Arc<Flight>, asked: usize) -> Box<Self> {
+        let record = Record {
+            id: self.record.id.clone(),
+            generation: self.record.generation,
+            route: self.record.route.clone(),
+            method: self.record.method.clone(),
+            uri: self.record.uri.clone(),
+            model: self.record.model.clone(),
+            streaming: self.record.streaming,
+            bytes_in: self.record.bytes_in,
+            ..Record::default()
+        };
+        let busy = self.busy.as_ref();
+        Box::new(Self {
+            record,
+            slots: self.slots.split_off(asked.min(self.slots.len())),
+            gone: Gone::watched(),
+            started: self.started,
+            deadline: self.deadline,
+            generation: self.generation.clone(),
+            cache: Some(Box::new(Part::Source(flight.clone()))),
+            busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
+            streaming: false,
+        })
+    }
+
+    /// Whether it is no client's own: see [`Part::Source`].
+    pub(super) fn is_source(&self) -> bool {
+        matches!(self.cache.as_deref(), Some(Part::Source(_)))
     }
 
     pub(super) fn shared(&self) -> Option<&Arc<Shared>> {
@@ -119,11 +156,15 @@ impl Exchange {
         if !matches!(error, ServeError::ClientGone) {
             self.record.error = Some(error.code().to_owned());
         }
+        if let Some(part) = &self.cache {
+            part.note_error(error);
+        }
     }
 
     pub(super) fn note_stream(&mut self) {
         self.record.streaming = true;
-        if !std::mem::replace(&mut self.streaming, true)
+        if !self.is_source()
+            && !std::mem::replace(&mut self.streaming, true)
             && let Some(shared) = self.shared()
         {
             shared
@@ -181,15 +222,19 @@ impl Drop for Exchange {
                 .streams
                 .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         }
-        if self.slots.iter().any(Slot::is_open) {
+        if let Some(part) = &mut self.cache {
+            part.settle(&mut self.record, &self.slots);
+        }
+        if self.cache.is_some() || self.slots.iter().any(Slot::is_open) {
             let outcome = self.outcome();
             let (record, slots) = (
                 std::mem::take(&mut self.record),
                 std::mem::take(&mut self.slots),
             );
             let kept = (self.generation.clone(), busy);
+            let part = self.cache.take();
             let (tracker, runtime) = (shared.tracker.clone(), shared.runtime.clone());
-            let last = Box::pin(finish(shared, record, slots, outcome, kept));
+            let last = Box::pin(finish(shared, record, slots, (outcome, part), kept));
             if let Some(unfinished) = begin(last, &runtime) {
                 tracker.spawn_on(unfinished, &runtime);
             }
@@ -226,7 +271,7 @@ async fn finish(
     shared: Arc<Shared>,
     mut record: Record,
     slots: Vec<Slot>,
-    outcome: Outcome,
+    (outcome, part): (Outcome, Option<Box<Part>>),
     kept: (Held, Busy),
 ) {
     let mut sessions = Vec::with_capacity(slots.len());
@@ -235,7 +280,13 @@ async fn finish(
         record.policies.push(policy);
         sessions.extend(session);
     }
-    shared.observer.finished(&record);
+    let is_told = match part {
+        None => true,
+        Some(part) => part.report(&mut record).await,
+    };
+    if is_told {
+        shared.observer.finished(&record);
+    }
     drop(kept);
     // It is over for everybody else; now it is cleared up, in a task of its own where that
     // takes longer than a hook.

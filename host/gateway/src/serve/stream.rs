@@ -14,8 +14,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::Body as _;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tollgate_config::StreamEnd;
@@ -25,6 +23,7 @@ use super::{
     Shared,
     body::BodyError,
     carry_on::{CarryOn, ClientLeft, Gone},
+    content::Flowing,
     dialect::{self, farewell},
     errors::ServeError,
     events::{Events, Next},
@@ -45,7 +44,7 @@ pub(super) struct EventStream {
 
 impl EventStream {
     pub(super) fn new(
-        body: Incoming,
+        body: impl Flowing,
         end: StreamEnd,
         shared: &Shared,
         mut exchange: Box<Exchange>,
@@ -124,9 +123,9 @@ impl Client {
 }
 
 /// The whole story of a stream. The exchange ends with it.
-async fn tell(
+async fn tell<B: Flowing>(
     mut exchange: Box<Exchange>,
-    mut source: Source,
+    mut source: Source<B>,
     client: Client,
 ) -> Result<(), BodyError> {
     let told = pump(&mut exchange, &mut source, &client).await;
@@ -142,15 +141,19 @@ async fn tell(
     exchange.note_error(&error);
     let dialect = exchange.dialect();
     drop(source);
+    // Each of those who listen is told by its own.
+    if exchange.is_source() {
+        return Err(BodyError);
+    }
     if client.send(farewell(dialect, &error)).await.is_ok() {
         let _ = client.gone.or(sleep(LAST_WORD)).await;
     }
     Err(BodyError)
 }
 
-async fn pump(
+async fn pump<B: Flowing>(
     exchange: &mut Exchange,
-    source: &mut Source,
+    source: &mut Source<B>,
     client: &Client,
 ) -> Result<(), ServeError> {
     loop {
@@ -179,8 +182,8 @@ async fn pump(
 }
 
 /// The upstream's end.
-struct Source {
-    body: Incoming,
+struct Source<B> {
+    body: B,
     events: Events,
     client_takes_done: bool,
     stall: Stall,
@@ -194,7 +197,7 @@ enum Upstream {
     Broken,
 }
 
-impl Source {
+impl<B: Flowing> Source<B> {
     /// At least one frame or the end, and all that is ready besides. What came before
     /// a failure goes out first; the failure is met again.
     async fn next_batch(&mut self) -> Result<Batch, ServeError> {
@@ -220,7 +223,8 @@ impl Source {
             match self.state {
                 Upstream::Open => {}
                 Upstream::Broken if batch.is_empty() => {
-                    return Poll::Ready(Err(ServeError::StreamBroken));
+                    let fault = self.body.fault();
+                    return Poll::Ready(Err(fault.unwrap_or(ServeError::StreamBroken)));
                 }
                 Upstream::Ended if batch.is_empty() => return Poll::Ready(self.last(batch)),
                 Upstream::Broken | Upstream::Ended => return Poll::Ready(Ok(())),

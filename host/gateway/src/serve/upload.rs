@@ -70,7 +70,8 @@ impl Upload {
     /// `Progress` is there if the body is still to come.
     pub(super) fn new(content: Content, bytes_max: u64, stall: Stall) -> (Self, Option<Progress>) {
         match content {
-            Content::Empty => (Self::Empty, None),
+            // A request's body is never one that was kept.
+            Content::Empty | Content::Kept(_) => (Self::Empty, None),
             Content::AtHand(bytes) => (Self::AtHand(Some(bytes)), None),
             Content::ToCome(body) => {
                 let progress = Progress::default();

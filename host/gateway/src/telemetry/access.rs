@@ -19,7 +19,7 @@ use super::{
     escape::{self, without_query},
     lines::Lines,
 };
-use crate::serve::{Decided, PolicyRecord, Record};
+use crate::serve::{Cached, Decided, PolicyRecord, Record};
 
 /// Facts of an exchange that a line holds.
 const FACTS_MAX: usize = 16;
@@ -58,6 +58,7 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
     number(out, "status", record.status.into());
     text(out, "ending", ending(record.ending));
     optional(out, "error", record.error.as_deref());
+    optional(out, "cache", record.cache.map(Cached::as_str));
     if record.streaming {
         out.extend_from_slice(b",\"stream\":true");
     }

@@ -19,7 +19,7 @@ use super::{
     access,
     exposition::{Exposition, Histogram, Kind},
 };
-use crate::serve::Record;
+use crate::serve::{Cached, Record};
 
 /// Names that are kept after they left the configuration, so their counters go on.
 const FORMER_MAX: usize = 1000;
@@ -42,6 +42,8 @@ struct Route {
     first_byte: Histogram,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// By what came of looking the answer up.
+    cached: [AtomicU64; Cached::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,9 @@ impl Counters {
         }
         add(&route.bytes_in, record.bytes_in.unwrap_or_default());
         add(&route.bytes_out, record.bytes_out);
+        if let Some(cached) = record.cache {
+            add(&route.cached[cached as usize], 1);
+        }
         if let Some(upstream) = record
             .upstream
             .as_ref()
@@ -234,6 +239,19 @@ fn exchanges(out: &mut Exposition, routes: &BTreeMap<&str, &Route>) {
     );
     for (name, route) in routes {
         family.histogram(&[("route", name)], &route.first_byte);
+    }
+    let mut family = out.family(
+        "tollgate_cache_exchanges_total",
+        Kind::Counter,
+        "Exchanges whose answer was looked up, by route and what came of it.",
+    );
+    for (name, route) in routes {
+        for (cached, count) in Cached::ALL.iter().zip(&route.cached) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                family.sample(&[("route", name), ("cache", cached.as_str())], count);
+            }
+        }
     }
     let mut family = out.family(
         "tollgate_body_bytes_total",

@@ -195,6 +195,21 @@ impl<'a> Args<'a> {
         self.slot()
     }
 
+    pub(crate) fn bool(&mut self) -> bool {
+        self.u32() != 0
+    }
+
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn optional_u64(&mut self) -> Result<Option<u64>, Broken> {
+        let (case, value) = (self.u32(), self.u64());
+        match case {
+            0 => Ok(None),
+            1 => Ok(Some(value)),
+            _ => Err(Broken::NoSuchCase),
+        }
+    }
+
     pub(crate) fn f64(&mut self) -> f64 {
         f64::from_bits(self.slot())
     }

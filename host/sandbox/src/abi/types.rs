@@ -9,6 +9,7 @@ use crate::contract::{
     Answer, Decision, Destination, Edit, Event, EventAction, EventsDecision, Head, Header, Refusal,
     Value, Verdict,
     tollgate::policy::{
+        cache::{Error as CacheError, Kind as CacheKind},
         geo::{Error as GeoError, Place},
         http_call::{Error as HttpError, Response as HttpResponse},
         kv::Error as KvError,
@@ -152,6 +153,7 @@ record!(HttpResponse { status: u16, headers: Vec<Header>, body: Vec<u8> } lower)
 variant!(HttpError {
     0 Denied(String), 1 TimedOut, 2 TooLarge, 3 TooMany, 4 Failed(String),
 } lower);
+variant!(CacheError { 0 TooLarge, 1 TooLate } lower);
 
 /// Enums that are passed flat.
 pub(crate) trait Flat: Sized {
@@ -167,6 +169,16 @@ impl Flat for Level {
             1 => Ok(Self::Info),
             2 => Ok(Self::Warn),
             3 => Ok(Self::Error),
+            _ => Err(Broken::NoSuchCase),
+        }
+    }
+}
+
+impl Flat for CacheKind {
+    fn of(case: u32) -> Result<Self, Broken> {
+        match case {
+            0 => Ok(Self::AsItCame),
+            1 => Ok(Self::ChatCompletion),
             _ => Err(Broken::NoSuchCase),
         }
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
     contract::tollgate::policy::{
-        clock, geo, http_call, kv, limits, log, metrics, random, secrets, types::Header,
+        cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, types::Header,
     },
     host::{HeldReservation, State, exchange::body_piece},
 };
@@ -163,6 +163,11 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
             let held = reservation(state, args.u32())?;
             limits::HostReservation::drop(state, held)?;
             Ok(Answer::Nothing)
+        }
+        Import::CachePlan => {
+            let plan = cache_plan(args)?;
+            let taken = cache::Host::set_plan(state, plan)?;
+            lowered(state, &taken, args.u32())
         }
         _ => Err(Broken::NoSuchCase.into()),
     }
@@ -327,6 +332,18 @@ fn reservation(state: &State, handle: u32) -> Result<Resource<HeldReservation>, 
     } else {
         Err(Broken::NoSuchHandle)
     }
+}
+
+fn cache_plan(args: &mut Args<'_>) -> Result<cache::Plan, Broken> {
+    Ok(cache::Plan {
+        key: args.bytes()?.to_vec(),
+        kind: cache::Kind::of(args.u32())?,
+        ttl_ms: args.u64(),
+        look_up: args.bool(),
+        max_age_ms: args.optional_u64()?,
+        store: args.bool(),
+        stream_usage: args.bool(),
+    })
 }
 
 fn http_request(args: &mut Args<'_>) -> Result<http_call::Request, Broken> {

@@ -149,6 +149,7 @@ table!(
         LimitsReserve = ("limits", "reserve", true);
         LimitsRemaining = ("limits", "remaining", true);
         HttpSend = ("http-call", "send", true);
+        CachePlan = ("cache", "set-plan", false);
     }
 );
 

@@ -11,10 +11,12 @@ use wasmtime::component::Resource;
 
 use super::{HeldReservation, State};
 use crate::contract::tollgate::policy::{
-    clock, geo, http_call, kv, limits, log, metrics, random, secrets, types,
+    cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, types,
 };
 
 const RANDOM_BYTES_MAX: u32 = 4096;
+/// The longest key of an answer that is kept.
+const CACHE_KEY_MAX: usize = 1 << 20;
 
 impl log::Host for State {
     fn write(
@@ -356,6 +358,27 @@ impl limits::Host for State {
             limit.into(),
         );
         Ok(self.wait(answer).await.map_err(Into::into))
+    }
+}
+
+impl cache::Host for State {
+    fn set_plan(&mut self, plan: cache::Plan) -> wasmtime::Result<Result<(), cache::Error>> {
+        self.enter()?;
+        Ok(self.take_plan(plan))
+    }
+}
+
+impl State {
+    /// The plan lies with the request and goes on with it.
+    fn take_plan(&mut self, plan: cache::Plan) -> Result<(), cache::Error> {
+        if !self.may_plan {
+            return Err(cache::Error::TooLate);
+        }
+        if plan.key.len() > CACHE_KEY_MAX {
+            return Err(cache::Error::TooLarge);
+        }
+        self.message.plan = Some(Box::new(plan));
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use tollgate_capabilities::{Capabilities, EmbeddedOptions, LogLine, LogSink};
-use tollgate_sandbox::{Failure, Policy};
+use tollgate_sandbox::{Failure, Policy, contract::CacheKind};
 
 use crate::{
     bounds::trapped_with,
@@ -166,6 +166,32 @@ async fn keys_and_values_beyond_their_bounds_are_refused() {
         )
         .await;
         assert!(said.contains("TooLarge"), "{mode}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_for_the_answer_goes_on_with_the_request_and_is_bounded() {
+    let stage = Stage::new().await;
+    let planned = |hook: &str, amount: u32| {
+        let settings = json!({ "mode": "cache-plan", "hook": hook, "amount": amount });
+        let struck = stage.struck(settings);
+        async {
+            struck
+                .await
+                .unwrap_or_else(|failure| panic!("it {failure}"))
+        }
+    };
+    let struck = planned("request", 1 << 20).await;
+    let plan = struck.plan.as_deref().expect("it planned");
+    assert_eq!(plan.key, vec![b'k'; 1 << 20]);
+    assert_eq!(plan.kind, CacheKind::ChatCompletion);
+    assert_eq!((plan.ttl_ms, plan.max_age_ms), (u64::MAX, Some(1 << 20)));
+    assert!(plan.look_up && !plan.store && plan.stream_usage);
+    let struck = planned("request", (1 << 20) + 1).await;
+    assert!(struck.seen().contains("TooLarge") && struck.plan.is_none());
+    for hook in ["attempt", "response", "events", "finish"] {
+        let struck = planned(hook, 9).await;
+        assert!(struck.plan.is_none(), "{hook}");
     }
 }
 

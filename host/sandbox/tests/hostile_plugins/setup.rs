@@ -195,7 +195,15 @@ async fn a_configure_that_asks_for_all_memory_is_refused() {
 #[tokio::test]
 async fn a_configure_that_calls_a_capability_is_refused() {
     let stage = Stage::new().await;
-    for mode in ["secret", "kv-get", "http", "host-calls", "log", "random"] {
+    for mode in [
+        "secret",
+        "kv-get",
+        "http",
+        "host-calls",
+        "log",
+        "random",
+        "cache-plan",
+    ] {
         let error = refused(
             &stage,
             json!({ "mode": mode, "hook": "configure", "amount": 1, "text": "granted" }),

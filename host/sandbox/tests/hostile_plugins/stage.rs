@@ -16,7 +16,7 @@ use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
     Side,
-    contract::{Decision, Edit, Ending, Event, Head, Outcome, Target},
+    contract::{CachePlan, Decision, Edit, Ending, Event, Head, Outcome, Target},
 };
 
 use crate::guest;
@@ -189,6 +189,7 @@ pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
                     max_response_bytes: 1024,
                     max_calls: 2,
                 }),
+                cache: true,
             },
             settings,
             settings_at: Default::default(),
@@ -237,6 +238,8 @@ impl SecretStore for TwoSecrets {
 #[derive(Debug)]
 pub(crate) struct Struck {
     pub(crate) request: Decision,
+    /// What it planned for the answer.
+    pub(crate) plan: Option<Box<CachePlan>>,
 }
 
 impl Struck {
@@ -278,6 +281,7 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
     let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let mut shown = message(path);
     let request = session.on_request(&mut shown).await?;
+    let plan = shown.plan.take();
     shown
         .apply(request.edits.clone(), Side::Request)
         .map_err(|bad| session.reject(&bad))?;
@@ -305,7 +309,7 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
     session.on_events(&[], true).await?;
     session.on_finish(&outcome()).await?;
     session.close().await;
-    Ok(Struck { request })
+    Ok(Struck { request, plan })
 }
 
 async fn answer(policy: &Arc<Policy>) -> String {

@@ -22,7 +22,8 @@ async fn shared(stage: &Stage, settings: serde_json::Value) -> Arc<Policy> {
 async fn probe(session: &mut Session, path: &str) -> Result<String, Failure> {
     let decided = session.on_request(&mut message(path)).await;
     let request = decided?;
-    Ok(Struck { request }.seen())
+    let plan = None;
+    Ok(Struck { request, plan }.seen())
 }
 
 #[tokio::test]

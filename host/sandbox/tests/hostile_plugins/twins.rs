@@ -117,6 +117,7 @@ async fn an_import_that_is_called_while_the_host_waits_for_memory_traps() {
 /// All that the guest can do and that has no counter behind it that both would share.
 const MODES: [&str; 45] = [
     "",
+    "cache-plan",
     "header-value",
     "header-bytes",
     "header-long",

@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt::Debug, hint::black_box};
 use crate::{
     Scene, forgery,
     tollgate::policy::{
-        clock, exchange::Message, geo, http_call, kv, limits, log, metrics, random, secrets,
+        cache, clock, exchange::Message, geo, http_call, kv, limits, log, metrics, random, secrets,
     },
 };
 
@@ -90,6 +90,15 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
             headers: Vec::new(),
             body: Vec::new(),
             timeout_ms: u32::MAX,
+        })),
+        "cache-plan" => said(cache::set_plan(&cache::Plan {
+            key: vec![b'k'; amount as usize],
+            kind: cache::Kind::ChatCompletion,
+            ttl_ms: u64::MAX,
+            look_up: true,
+            max_age_ms: Some(amount),
+            store: false,
+            stream_usage: true,
         })),
         "settle-twice" => match limits::reserve("b", 1, limit(10)) {
             Ok(held) => format!("{} {}", held.settle(1), held.settle(1)),

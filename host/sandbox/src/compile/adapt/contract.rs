@@ -190,6 +190,14 @@ mod tests {
         assert_eq!(check(&embedded(CONTRACT)), Ok(()));
     }
 
+    /// As one that was built before there was such an interface.
+    #[test]
+    fn a_world_that_imports_less_of_the_contract_agrees() {
+        let less = CONTRACT.replacen("  import cache;\n", "", 1);
+        assert_ne!(less, CONTRACT);
+        assert_eq!(check(&embedded(&less)), Ok(()));
+    }
+
     /// Each of these has the same flat functions as the contract, or nearly.
     #[test]
     fn what_only_looks_like_the_contract_does_not_agree() {

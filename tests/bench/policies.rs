@@ -22,11 +22,14 @@ use crate::{BOTH, Bench, event, head, outcome};
 /// Keys, and tokens that they signed.
 const SIGNED: &str = include_str!("../../sdk/testkit/tests/standard/tokens.json");
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 11] = [
     "anthropic",
     "api-keys",
+    "cache",
     "jwt",
+    "model-router",
     "model-rules",
+    "prompt-template",
     "rate-limit",
     "redact",
     "schema-guard",
@@ -67,6 +70,29 @@ fn rows() -> Vec<Row> {
         row("api-keys", "two keys", json!({ "keys": [key, ours] })),
         row("api-keys", "models and an end", json!({ "keys": [listed] })),
         row(
+            "cache",
+            "a key",
+            json!({ "ttl": "10m", "by": [], "deterministic_only": false }),
+        ),
+        row(
+            "model-router",
+            "a rule",
+            json!({ "rules": [{ "name": "next", "when": { "models": ["llama-*"] }, "then": { "model": "llama-next" } }] }),
+        ),
+        row(
+            "model-router",
+            "a split of two",
+            json!({ "rules": [{ "name": "canary", "then": {
+                "by": [{ "header": "authorization" }],
+                "split": [{ "name": "old", "model": "llama-3", "weight": 9 }, { "name": "new", "model": "llama-4", "weight": 1 }],
+            } }] }),
+        ),
+        row(
+            "prompt-template",
+            "a request without",
+            json!({ "without_template": "pass", "templates": [{ "name": "hello", "messages": [{ "role": "user", "content": "hi" }] }] }),
+        ),
+        row(
             "model-rules",
             "a bound and a default",
             json!({ "rules": [{
@@ -92,23 +118,30 @@ fn rows() -> Vec<Row> {
             json!({ "tiers": { "gold": { "tokens": 1_000_000_000_000_u64, "period": "1h" } } }),
         ),
     ];
+    rows.extend(token_rows());
+    rows
+}
+
+fn token_rows() -> Vec<Row> {
     let signed: Value = serde_json::from_str(SIGNED).expect("it is JSON");
     let settings = json!({ "keys": signed["jwks"]["keys"], "issuer": "https://idp.example", "audience": "gateway" });
     let mut remembering = settings.clone();
     remembering["remember"] = "1h".into();
-    for (what, token, settings) in [
+    [
         ("RS256", "RS256", &settings),
         ("ES256", "ES256", &settings),
         ("EdDSA", "EdDSA", &settings),
         ("remembered", "RS256", &remembering),
-    ] {
+    ]
+    .into_iter()
+    .map(|(what, token, settings)| {
         let token = signed["good"][token].as_str().unwrap_or_default();
-        rows.push(Row {
+        Row {
             authorization: format!("Bearer {token}"),
             ..row("jwt", what, settings.clone())
-        });
-    }
-    rows
+        }
+    })
+    .collect()
 }
 
 pub(crate) fn policies(bench: &Bench, criterion: &mut Criterion) {
@@ -167,6 +200,7 @@ fn grants(plugin: &str) -> Grants {
     Grants {
         limits: ["token-budget", "rate-limit"].contains(&plugin),
         kv: plugin == "jwt",
+        cache: plugin == "cache",
         http_call: Some(idp).filter(|_| plugin == "jwt"),
         ..Grants::default()
     }
@@ -254,7 +288,8 @@ async fn ask(policy: &Arc<Policy>, row: &Row, message: &mut Message) -> Session 
     let mut session = opened.expect("a session");
     if policy.hooks().contains(Hooks::REQUEST) {
         let decision = session.on_request(message).await.expect("a decision");
-        assert!(matches!(decision.verdict, Verdict::Next), "{}", row.what);
+        let goes_on = matches!(decision.verdict, Verdict::Next | Verdict::GoTo(_));
+        assert!(goes_on, "{}", row.what);
         let applied = message.apply(decision.edits, Side::Request);
         applied.expect("its edits hold");
     }

@@ -203,7 +203,10 @@ fn what_is_no_whole_answer_is_not_converted() {
         ),
         finished(json!("x")),
     ] {
-        assert!(document_of(&stream(&[chunk.clone()])).is_none(), "{chunk}");
+        assert!(
+            document_of(&stream(std::slice::from_ref(&chunk))).is_none(),
+            "{chunk}"
+        );
     }
     for body in [
         json!({}),

@@ -126,7 +126,11 @@ async fn clients_and_settings_say_what_is_not_cached() {
     for range in ["range", "if-none-match"] {
         assert_eq!(cached(&chat(&site).header(range, "x").send().await), None);
     }
+    let twice = r#"{"model":"small","temperature":0,"messages":[],"messages":[{"role":"user","content":"x"}]}"#;
+    let twice = site.ask("POST", "/v1/chat/completions").body(twice);
+    let twice = twice.header("content-type", "application/json");
     for _ in 0..2 {
+        assert_eq!(cached(&twice.send().await), None, "it says two things");
         assert_eq!(cached(&site.chat().send().await), None, "it is drawn");
     }
 }

@@ -34,7 +34,6 @@ fn what_is_no_request_of_a_model_is_left_alone() {
         chat().body("no JSON"),
         chat().body("[1]"),
         chat().body(""),
-        chat().body(r#"{"model":"a","model":"b"}"#),
         chat().body(format!(r#"{{"a":"{}"}}"#, "x".repeat(300 << 10))),
         chat().body(format!(
             r#"{{"a":{}1{}}}"#,

@@ -212,7 +212,9 @@ fn the_teams_gateway_does_what_its_page_shows() {
 #[test]
 fn the_platforms_gateway_does_what_its_page_shows() {
     let plugins = [
+        "cache",
         "jwt",
+        "model-router",
         "rate-limit",
         "redact",
         "schema-guard",

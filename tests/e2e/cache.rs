@@ -239,6 +239,21 @@ async fn after_a_swap_that_may_change_it_yesterdays_answer_is_not_given() {
 }
 
 #[tokio::test]
+async fn after_a_secret_changed_the_answers_of_the_old_one_are_not_given() {
+    let config = kept().replace(
+        "endpoints: [ \"http://UPSTREAM\" ]",
+        "endpoints: [ \"http://UPSTREAM\" ], headers: { x-key: \"${secret:upstream-key}\" }",
+    ) + "secrets: { upstream-key: { file: canary.txt } }\n";
+    let site = Site::start(&config).await;
+    ask(&chat(&site), "miss").await;
+    ask(&chat(&site), "hit").await;
+    let before = site.gateway.generation();
+    std::fs::write(site.folder.path().join("canary.txt"), "another").unwrap();
+    site.after_generation(before).await;
+    ask(&chat(&site), "miss").await;
+}
+
+#[tokio::test]
 async fn a_swap_that_cannot_change_it_keeps_what_is_there() {
     let site = Site::start(&kept()).await;
     ask(&chat(&site), "miss").await;

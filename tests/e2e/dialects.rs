@@ -58,6 +58,9 @@ async fn tensors_behind_a_json_document_pass_a_policy_that_reads_json_and_nothin
     for (path, length, status) in [
         ("/v2/models/iris/infer", Some("13"), 404),
         ("/v2/models/iris/infer", None, 400),
+        ("/v2/models/iris/infer", Some("1"), 400),
+        ("/v2/models/iris/infer", Some("17"), 400),
+        ("/v2/models/iris/generate", Some("13"), 400),
         ("/v1/chat/completions", Some("13"), 400),
     ] {
         let mut ask = site.ask("POST", path).body(body.clone());
@@ -69,6 +72,48 @@ async fn tensors_behind_a_json_document_pass_a_policy_that_reads_json_and_nothin
     let seen = site.standin.seen();
     assert_eq!(seen.requests, 1);
     assert!(seen.newest().unwrap().body == body);
+}
+
+#[tokio::test]
+async fn a_path_that_names_its_model_in_an_unknown_way_is_led_by_no_model_of_its_body() {
+    let site = Site::start(BY_MODEL).await;
+    for path in [
+        "/v1/models/secret:predict/",
+        "/v2/repository/models/secret/unload",
+        "/v2/models/secret;-x/infer",
+    ] {
+        let answer = site
+            .ask("POST", path)
+            .json(json!({ "model": "iris" }))
+            .send()
+            .await;
+        assert_eq!(
+            (answer.status, &answer.text().contains("model_required")),
+            (400, &true),
+            "{path}"
+        );
+    }
+    assert_eq!(site.standin.seen().requests, 0);
+}
+
+#[tokio::test]
+async fn a_form_that_names_its_model_in_an_unknown_way_is_renamed_for_no_target() {
+    let going = BY_MODEL
+        .replace("- {}", "- { policies: [ probe ] }")
+        .replace(
+            "on_error: refuse",
+            "on_error: refuse, settings: { go_to: { model: renamed } }",
+        );
+    let site = Site::start(&going).await;
+    let twice = form("iris").replace("--x--", &form("secret")[..]);
+    let ask = site
+        .ask("POST", "/v1/audio/transcriptions")
+        .header("content-type", "multipart/form-data; boundary=x");
+    assert_eq!(
+        ask.body(twice).send().await.refusal(),
+        (400, "model_required".to_owned())
+    );
+    assert_eq!(site.standin.seen().requests, 0);
 }
 
 fn form(model: &str) -> String {

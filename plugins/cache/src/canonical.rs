@@ -55,10 +55,10 @@ impl Canonical {
     }
 
     /// Adds it to a key, without the fields at its top that are ignored or null.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, is_ignored: impl Fn(&str) -> bool) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, is_ignored: impl Fn(&str, &Self) -> bool) {
         match self {
             Self::Object(fields) => write_object(fields, out, |name, value| {
-                *value != Self::Null && !is_ignored(name)
+                *value != Self::Null && !is_ignored(name, value)
             }),
             other => other.write_inner(out),
         }
@@ -95,6 +95,8 @@ fn write_object(
         if matters(name, value) {
             write_text(name, out);
             value.write_inner(out);
+            // No number ends in what follows it.
+            out.push(b',');
         }
     }
     out.push(b'}');
@@ -205,7 +207,7 @@ mod tests {
     fn form(text: &str) -> Option<Vec<u8>> {
         let canonical = Canonical::of(&Value::Json(text.to_owned()))?;
         let mut out = Vec::new();
-        canonical.write(&mut out, |field| field == "user");
+        canonical.write(&mut out, |field, _| field == "user");
         Some(out)
     }
 
@@ -219,6 +221,17 @@ mod tests {
         ];
         let forms: Vec<_> = same.iter().map(|text| form(text).unwrap()).collect();
         assert!(forms.iter().all(|form| *form == forms[0]), "{forms:?}");
+    }
+
+    #[test]
+    fn no_number_runs_into_the_name_behind_it() {
+        let one = r#"{"seed":11,"uv":5,"wxyzabc":true}"#;
+        let other = r#"{"seed":1,"uv57:wxyzabc":true}"#;
+        assert_ne!(form(one), form(other));
+        assert_ne!(
+            form(r#"{"a":{"s":11},"u":5}"#),
+            form(r#"{"a":{"s":1},"u":5}"#)
+        );
     }
 
     #[test]

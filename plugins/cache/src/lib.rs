@@ -111,7 +111,9 @@ impl Cache {
             let value = request.header(name).unwrap_or_default();
             scope::part(&mut key, &value);
         }
-        body.write(&mut key, |field| self.is_ignored(is_chat, field));
+        body.write(&mut key, |field, value| {
+            self.is_ignored(is_chat, field, value)
+        });
         Ok(Plan {
             kind: if is_chat {
                 Kind::ChatCompletion
@@ -142,8 +144,8 @@ impl Cache {
     }
 
     /// A stream and a document are one answer where the host can make one of the other.
-    fn is_ignored(&self, is_chat: bool, field: &str) -> bool {
-        field == "stream"
+    fn is_ignored(&self, is_chat: bool, field: &str, value: &Canonical) -> bool {
+        (field == "stream" && matches!(value, Canonical::Boolean(_)))
             || (is_chat && field == "stream_options")
             || self.settings.ignored.iter().any(|ignored| ignored == field)
     }

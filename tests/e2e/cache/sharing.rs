@@ -51,6 +51,56 @@ async fn who_comes_later_gets_the_start_and_then_what_comes() {
 }
 
 #[tokio::test]
+async fn who_comes_later_is_told_the_usage_only_if_it_asked_for_that() {
+    for (first_asks, second_asks) in [(true, false), (false, true)] {
+        let site = Site::start(&kept()).await;
+        let ask = |asks: bool| {
+            let options = json!({ "include_usage": asks });
+            streamed(&site)
+                .set("stream_options", options)
+                .behaving("tokens=6,pace=40ms")
+        };
+        let mut first = ask(first_asks).stream().await;
+        read(&mut first, 2).await;
+        let second = ask(second_asks).stream().await.collect().await;
+        assert!(second.is_complete(), "{second:?}");
+        let tells = second
+            .events
+            .iter()
+            .any(|event| event.contains("\"usage\":{"));
+        assert_eq!(tells, second_asks, "{second:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_request_is_not_told_to_another() {
+    let site = Site::start(&kept()).await;
+    let wrong = chat(&site).behaving("stall-before=400ms,fail=400,header=set-cookie:a=1");
+    let waiting = wrong.begin();
+    site.seen("it is sent", |seen| seen.in_flight == 1).await;
+    let second = chat(&site).send().await;
+    assert_eq!((second.status, cached(&second)), (200, Some("miss")));
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn who_comes_later_is_told_nothing_of_the_firsts_own_exchange() {
+    let site = Site::start(&kept()).await;
+    let first = chat(&site).behaving("stall-before=400ms,header=set-cookie:a=1");
+    let second = chat(&site);
+    let asked = async {
+        site.seen("it is sent", |seen| seen.in_flight == 1).await;
+        second.send().await
+    };
+    let (first, second) = tokio::join!(first.send(), asked);
+    assert_eq!(
+        (cached(&second), second.header("set-cookie")),
+        (Some("shared"), None)
+    );
+    assert_eq!(first.header("set-cookie"), Some("a=1"));
+}
+
+#[tokio::test]
 async fn a_crowd_that_asks_at_once_is_one_request() {
     let site = Site::start(&kept()).await;
     let asks: Vec<_> = (0..20)

@@ -1,7 +1,7 @@
 //! Takes a request in: what is ambiguous goes no further, the route is found, and
 //! only a body that something needs is waited for.
 
-use std::{borrow::Cow, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
@@ -16,7 +16,8 @@ use super::{
     at_hand::{begins_like_json, check_model, read, request_at_hand},
     content::Content,
     errors::ServeError,
-    headers, model_name,
+    headers,
+    model_name::{self, InPath},
     route::{Asked, Found, Need, Route},
     state::Exchange,
 };
@@ -37,6 +38,25 @@ impl Entry {
     }
 }
 
+/// Where the model is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Or nowhere.
+    InBody,
+    InPath,
+    Unclear,
+}
+
+impl Named {
+    fn of(in_path: &InPath) -> Self {
+        match in_path {
+            InPath::Nothing => Self::InBody,
+            InPath::Model(_) => Self::InPath,
+            InPath::Unclear => Self::Unclear,
+        }
+    }
+}
+
 /// A request on its way through the policies.
 pub(super) struct Arrival {
     pub(super) message: Message,
@@ -47,7 +67,7 @@ pub(super) struct Arrival {
     pub(super) host: HeaderValue,
     /// What its path or its body calls the model.
     model: Option<String>,
-    is_in_path: bool,
+    named: Named,
     /// What of the body was asked for so far.
     read: Need,
 }
@@ -93,11 +113,13 @@ pub(super) async fn take_in(
 ) -> Result<(Arc<Route>, Arrival), ServeError> {
     let host = host(request.uri(), request.headers(), request.version())?;
     let (parts, body) = request.into_parts();
-    let in_path = model_name::in_path(parts.uri.path()).map(Cow::into_owned);
-    check_model(in_path.as_deref())?;
+    let in_path = model_name::in_path(parts.uri.path());
+    if let InPath::Model(model) = &in_path {
+        check_model(Some(model))?;
+    }
     // Where the path names the model, the body is not asked for it.
     let needed = |need| match need {
-        Need::Model if in_path.is_some() => Need::Nothing,
+        Need::Model if in_path != InPath::Nothing => Need::Nothing,
         need => need,
     };
     let need = match &entry {
@@ -109,10 +131,14 @@ pub(super) async fn take_in(
         content = request_at_hand(exchange, content).await?;
     }
     let depth_max = exchange.generation.config.limits.json_depth;
-    let path = in_path.as_ref().map(|_| parts.uri.path());
+    let path = matches!(in_path, InPath::Model(_)).then(|| parts.uri.path());
     let read = |content: &Content, need| {
         let (mut facts, json) = read_at(path, content, need, (&parts.headers, depth_max))?;
-        facts.model = in_path.clone().or(facts.model);
+        match &in_path {
+            InPath::Nothing => {}
+            InPath::Model(model) => facts.model = Some(model.clone()),
+            InPath::Unclear => facts.model = None,
+        }
         Ok::<_, ServeError>((facts, json))
     };
     let (mut facts, mut json) = read(&content, need)?;
@@ -139,7 +165,7 @@ pub(super) async fn take_in(
     };
     let mut arrival = Arrival::new(parts, content, message, (host, facts.model));
     arrival.read = need.max(needed(route.need));
-    arrival.is_in_path = in_path.is_some();
+    arrival.named = Named::of(&in_path);
     Ok((route, arrival))
 }
 
@@ -155,13 +181,26 @@ fn read_at(
     let Some(path) = path else {
         return read(content, need, headers, depth_max);
     };
-    let has_tensors = headers.contains_key("inference-header-content-length");
+    let has_tensors = path.ends_with("/infer") && begins_with_document(content, headers, depth_max);
     let (mut facts, json) = match read(content, need, headers, depth_max) {
         Err(ServeError::Json(_)) if has_tensors => Default::default(),
         read => read?,
     };
     facts.stream |= path.ends_with("/generate_stream");
     Ok((facts, json))
+}
+
+/// Whether the body is a JSON document as long as the header says, and more behind it.
+fn begins_with_document(content: &Content, headers: &HeaderMap, depth_max: usize) -> bool {
+    let mut lengths = headers.get_all("inference-header-content-length").iter();
+    let (Some(length), None, Content::AtHand(body)) = (lengths.next(), lengths.next(), content)
+    else {
+        return false;
+    };
+    let length: Option<usize> = length.to_str().ok().and_then(|text| text.parse().ok());
+    length.is_some_and(|length| {
+        (1..body.len()).contains(&length) && Json::parse(body.slice(..length), depth_max).is_ok()
+    })
 }
 
 fn route_by_model(
@@ -204,7 +243,7 @@ impl Arrival {
             path,
             host,
             model,
-            is_in_path: false,
+            named: Named::InBody,
             read: Need::Nothing,
         }
     }
@@ -219,7 +258,7 @@ impl Arrival {
         need: Need,
     ) -> Result<(), ServeError> {
         // A name in the path is written there.
-        if need <= self.read || (self.is_in_path && need == Need::Model) {
+        if need <= self.read || (self.named != Named::InBody && need == Need::Model) {
             return Ok(());
         }
         self.read = need;
@@ -236,10 +275,11 @@ impl Arrival {
             return Ok(());
         };
         let (body, headers) = (Content::AtHand(body.clone()), &self.message.headers);
-        let path = self.is_in_path.then_some(&*self.message.path);
+        let is_in_path = self.named == Named::InPath;
+        let path = is_in_path.then_some(&*self.message.path);
         let (facts, json) = read_at(path, &body, need, (headers, self.message.json_depth))?;
         self.message.json = json;
-        if self.model.is_none() {
+        if self.model.is_none() && self.named != Named::Unclear {
             exchange.record.model.clone_from(&facts.model);
             exchange.record.streaming = facts.stream;
             self.model = facts.model;
@@ -253,19 +293,20 @@ impl Arrival {
     /// A name that is too long, whoever wrote it.
     pub(super) fn note_model(&mut self, exchange: &mut Exchange) -> Result<(), ServeError> {
         let now = if self.message.path != self.path.as_str() {
-            model_name::in_path(&self.message.path).map(Cow::into_owned)
-        } else if self.is_in_path {
+            model_name::in_path(&self.message.path)
+        } else if self.named != Named::InBody {
             return Ok(());
         } else {
-            None
+            InPath::Nothing
         };
-        let was_in_path = mem::replace(&mut self.is_in_path, now.is_some());
-        if let Some(model) = now {
-            self.model = Some(model);
-        } else if self.is_body_changed() || was_in_path {
-            self.model = self.model_in_body();
-        } else {
-            return Ok(());
+        let before = mem::replace(&mut self.named, Named::of(&now));
+        match now {
+            InPath::Model(model) => self.model = Some(model),
+            InPath::Unclear => self.model = None,
+            InPath::Nothing if before != Named::InBody || self.is_body_changed() => {
+                self.model = self.model_in_body();
+            }
+            InPath::Nothing => return Ok(()),
         }
         check_model(self.model.as_deref())?;
         exchange.record.model.clone_from(&self.model);
@@ -301,7 +342,7 @@ impl Arrival {
         let Some(name) = name.filter(|name| self.model.as_deref() != Some(&**name)) else {
             return Ok(());
         };
-        if self.is_in_path {
+        if self.named != Named::InBody {
             let path = model_name::put_in_path(&self.message.path, &name);
             self.message.path = path.ok_or(ServeError::ModelMissing)?;
             exchange.record.target_model = Some(name);
@@ -315,11 +356,16 @@ impl Arrival {
             return Ok(());
         }
         let is_json = self.message.body.as_deref().is_some_and(begins_like_json);
+        let is_form = model_name::is_form(&self.message.headers);
         let edited = match self.message.read_json() {
             Ok(Some(json)) => json
                 .set("/model", &Value::Text(name.to_string()))
                 .map_err(|error| error.to_string()),
             Err(error) if is_json => Err(error.to_string()),
+            // It may name another in a way that is not understood.
+            Ok(None) | Err(_) if is_form => {
+                return Err(ServeError::ModelMissing);
+            }
             Ok(None) | Err(_) => return Ok(()),
         };
         edited.map_err(ServeError::Json)?;

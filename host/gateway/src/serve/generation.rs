@@ -137,6 +137,7 @@ impl Generation {
             config: &config,
             policies: &policies,
             upstreams: &upstreams,
+            secret,
         };
         let models = config
             .models
@@ -172,6 +173,7 @@ struct Parts<'a> {
     config: &'a Config,
     policies: &'a BTreeMap<String, Arc<Policy>>,
     upstreams: &'a HashMap<String, Arc<Upstream>>,
+    secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
 impl Parts<'_> {
@@ -239,7 +241,7 @@ impl Parts<'_> {
         let at_targets = targets.flat_map(|target| &target.policies);
         let at_targets = at_targets.filter_map(|name| self.policies.get(name));
         let all = policies.iter().chain(at_targets).map(|policy| &**policy);
-        Some(cache::shape(self.config, route, all))
+        Some(cache::shape(self.config, self.secret, route, all))
     }
 }
 

@@ -3,7 +3,7 @@
 //! The paths are those of the Open Inference Protocol and of KServe V1; the form is the
 //! `multipart/form-data` (RFC 7578) that OpenAI's audio and image edits come as.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -19,34 +19,88 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// Headers of one part of a form beyond this are not looked into, in bytes.
 const PART_HEAD_MAX: usize = 4096;
 
-/// Where the path names a model: behind `/v2/models/`, or in `/v1/models/NAME:VERB`.
-fn place_in_path(path: &str) -> Option<Range<usize>> {
+/// What a path says of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum InPath {
+    /// Nothing: the body may.
+    Nothing,
+    Model(String),
+    /// It names one in a way that is not understood. A body that names another is not
+    /// believed then: the upstream would go by the path.
+    Unclear,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    At(Range<usize>),
+    Unclear,
+}
+
+/// Where the path names a model: in `/v2/models/NAME…`, `/v1/models/NAME:VERB`, or with
+/// `/versions/VERSION` before the verb.
+fn place_in_path(path: &str) -> Place {
     const V2: &str = "/v2/models/";
     const V1: &str = "/v1/models/";
     let path = path.split('?').next().unwrap_or_default();
-    if let Some(at) = path.find(V2) {
-        let start = at + V2.len();
-        let end = path[start..]
-            .find('/')
-            .map_or(path.len(), |end| start + end);
-        return (end > start).then_some(start..end);
+    let mut found = path.match_indices("/models/");
+    let (Some((at, segment)), None) = (found.next(), found.next()) else {
+        return match path.contains("/models/") || path.contains("/v2/repository") {
+            true => Place::Unclear,
+            false => Place::Nowhere,
+        };
+    };
+    let start = at + segment.len();
+    let rest = &path[start..];
+    let name = if path[..start].ends_with(V2) {
+        rest.split('/')
+            .next()
+            .filter(|_| !rest.starts_with("versions/"))
+    } else if path[..start].ends_with(V1) {
+        name_before_verb(rest)
+    } else {
+        None
+    };
+    match name {
+        // What follows a `;` is left out by some.
+        Some(name) if !name.is_empty() && !name.contains(';') => {
+            Place::At(start..start + name.len())
+        }
+        _ => Place::Unclear,
     }
-    let start = path.find(V1)? + V1.len();
-    let verb = ["predict", "explain"]
+}
+
+fn name_before_verb(rest: &str) -> Option<&str> {
+    let verbs = ["predict", "explain", "classify", "regress"];
+    let mut before = verbs
         .iter()
-        .find_map(|verb| path[start..].strip_suffix(verb)?.strip_suffix(':'))?;
-    (!verb.is_empty() && !verb.contains('/')).then_some(start..start + verb.len())
+        .find_map(|verb| rest.strip_suffix(verb)?.strip_suffix(':'))?;
+    if let Some((name, version)) = before.split_once("/versions/") {
+        if version.contains('/') {
+            return None;
+        }
+        before = name;
+    }
+    (!before.contains('/')).then_some(before)
 }
 
 /// The model that a path names.
-pub(super) fn in_path(path: &str) -> Option<Cow<'_, str>> {
-    let segment = &path[place_in_path(path)?];
-    percent_decode_str(segment).decode_utf8().ok()
+pub(super) fn in_path(path: &str) -> InPath {
+    match place_in_path(path) {
+        Place::Nowhere => InPath::Nothing,
+        Place::Unclear => InPath::Unclear,
+        Place::At(place) => match percent_decode_str(&path[place]).decode_utf8() {
+            Ok(name) if !name.contains(';') => InPath::Model(name.into_owned()),
+            _ => InPath::Unclear,
+        },
+    }
 }
 
 /// The path with another model's name in its place, or `None` if it names none.
 pub(super) fn put_in_path(path: &str, name: &str) -> Option<String> {
-    let place = place_in_path(path)?;
+    let Place::At(place) = place_in_path(path) else {
+        return None;
+    };
     let encoded = utf8_percent_encode(name, SEGMENT);
     Some(format!(
         "{}{encoded}{}",
@@ -55,25 +109,44 @@ pub(super) fn put_in_path(path: &str, name: &str) -> Option<String> {
     ))
 }
 
-/// The boundary, if the headers announce a form.
+/// Whether the headers announce a form of any kind, well or not.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    let kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let forms: [&[u8]; 2] = [b"multipart/", b"application/x-www-form-urlencoded"];
+    kinds.into_iter().any(|kind| {
+        let kind = kind.as_bytes().trim_ascii_start();
+        forms.iter().any(|form| {
+            kind.get(..form.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(form))
+        })
+    })
+}
+
+/// The boundary, if the headers announce a form. One line, one parameter, and nothing in
+/// it that has to be unquoted: what is spelt otherwise is read in several ways.
 fn boundary(headers: &HeaderMap) -> Option<&str> {
-    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let (essence, parameters) = kind.split_once(';')?;
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let kind = kinds.next()?.to_str().ok()?;
+    if kinds.next().is_some() {
+        return None;
+    }
+    let (essence, parameter) = kind.split_once(';')?;
     if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let value = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("boundary")
-            .then(|| value.trim())
-    })?;
+    let (name, value) = parameter.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("boundary") {
+        return None;
+    }
+    let value = value.trim();
     let value = value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'))
         .unwrap_or(value);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"'+_-.=".contains(&byte);
     // RFC 2046, section 5.1.1.
-    (1..=70).contains(&value.len()).then_some(value)
+    let is_good = (1..=70).contains(&value.len()) && value.bytes().all(is_plain);
+    is_good.then_some(value)
 }
 
 /// Where a form has the value of its field `model`, if it can be read in one way only.
@@ -219,16 +292,37 @@ mod tests {
             ("/front/v2/models/a%20b/ready", Some("a b")),
             ("/v1/models/iris:predict", Some("iris")),
             ("/v1/models/a:b:explain", Some("a:b")),
-            ("/v1/models/iris", None),
-            ("/v1/models/:predict", None),
-            ("/v1/models/a/b:predict", None),
-            ("/v2/models/", None),
-            ("/v2/models//infer", None),
+            ("/v1/models/iris/versions/3:predict", Some("iris")),
+            ("/v1/models/iris:classify", Some("iris")),
             ("/v2/health/ready", None),
+            ("/v1/models", None),
             ("/v1/chat/completions?x=/v2/models/y/infer", None),
-            ("/v2/models/%ff/infer", None),
         ] {
-            assert_eq!(in_path(path).as_deref(), model, "{path}");
+            let said = model.map_or(InPath::Nothing, |model| InPath::Model(model.to_owned()));
+            assert_eq!(in_path(path), said, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_names_a_model_in_another_way_leaves_the_word_to_nobody() {
+        for path in [
+            "/v1/models/iris",
+            "/v1/models/:predict",
+            "/v1/models/a/b:predict",
+            "/v1/models/a/versions/1/x:predict",
+            "/v1/models/a:predict/",
+            "/v1/models/a:unknown",
+            "/v2/models/",
+            "/v2/models//infer",
+            "/v2/models/a;-mini/infer",
+            "/v2/models/a%3B-mini/infer",
+            "/v2/models/%ff/infer",
+            "/v2/models/a/v2/models/b/infer",
+            "/v2/repository/models/a/unload",
+            "/v2/repository/index",
+            "/v1beta/models/a:generateContent",
+        ] {
+            assert_eq!(in_path(path), InPath::Unclear, "{path}");
         }
     }
 
@@ -258,7 +352,7 @@ mod tests {
     fn a_form_names_the_model_in_its_field_and_in_no_file() {
         for kind in [
             "multipart/form-data; boundary=x",
-            "Multipart/Form-Data; charset=utf-8; Boundary=\"x\"",
+            "Multipart/Form-Data;Boundary=\"x\"",
         ] {
             let (headers, body) = form(kind, WHISPER);
             assert_eq!(
@@ -289,6 +383,12 @@ mod tests {
             ("multipart/form-data; boundary=z", WHISPER),
             ("multipart/form-data", WHISPER),
             ("multipart/form-data; boundary=", WHISPER),
+            ("multipart/form-data; boundary=x; boundary=y", WHISPER),
+            ("multipart/form-data; boundary=y; boundary=x", WHISPER),
+            ("multipart/form-data; charset=utf-8; boundary=x", WHISPER),
+            ("multipart/form-data; boundary=\"x;y\"", WHISPER),
+            ("multipart/form-data; boundary=\"x", WHISPER),
+            ("multipart/form-data; boundary=\\x", WHISPER),
             ("multipart/mixed; boundary=x", WHISPER),
             ("multipart/form-data; boundary=x", "--x"),
             ("multipart/form-data; boundary=x", "--x\nno end"),
@@ -343,8 +443,7 @@ mod tests {
             let _ = in_form(&headers, &body);
             let _ = in_path(&path);
             if let Some(put) = put_in_path(&path, "a/b") {
-                let read = in_path(&put);
-                proptest::prop_assert_eq!(read.as_deref(), Some("a/b"));
+                proptest::prop_assert_eq!(in_path(&put), InPath::Model("a/b".to_owned()));
             }
         }
     }

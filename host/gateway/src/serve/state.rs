@@ -87,6 +87,8 @@ impl Exchange {
             id: self.record.id.clone(),
             generation: self.record.generation,
             route: self.record.route.clone(),
+            dialect: self.record.dialect,
+            given: self.record.given.clone(),
             method: self.record.method.clone(),
             uri: self.record.uri.clone(),
             model: self.record.model.clone(),

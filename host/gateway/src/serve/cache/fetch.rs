@@ -98,7 +98,7 @@ impl Fetch {
         ) {
             reply.content = Content::Empty;
         }
-        self.flight.announce(head(&exchange, &reply));
+        self.flight.announce(head(&exchange, &reply, &self.plan));
         let limits = &exchange.generation.config.limits;
         let held_max = limits.answers_bytes;
         let mut body = Body::new(reply.content, reply.watch, exchange);
@@ -177,7 +177,7 @@ impl Drop for Fetch {
     }
 }
 
-fn head(exchange: &Exchange, reply: &Reply) -> Head {
+fn head(exchange: &Exchange, reply: &Reply, plan: &CachePlan) -> Head {
     let record = &exchange.record;
     Head {
         status: reply.status,
@@ -188,6 +188,7 @@ fn head(exchange: &Exchange, reply: &Reply) -> Head {
             Watch::Nothing | Watch::Usage => reply.content.length(),
         },
         is_upstreams: record.attempts > 0 && !exchange.slots.iter().any(Slot::has_answered),
+        stream_usage: plan.stream_usage,
         source: Source {
             upstream: record.upstream.clone(),
             target_model: record.target_model.clone(),

@@ -24,6 +24,10 @@ use tokio::sync::Notify;
 
 use super::super::{errors::ServeError, record::PolicyRecord, reply::Watch};
 
+/// How far a listener may fall behind the fastest when all answers under way together hold
+/// as much as they may, in bytes.
+const CROWDED_BYTES: usize = 64 << 10;
+
 /// What is known when the head of an answer is there.
 #[derive(Debug)]
 pub(in crate::serve) struct Head {
@@ -34,6 +38,8 @@ pub(in crate::serve) struct Head {
     pub(in crate::serve) length: Option<u64>,
     /// It is an upstream's, and not what a policy said to this one request.
     pub(in crate::serve) is_upstreams: bool,
+    /// Whether the one that asked for it wanted to be told the usage in its stream.
+    pub(in crate::serve) stream_usage: bool,
     /// What the one that asked for it knows.
     pub(in crate::serve) source: Source,
 }
@@ -237,7 +243,14 @@ impl Flight {
             state.is_too_long = true;
         }
         if state.is_too_long {
-            state.trim(self.bytes_max, &self.held);
+            // With too much under way in all, the slow ones may not hold an answer each.
+            let is_crowded = held > held_max;
+            let most = if is_crowded {
+                CROWDED_BYTES
+            } else {
+                self.bytes_max
+            };
+            state.trim(most.min(self.bytes_max), &self.held);
         }
         state.wake_listeners();
         !state.is_too_long

@@ -20,6 +20,7 @@ fn head() -> Head {
         watch: Watch::Nothing,
         length: None,
         is_upstreams: true,
+        stream_usage: false,
         source: Source::default(),
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tollgate_capabilities::{KeptAnswer, cache::Form};
 use tollgate_config::StreamEnd;
@@ -22,10 +23,8 @@ pub(in crate::serve) fn keep(head: &Head, chunks: &[Bytes], kind: CacheKind) -> 
     if head.status != StatusCode::OK || !head.is_upstreams || !may_be_kept(&head.headers) {
         return None;
     }
-    let body = match chunks {
-        [only] => only.clone(),
-        chunks => Bytes::from(chunks.concat()),
-    };
+    // A copy: what came in one piece is a view into the connection's whole buffer.
+    let body = Bytes::from(chunks.concat());
     let form = match head.watch {
         _ if body.is_empty() => return None,
         Watch::Events(end) => Form::Stream {
@@ -57,7 +56,7 @@ fn may_be_kept(headers: &HeaderMap) -> bool {
 
 /// What describes the body. The rest is about the exchange that it came in: its id, its
 /// cookies, its limits.
-fn described(headers: &HeaderMap) -> Vec<(String, Bytes)> {
+pub(super) fn described(headers: &HeaderMap) -> Vec<(String, Bytes)> {
     let kept = headers.iter().filter(|(name, _)| {
         matches!(
             **name,
@@ -78,7 +77,11 @@ fn ends(body: &Bytes) -> Option<Vec<u32>> {
     for frame in frames(body)? {
         end += u32::try_from(frame.raw.len()).ok()?;
         ends.push(end);
-        if frame.event.is_some() && is_error(&frame.data()) {
+        let is_failure = matches!(
+            frame.name(),
+            Some("response.failed" | "response.incomplete" | "error")
+        );
+        if is_failure || (frame.event.is_some() && is_error(&frame.data())) {
             return None;
         }
     }
@@ -114,7 +117,10 @@ fn is_success(answer: &KeptAnswer, headers: &HeaderMap, kind: CacheKind) -> bool
         (CacheKind::ChatCompletion, Form::Stream { .. }) => chat::document_of(answer).is_some(),
         (CacheKind::ChatCompletion, Form::Document) => chat::is_whole(&answer.body),
         (CacheKind::AsItCame, Form::Stream { .. }) => true,
-        (CacheKind::AsItCame, Form::Document) => !is_json(headers) || !is_error(&answer.body),
+        (CacheKind::AsItCame, Form::Document) if is_json(headers) => {
+            serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok() && !is_error(&answer.body)
+        }
+        (CacheKind::AsItCame, Form::Document) => true,
     }
 }
 
@@ -135,6 +141,7 @@ mod tests {
             watch,
             length: None,
             is_upstreams: true,
+            stream_usage: false,
             source: super::super::flight::Source::default(),
         }
     }
@@ -153,12 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_holds_no_more_memory_than_it_counts() {
+        let buffer = Bytes::from(vec![b'x'; 1 << 20]);
+        let piece = buffer.slice(..10);
+        let head = head("text/plain", Watch::Nothing);
+        let answer = keep(&head, &[piece], CacheKind::AsItCame).unwrap();
+        assert!(!buffer.as_ptr_range().contains(&answer.body.as_ptr()));
+    }
+
+    #[test]
     fn what_is_no_success_or_not_for_everybody_is_not_kept() {
         let plain = || head("application/json", Watch::Usage);
         let as_it_came = CacheKind::AsItCame;
         assert!(kept(&plain(), "{}", as_it_came).is_some());
         assert!(kept(&plain(), "", as_it_came).is_none());
         assert!(kept(&plain(), r#"{"error":{"code":1}}"#, as_it_came).is_none());
+        assert!(kept(&plain(), r#"{"data":[{"emb"#, as_it_came).is_none());
         assert!(kept(&plain(), r#"{"error":null}"#, as_it_came).is_some());
         assert!(kept(&plain(), r#"{"text":"\"error\""}"#, as_it_came).is_some());
         for status in [201, 206, 301, 404, 429, 500] {
@@ -190,6 +207,8 @@ mod tests {
         };
         assert_eq!((ends, ends_with_done), (vec![6, 7, 18, 36], false));
         assert!(kept(&head, "data: a\n\ndata: b", CacheKind::AsItCame).is_none());
+        let failed = "event: response.failed\ndata: {\"response\":{}}\n\n";
+        assert!(kept(&head, failed, CacheKind::AsItCame).is_none());
         let failed = "data: a\n\ndata: {\"error\":{\"message\":\"no\"}}\n\n";
         assert!(kept(&head, failed, CacheKind::AsItCame).is_none());
     }

@@ -45,6 +45,7 @@ impl Parts {
 /// and each policy's plugin, byte for byte, with its settings.
 pub(in crate::serve) fn shape<'a>(
     config: &Config,
+    secret: &dyn Fn(&str) -> Option<Vec<u8>>,
     route: &Route,
     policies: impl Iterator<Item = &'a Policy>,
 ) -> Shape {
@@ -52,6 +53,11 @@ pub(in crate::serve) fn shape<'a>(
     parts.add(format!("{route:?}"));
     parts.add(format!("{:?}", config.models));
     parts.add(format!("{:?}", config.upstreams));
+    // Another key of an upstream may be another's account.
+    for name in config.secrets.keys() {
+        let value = secret(name).map(Sha256::digest);
+        parts.add(name).add(value.as_deref().unwrap_or_default());
+    }
     for policy in policies {
         let config = policy.config();
         parts.add(policy.name()).add(policy.hash());

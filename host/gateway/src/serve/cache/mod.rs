@@ -220,7 +220,8 @@ fn take_part(shared: &Shared, order: &Order) -> Option<Taking> {
 /// The response of an exchange that listens to an answer that another has asked for.
 async fn follow(exchange: &mut Exchange, seat: Seat, order: &Order) -> Result<Heard, ServeError> {
     let head = match head_of(exchange, &seat).await {
-        Ok(head) if head.is_upstreams => head,
+        // What is wrong with a request may be wrong with this one alone.
+        Ok(head) if head.is_upstreams && !head.status.is_client_error() => head,
         Ok(_) => return Ok(Heard::NotForThisOne),
         Err(error) if error.is_a_policys() => return Ok(Heard::NotForThisOne),
         Err(error) => return Err(error),
@@ -229,9 +230,13 @@ async fn follow(exchange: &mut Exchange, seat: Seat, order: &Order) -> Result<He
     let is_stream = matches!(head.watch, Watch::Events(_));
     let fits = order.plan.kind == CacheKind::AsItCame
         || head.status != StatusCode::OK
-        || is_stream == order.wants_stream;
+        || (is_stream == order.wants_stream
+            && (!is_stream || head.stream_usage == order.plan.stream_usage));
     let reply = if fits {
-        listen(&head, seat)
+        let mut reply = listen(&head, seat);
+        // The rest is about the exchange of the one that asked.
+        reply.headers = header_map(&keep::described(&head.headers));
+        reply
     } else {
         match converted(exchange, &head, seat, order).await? {
             Some(reply) => reply,
@@ -355,7 +360,11 @@ fn status(answer: &KeptAnswer) -> StatusCode {
 }
 
 fn headers(answer: &KeptAnswer) -> HeaderMap {
-    let headers = answer.headers.iter().filter_map(|(name, value)| {
+    header_map(&answer.headers)
+}
+
+fn header_map(lines: &[(String, Bytes)]) -> HeaderMap {
+    let headers = lines.iter().filter_map(|(name, value)| {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         Some((name, HeaderValue::from_maybe_shared(value.clone()).ok()?))
     });

@@ -371,6 +371,27 @@ fn budget(settings: &str) -> String {
 }
 
 #[tokio::test]
+async fn what_each_caller_spent_on_each_model_is_shown_on_the_admin_port() {
+    let settings = r#"tiers: { team: { tokens: 100000, period: 1h, money: { day: "5" } }, trial: { tokens: 100000, period: 1h, money: { day: "5" } } }, prices: { currency: USD, other_models: refuse, models: [ { models: [ small ], input: "2", output: "10" } ] }"#;
+    let site = Site::start(&budget(settings)).await;
+    assert_eq!(site.look("/metrics/spent_micros").await.status, 404);
+    for (key, usage) in [(ADA, "5/5"), (BOB, "100/50"), (ADA, "10/20")] {
+        let ask = site.chat().header("authorization", key);
+        let ask = ask
+            .set("max_tokens", 60)
+            .behaving(&format!("usage={usage}"));
+        assert_eq!(ask.send().await.status, 200);
+    }
+    site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    let report = site.look("/metrics/spent_micros").await.json();
+    let row = |caller: &str, micros: u64| json!({ "policy": "budget", "labels": { "caller": caller, "model": "small" }, "value": micros });
+    assert_eq!(
+        report,
+        json!({ "metric": "spent_micros", "rows": [ row("bob", 700), row("ada", 280) ] })
+    );
+}
+
+#[tokio::test]
 async fn a_budget_is_held_before_the_call_and_settled_on_what_was_used() {
     let site = Site::start(&budget("tiers: { team: { tokens: 100, period: 1h }, trial: { tokens: 100, period: 1h } }, bytes_per_token: 1000")).await;
     let ask = |key: &str| {

@@ -35,7 +35,7 @@ pub use limits::{
     Settle,
 };
 pub use log::{Level, LogLine, LogOptions, LogSink, NoLog, TracingLog};
-pub use metrics::{MetricOptions, MetricSink, NoMetrics, PluginMetrics};
+pub use metrics::{MetricOptions, MetricRow, MetricSink, MetricValue, NoMetrics, PluginMetrics};
 pub use random::{FixedRandom, OsRandom, Random, RandomError};
 pub use secrets::{EmbeddedSecrets, Secret, SecretError, SecretStore};
 

@@ -19,6 +19,32 @@ pub trait MetricSink: Send + Sync {
     fn render(&self, out: &mut String) {
         let _ = out;
     }
+
+    /// Every number under this name, of all policies; none by default.
+    fn rows(&self, name: &str) -> Vec<MetricRow> {
+        let _ = name;
+        Vec::new()
+    }
+}
+
+/// One number of a plugin's metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricRow {
+    /// Whose it is.
+    pub policy: String,
+    /// Sorted by name.
+    pub labels: Vec<(String, String)>,
+    /// The number.
+    pub value: MetricValue,
+}
+
+/// A counter's or a gauge's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MetricValue {
+    /// What was counted.
+    Count(u64),
+    /// What was set last.
+    Gauge(f64),
 }
 
 /// Takes the numbers nowhere.

@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use super::MetricSink;
+use super::{MetricRow, MetricSink, MetricValue};
 
 const NAME_BYTES: usize = 64;
 const LABELS_MAX: usize = 8;
@@ -124,6 +124,25 @@ impl MetricSink for PluginMetrics {
 
     fn gauge(&self, policy: &str, name: &str, labels: &[(String, String)], value: f64) {
         self.record(policy, name, labels, Change::Set(value));
+    }
+
+    fn rows(&self, name: &str) -> Vec<MetricRow> {
+        let mut rows = Vec::new();
+        for (policy, metrics) in self.by_policy.read().iter() {
+            let by_name = metrics.by_name.lock();
+            let Some(metric) = by_name.get(name) else {
+                continue;
+            };
+            rows.extend(metric.series.iter().map(|(labels, number)| MetricRow {
+                policy: policy.to_string(),
+                labels: labels.clone(),
+                value: match *number {
+                    Number::Count(count) => MetricValue::Count(count),
+                    Number::Gauge(gauge) => MetricValue::Gauge(gauge),
+                },
+            }));
+        }
+        rows
     }
 
     fn render(&self, out: &mut String) {
@@ -363,6 +382,27 @@ mod tests {
         let mut out = String::new();
         metrics.render(&mut out);
         out
+    }
+
+    #[test]
+    fn the_numbers_of_one_name_are_told_of_all_policies() {
+        let metrics = PluginMetrics::new(MetricOptions::default());
+        metrics.count("a", "hits", &labels(&[("z", "1")]), u64::MAX);
+        metrics.gauge("b", "hits", &[], 0.5);
+        metrics.count("b", "others", &[], 1);
+        let row = |policy: &str, labels, value| MetricRow {
+            policy: policy.to_owned(),
+            labels,
+            value,
+        };
+        assert_eq!(
+            metrics.rows("hits"),
+            [
+                row("a", labels(&[("z", "1")]), MetricValue::Count(u64::MAX)),
+                row("b", Vec::new(), MetricValue::Gauge(0.5)),
+            ]
+        );
+        assert!(metrics.rows("none").is_empty());
     }
 
     #[test]

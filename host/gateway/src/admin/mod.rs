@@ -72,6 +72,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
+        .route("/metrics/{name}", get(pages::metric))
         .route("/generations", get(pages::generations))
         .route("/policies", get(pages::policies))
         .route("/reload", post(pages::reload))
@@ -84,8 +85,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .with_state(admin)
 }
 
-const NOT_FOUND: &str =
-    "There is /healthz, /readyz, /metrics, /generations, /policies, and POST /reload.\n";
+const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, and POST /reload.\n";
 
 async fn readyz(State(admin): State<Shown>) -> Response {
     if admin.status.is_ready() {

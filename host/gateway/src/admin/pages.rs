@@ -2,11 +2,12 @@
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tollgate_capabilities::{MetricRow, MetricValue};
 use tollgate_config::{Config, Grants, Isolation, OnError};
 use tollgate_sandbox::{Policy, contract::Hooks};
 
@@ -36,6 +37,34 @@ pub(super) async fn policies(State(admin): State<Shown>) -> Json<Value> {
         })
         .collect();
     Json(json!({ "generation": live.id, "policies": policies }))
+}
+
+/// One metric of the plugins' own, by the name that they give it, the largest number first.
+pub(super) async fn metric(State(admin): State<Shown>, Path(name): Path<String>) -> Response {
+    let mut rows = admin.plugin_metrics.rows(&name);
+    if rows.is_empty() {
+        let message = "no policy has counted anything under this name\n";
+        return (StatusCode::NOT_FOUND, message).into_response();
+    }
+    let size = |row: &MetricRow| match row.value {
+        MetricValue::Count(count) => count as f64,
+        MetricValue::Gauge(gauge) => gauge,
+    };
+    rows.sort_by(|one, other| {
+        let by_size = size(other).total_cmp(&size(one));
+        by_size.then_with(|| (&one.policy, &one.labels).cmp(&(&other.policy, &other.labels)))
+    });
+    let shown = rows.into_iter().map(|row| {
+        let labels = row.labels.into_iter();
+        let labels: Map<String, Value> =
+            labels.map(|(label, value)| (label, value.into())).collect();
+        let value = match row.value {
+            MetricValue::Count(count) => json!(count),
+            MetricValue::Gauge(gauge) => json!(gauge),
+        };
+        json!({ "policy": row.policy, "labels": labels, "value": value })
+    });
+    Json(json!({ "metric": name, "rows": shown.collect::<Vec<_>>() })).into_response()
 }
 
 fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Config) -> Value {

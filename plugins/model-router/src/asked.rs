@@ -8,6 +8,7 @@ use crate::{
     called::Called,
     demand::Demand,
     found::Found,
+    gateway,
     names::{Country, Header},
     refused::Refused,
     settings::Settings,
@@ -21,6 +22,10 @@ pub(crate) trait Source {
     fn fact(&self, name: &str) -> Option<String>;
     fn route(&self) -> &str;
     fn is_streaming(&self) -> bool;
+    /// Country and region of the client's address.
+    fn locate(&self) -> (Option<String>, Option<String>) {
+        (None, None)
+    }
 }
 
 /// What is known of a request by now.
@@ -66,13 +71,20 @@ impl<'r, 's, S: Source> Asked<'r, 's, S> {
 
     fn look_up(&self, subject: &Subject) -> Found {
         let fact = |name: &str| Found::text(self.source.fact(name));
+        let said_or_located = |name: &str| match fact(name) {
+            Found::Nothing if self.settings.locate => {
+                let (country, region) = self.source.locate();
+                Found::text(if name == "country" { country } else { region })
+            }
+            said => said,
+        };
         let trusted = |header: &Option<Header>, read: fn(String) -> Option<String>, name: &str| {
             match header {
                 Some(header) => match Found::bytes(self.source.header(header.as_str())) {
                     Found::Text(text) => Found::text(read(text)),
                     _ => Found::Nothing,
                 },
-                None => fact(name),
+                None => said_or_located(name),
             }
         };
         match subject {
@@ -90,13 +102,16 @@ impl<'r, 's, S: Source> Asked<'r, 's, S> {
         }
     }
 
-    /// The facts that the trusted headers make.
+    /// The facts that the trusted headers or the client's address make.
     pub(crate) fn place(&mut self) -> Vec<(&'static str, String)> {
         let of = [
             (Subject::Country, "country", &self.settings.country_header),
             (Subject::Region, "region", &self.settings.region_header),
         ];
-        let given = of.into_iter().filter(|(_, _, header)| header.is_some());
+        let located = self.settings.locate;
+        let given = of
+            .into_iter()
+            .filter(|(_, _, header)| header.is_some() || located);
         given
             .filter_map(|(subject, name, _)| match self.find(Cow::Owned(subject)) {
                 Found::Text(text) => Some((name, text.clone())),
@@ -167,5 +182,10 @@ impl Source for Live<'_, '_> {
 
     fn is_streaming(&self) -> bool {
         self.known.is_streaming
+    }
+
+    fn locate(&self) -> (Option<String>, Option<String>) {
+        let address = self.request.fact("client_address");
+        address.map_or((None, None), |address| gateway::locate(&address))
     }
 }

@@ -1,7 +1,8 @@
-//! Time, chance and memory, as the gateway gives them.
+//! Time, chance, memory and places, as the gateway gives them.
 //!
-//! A module without the feature `kv` has no memory, and settings that ask for one are refused
-//! in it. A native build imports nothing, so it has it, for the tests.
+//! A module without the feature `kv` has no memory and one without `geo` knows no place, and
+//! settings that ask for one are refused in it. A native build imports nothing, so it has
+//! both, for the tests.
 
 use tollgate_sdk::{clock, random};
 
@@ -14,6 +15,21 @@ use crate::{
 mod memory;
 
 pub(crate) struct Gateway;
+
+/// Country and region of an address, as far as they are known.
+#[cfg(any(feature = "geo", not(target_arch = "wasm32")))]
+pub(crate) fn locate(address: &str) -> (Option<String>, Option<String>) {
+    match tollgate_sdk::geo::lookup(address) {
+        Ok(Some(place)) => (place.country, place.region),
+        // No place is no error: a rule that asks for one does not match.
+        Ok(None) | Err(_) => (None, None),
+    }
+}
+
+#[cfg(not(any(feature = "geo", not(target_arch = "wasm32"))))]
+pub(crate) fn locate(_address: &str) -> (Option<String>, Option<String>) {
+    (None, None)
+}
 
 impl World for Gateway {
     fn now_ms(&self) -> u64 {

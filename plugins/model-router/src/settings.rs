@@ -57,6 +57,10 @@ pub struct Settings {
     /// The same for the region, which becomes the fact `region`. Default: the fact `region`
     /// of an earlier policy.
     pub(crate) region_header: Option<Header>,
+    /// Looks country and region of the client's address up, where no header and no fact of an
+    /// earlier policy says them; they become those facts. Needs the feature `geo` and its
+    /// grant. Default: `false`.
+    pub(crate) locate: bool,
     /// Requests and where they must go; settings in which one goes elsewhere are refused.
     /// Default: none.
     #[schemars(length(max = 256))]
@@ -146,7 +150,12 @@ impl Settings {
                 "/rules: expected at most {RULES_MAX} rules, found {found}"
             ));
         }
-        let places = self.country_header.is_some() || self.region_header.is_some();
+        let places = self.country_header.is_some() || self.region_header.is_some() || self.locate;
+        if self.locate && !cfg!(any(feature = "geo", not(target_arch = "wasm32"))) {
+            mistakes.push(
+                "/locate: this plugin was built without it: expected the feature `geo`".to_owned(),
+            );
+        }
         if found == 0 && self.aliases.is_empty() && self.known_models.is_none() && !places {
             mistakes
                 .push("/: does nothing: expected `rules`, `aliases` or `known_models`".to_owned());

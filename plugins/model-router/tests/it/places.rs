@@ -78,3 +78,39 @@ fn the_facts_are_set_also_where_no_rule_looks_at_them() {
     let decided = decide(&run, Exchange::chat().header("x-country", "jp"));
     assert_eq!(decided.fact("country").as_deref(), Some("JP"));
 }
+
+#[test]
+fn the_clients_address_says_country_and_region_where_nothing_else_does() {
+    use tollgate_sdk::{
+        geo::{Place, nowhere},
+        testing::set_place,
+    };
+    let place = Place {
+        country: Some("FR".to_owned()),
+        region: Some("FR-IDF".to_owned()),
+        ..nowhere()
+    };
+    set_place("203.0.113.9", place);
+    let run = run(json!({
+        "locate": true,
+        "rules": [
+            { "name": "paris", "when": { "regions": ["FR-IDF"] }, "then": { "model": "paris" } },
+            { "name": "de", "when": { "countries": ["DE"] }, "then": { "model": "de" } },
+        ],
+    }));
+    let from = |address: &str| Exchange::chat().fact("client_address", address);
+    let decided = decide(&run, from("203.0.113.9"));
+    let model = |decided: &Decided| decided.destination()?.model.clone();
+    assert_eq!(model(&decided).as_deref(), Some("paris"));
+    assert_eq!(decided.fact("country").as_deref(), Some("FR"));
+    assert_eq!(decided.fact("region").as_deref(), Some("FR-IDF"));
+    // An earlier policy knows better.
+    let said = from("203.0.113.9")
+        .fact("country", "DE")
+        .fact("region", "DE-BY");
+    assert_eq!(model(&decide(&run, said)).as_deref(), Some("de"));
+    for unknown in ["203.0.113.10", "no address", ""] {
+        assert!(decide(&run, from(unknown)).is_next(), "{unknown}");
+    }
+    assert!(decide(&run, Exchange::chat()).is_next());
+}

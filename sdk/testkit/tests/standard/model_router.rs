@@ -4,11 +4,15 @@ use tollgate_testkit::{Grants, Loaded};
 
 use super::*;
 
-/// Without and with the feature `kv`, built one after the other: both become the same file.
-static BUILT: LazyLock<[Plugin; 2]> = LazyLock::new(|| {
+#[path = "../../../../tests/mmdb.rs"]
+mod mmdb;
+
+/// Plain, and with each feature, built one after the other: all become the same file.
+static BUILT: LazyLock<[Plugin; 3]> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/model-router");
     let plain = Plugin::build(&folder).unwrap();
-    [plain, Plugin::build_with(&folder, &["kv"]).unwrap()]
+    let with = |feature| Plugin::build_with(&folder, &[feature]).unwrap();
+    [plain, with("kv"), with("geo")]
 });
 
 fn plain() -> Plugin {
@@ -17,6 +21,10 @@ fn plain() -> Plugin {
 
 fn with_memory() -> Plugin {
     BUILT[1].clone()
+}
+
+fn with_places() -> Plugin {
+    BUILT[2].clone()
 }
 
 /// Where it goes: model and upstream.
@@ -158,6 +166,34 @@ fn sessions_are_remembered_by_the_build_that_can() {
         assert_eq!(of_session(&after, 2), "canary");
         let gone = load([0, 1]);
         assert_eq!(of_session(&gone, 1), "canary");
+    }
+}
+
+#[test]
+fn the_clients_address_is_located_by_the_build_that_can() {
+    let settings = json!({ "locate": true, "rules": [
+        { "name": "de", "when": { "countries": ["DE"] }, "then": { "model": "de" } },
+    ] });
+    let refused = plain().settings(settings.clone()).load().unwrap_err();
+    assert!(refused.to_string().contains("feature `geo`"), "{refused}");
+    let granted = Grants {
+        geo: true,
+        ..Grants::default()
+    };
+    let places = mmdb::database(&[("203.0.113.0/24", ["DE", "BY", "EU", "Munich"])]);
+    for isolation in ISOLATIONS {
+        let plugin = with_places().isolation(isolation).grants(granted.clone());
+        let plugin = plugin
+            .settings(settings.clone())
+            .geo(places.clone())
+            .unwrap();
+        let policy = plugin.load().unwrap();
+        let from = |address: &str| {
+            let chat = Exchange::post("/v1/chat/completions").json(json!({ "model": "m" }));
+            chat.fact("client_address", address)
+        };
+        assert_eq!(led(&policy, from("203.0.113.9")).0.as_deref(), Some("de"));
+        assert_eq!(led(&policy, from("192.0.2.1")).0, None);
     }
 }
 

@@ -191,6 +191,12 @@ async fn a_route_says_what_its_clients_speak_where_the_path_does_not() {
     );
     let site = Site::start(&refusing).await;
     let answer = site.ask("GET", "/closed/x").send().await;
+    assert_eq!(answer.header("x-tollgate-policy"), Some("probe"));
+    let unknown = site.ask("GET", "/v2/models/nobody").send().await;
+    assert_eq!(
+        (unknown.status, unknown.header("x-tollgate-policy")),
+        (404, None)
+    );
     assert_eq!(
         (answer.status, answer.json()),
         (

@@ -282,6 +282,10 @@ impl Slot {
         self.record.decided == Decided::Reply
     }
 
+    pub(super) fn has_refused(&self) -> bool {
+        self.record.decided == Decided::Refuse
+    }
+
     /// What it did so far.
     pub(super) fn so_far(&self) -> PolicyRecord {
         let mut record = self.record.clone();

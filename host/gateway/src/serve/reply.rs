@@ -98,5 +98,13 @@ pub(super) fn deliver_error(error: &ServeError, mut exchange: Box<Exchange>) -> 
     if matches!(error, ServeError::ClientGone) {
         return Response::new(Body::empty());
     }
-    error.reply(exchange.dialect()).deliver(exchange)
+    let mut reply = error.reply(exchange.dialect());
+    // By the operator's name for it, so that who asks can say what to look at.
+    if let ServeError::Refused(_) = error
+        && let Some(slot) = exchange.slots.iter().find(|slot| slot.has_refused())
+        && let Ok(name) = HeaderValue::from_str(slot.policy().name())
+    {
+        reply.headers.insert("x-tollgate-policy", name);
+    }
+    reply.deliver(exchange)
 }

@@ -118,13 +118,15 @@ pub(super) async fn take_in(
         check_model(Some(model))?;
     }
     // Where the path names the model, the body is not asked for it.
-    let needed = |need| match need {
-        Need::Model if in_path != InPath::Nothing => Need::Nothing,
-        need => need,
+    let in_body = in_path == InPath::Nothing;
+    let needed = |route: &Route| match in_body {
+        true => route.need,
+        false => route.need_of_policies,
     };
     let need = match &entry {
-        Entry::Route(route) => needed(route.need),
-        Entry::ByModel(need) => needed(*need),
+        Entry::Route(route) => needed(route),
+        Entry::ByModel(need) if in_body => *need,
+        Entry::ByModel(_) => Need::Nothing,
     };
     let mut content = Content::to_come(body);
     if need > Need::Nothing {
@@ -146,7 +148,7 @@ pub(super) async fn take_in(
         Entry::Route(route) => route,
         Entry::ByModel(_) => {
             let route = route_by_model(exchange, &parts, &host, facts.model.as_deref())?;
-            let more = needed(route.need);
+            let more = needed(&route);
             if more > need {
                 content = request_at_hand(exchange, content).await?;
                 (facts, json) = read(&content, more)?;
@@ -164,7 +166,7 @@ pub(super) async fn take_in(
         ..Message::default()
     };
     let mut arrival = Arrival::new(parts, content, message, (host, facts.model));
-    arrival.read = need.max(needed(route.need));
+    arrival.read = need.max(needed(&route));
     arrival.named = Named::of(&in_path);
     Ok((route, arrival))
 }
@@ -257,8 +259,7 @@ impl Arrival {
         exchange: &mut Exchange,
         need: Need,
     ) -> Result<(), ServeError> {
-        // A name in the path is written there.
-        if need <= self.read || (self.named != Named::InBody && need == Need::Model) {
+        if need <= self.read {
             return Ok(());
         }
         self.read = need;
@@ -285,6 +286,11 @@ impl Arrival {
             self.model = facts.model;
         }
         Ok(())
+    }
+
+    /// Whether another name for the model has to be written into the body.
+    pub(super) fn names_in_body(&self) -> bool {
+        self.named == Named::InBody
     }
 
     /// The model that the policies left in the body.

@@ -153,7 +153,10 @@ async fn lead<'a>(
     arrival.note_model(exchange)?;
     // One upstream, by wish, by route or by the model's weights.
     let choice = target::choose(generation, route, wish, exchange.record.model.as_deref())?;
-    let need = Need::at_target(choice.policies, choice.model.is_some());
+    let need = Need::at_target(
+        choice.policies,
+        choice.model.is_some() && arrival.names_in_body(),
+    );
     arrival.have(exchange, need).await?;
     arrival.call_model(exchange, choice.model.clone())?;
     exchange.record.upstream = Some(choice.upstream.name.clone());

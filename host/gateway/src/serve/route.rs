@@ -30,6 +30,8 @@ pub(super) struct Route {
     pub(super) dialect: Option<Dialect>,
     /// What must be at hand before the first hook.
     pub(super) need: Need,
+    /// The same where the path names the model.
+    pub(super) need_of_policies: Need,
     /// Whether an exchange on this route may open a session.
     pub(super) asks_policies: bool,
     /// Of its answers, where one of its policies may plan to keep them.
@@ -65,6 +67,15 @@ impl Need {
         }
         let at_target = Self::most(at_targets.iter().copied(), Hooks::ATTEMPT);
         need.max(Self::Model).max(at_target)
+    }
+
+    /// As [`Self::of`], where the path names the model.
+    pub(super) fn of_policies(on_route: &[Asks], at_targets: &[Asks], by_model: bool) -> Self {
+        let need = Self::most(on_route.iter().copied(), Hooks::REQUEST);
+        if !by_model {
+            return need;
+        }
+        need.max(Self::most(at_targets.iter().copied(), Hooks::ATTEMPT))
     }
 
     /// Of a target that was chosen: its policies', and the model's if it is to be renamed.
@@ -312,6 +323,7 @@ mod tests {
             to: To::Model,
             dialect: None,
             need: Need::Model,
+            need_of_policies: Need::Nothing,
             asks_policies: false,
             shape: None,
         })

@@ -119,12 +119,8 @@ pub(super) async fn take_in(
     }
     // Where the path names the model, the body is not asked for it.
     let in_body = in_path == InPath::Nothing;
-    let needed = |route: &Route| match in_body {
-        true => route.need,
-        false => route.need_of_policies,
-    };
     let need = match &entry {
-        Entry::Route(route) => needed(route),
+        Entry::Route(route) => route.need(in_body),
         Entry::ByModel(need) if in_body => *need,
         Entry::ByModel(_) => Need::Nothing,
     };
@@ -148,7 +144,7 @@ pub(super) async fn take_in(
         Entry::Route(route) => route,
         Entry::ByModel(_) => {
             let route = route_by_model(exchange, &parts, &host, facts.model.as_deref())?;
-            let more = needed(&route);
+            let more = route.need(in_body);
             if more > need {
                 content = request_at_hand(exchange, content).await?;
                 (facts, json) = read(&content, more)?;
@@ -166,7 +162,7 @@ pub(super) async fn take_in(
         ..Message::default()
     };
     let mut arrival = Arrival::new(parts, content, message, (host, facts.model));
-    arrival.read = need.max(needed(&route));
+    arrival.read = need.max(route.need(in_body));
     arrival.named = Named::of(&in_path);
     Ok((route, arrival))
 }

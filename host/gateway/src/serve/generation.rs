@@ -222,7 +222,6 @@ impl Parts<'_> {
             name: route.name.as_str().into(),
             conditions: Conditions::new(&route.matches)
                 .ok_or_else(|| GenerationError::Route(route.name.clone()))?,
-            need: Need::of(&on_route, at_targets, by_model),
             need_of_policies: Need::of_policies(&on_route, at_targets, by_model),
             asks_policies: !policies.is_empty() || (by_model && !at_targets.is_empty()),
             shape: self.shape(route, &policies),

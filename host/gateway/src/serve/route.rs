@@ -28,14 +28,20 @@ pub(super) struct Route {
     pub(super) to: To,
     /// What its clients speak, unless the path says it.
     pub(super) dialect: Option<Dialect>,
-    /// What must be at hand before the first hook.
-    pub(super) need: Need,
-    /// The same where the path names the model.
+    /// What its policies, and those of targets that it may lead to, must have at hand.
     pub(super) need_of_policies: Need,
     /// Whether an exchange on this route may open a session.
     pub(super) asks_policies: bool,
     /// Of its answers, where one of its policies may plan to keep them.
     pub(super) shape: Option<Shape>,
+}
+
+impl Route {
+    /// What must be at hand before the first hook; `in_body`: no path names the model.
+    pub(super) fn need(&self, in_body: bool) -> Need {
+        let by_model = matches!(self.to, To::Model);
+        self.need_of_policies.and_model(by_model && in_body)
+    }
 }
 
 /// Where a route leads.
@@ -60,16 +66,6 @@ pub(super) enum Need {
 impl Need {
     /// `at_targets` may be asked on a route that goes by model. Where only a `go-to` leads
     /// to them, the body is waited for once it does: see [`Self::at_target`].
-    pub(super) fn of(on_route: &[Asks], at_targets: &[Asks], by_model: bool) -> Self {
-        let need = Self::most(on_route.iter().copied(), Hooks::REQUEST);
-        if !by_model {
-            return need;
-        }
-        let at_target = Self::most(at_targets.iter().copied(), Hooks::ATTEMPT);
-        need.max(Self::Model).max(at_target)
-    }
-
-    /// As [`Self::of`], where the path names the model.
     pub(super) fn of_policies(on_route: &[Asks], at_targets: &[Asks], by_model: bool) -> Self {
         let need = Self::most(on_route.iter().copied(), Hooks::REQUEST);
         if !by_model {
@@ -78,15 +74,19 @@ impl Need {
         need.max(Self::most(at_targets.iter().copied(), Hooks::ATTEMPT))
     }
 
+    /// With the model, if it is wanted of the body.
+    pub(super) fn and_model(self, is_wanted: bool) -> Self {
+        if is_wanted {
+            self.max(Self::Model)
+        } else {
+            self
+        }
+    }
+
     /// Of a target that was chosen: its policies', and the model's if it is to be renamed.
     pub(super) fn at_target(policies: &[Arc<Policy>], is_renamed: bool) -> Self {
         let asks = policies.iter().map(|policy| Asks::of(policy));
-        let renaming = if is_renamed {
-            Self::Model
-        } else {
-            Self::Nothing
-        };
-        Self::most(asks, Hooks::ATTEMPT).max(renaming)
+        Self::most(asks, Hooks::ATTEMPT).and_model(is_renamed)
     }
 
     fn most(asks: impl Iterator<Item = Asks>, hook: Hooks) -> Self {
@@ -154,7 +154,7 @@ impl RouteTable {
     fn need_of_all(&self, asked: &Asked<'_>) -> Need {
         let mut least = Need::Json;
         for route in self.0.iter().filter(|route| route.conditions.hold(asked)) {
-            least = least.min(route.need);
+            least = least.min(route.need(true));
             if least <= Need::Model || route.conditions.models.is_empty() {
                 break;
             }
@@ -322,7 +322,6 @@ mod tests {
             policies: Vec::new(),
             to: To::Model,
             dialect: None,
-            need: Need::Model,
             need_of_policies: Need::Nothing,
             asks_policies: false,
             shape: None,
@@ -493,7 +492,7 @@ mod tests {
             };
             let route = route("any", matches);
             let mut route = Arc::into_inner(route).unwrap();
-            route.need = need;
+            route.need_of_policies = need;
             Arc::new(route)
         };
         let need = |routes: Vec<Arc<Route>>| {
@@ -539,10 +538,23 @@ mod tests {
             (&[], &[], true, Need::Model),
         ] {
             assert_eq!(
-                Need::of(on_route, at_targets, by_model),
+                Need::of_policies(on_route, at_targets, by_model).and_model(by_model),
                 need,
                 "{on_route:?} {at_targets:?} {by_model}"
             );
+        }
+    }
+
+    #[test]
+    fn where_the_path_names_the_model_policies_have_the_bytes_that_they_need() {
+        for (of_policies, in_body, in_path) in [
+            (Need::Nothing, Need::Model, Need::Nothing),
+            (Need::Bytes, Need::Model, Need::Bytes),
+            (Need::Json, Need::Json, Need::Json),
+        ] {
+            let mut route = Arc::into_inner(route("by model", Match::default())).unwrap();
+            route.need_of_policies = of_policies;
+            assert_eq!((route.need(true), route.need(false)), (in_body, in_path));
         }
     }
 

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-
-const DAY_MS: u64 = 86_400_000;
+use tollgate_settings::Instant;
 
 /// A time of RFC 3339, or a date: the end of that day in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -25,7 +24,8 @@ impl TryFrom<String> for Expiry {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        read(text.as_bytes()).map(|ms| Self { ms }).ok_or_else(|| {
+        let end = Instant::end_of_day(&text).or_else(|| text.parse().ok());
+        end.map(|end| Self { ms: end.ms() }).ok_or_else(|| {
             format!(
                 "`{text}` is no time: expected a date such as `2027-01-31`, or a time of \
                  RFC 3339 such as `2027-01-31T18:00:00Z`"
@@ -46,98 +46,6 @@ impl JsonSchema for Expiry {
             "examples": ["2027-01-31", "2027-01-31T18:00:00Z"],
         })
     }
-}
-
-fn read(text: &[u8]) -> Option<u64> {
-    let (date, time) = text.split_at_checked(10)?;
-    let day_ms = days(date)? * DAY_MS;
-    match time {
-        [] => Some(day_ms + DAY_MS),
-        [b'T' | b't' | b' ', time @ ..] => {
-            let (clock, zone) = time.split_at_checked(8)?;
-            let zone = after_fraction(zone)?;
-            let local_ms = i64::try_from(day_ms + clock_ms(clock)?).ok()?;
-            u64::try_from(local_ms - offset_ms(zone)?).ok()
-        }
-        _ => None,
-    }
-}
-
-/// Days since 1970 of `YYYY-MM-DD`.
-fn days(date: &[u8]) -> Option<u64> {
-    let [y @ .., b'-', m1, m2, b'-', d1, d2] = date else {
-        return None;
-    };
-    let (year, month, day) = (number(y)?, number(&[*m1, *m2])?, number(&[*d1, *d2])?);
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [
-        31,
-        28 + u64::from(is_leap),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ];
-    let nth = usize::try_from(month).ok()?.checked_sub(1)?;
-    if year < 1970 || !(1..=*lengths.get(nth)?).contains(&day) {
-        return None;
-    }
-    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
-    let years = (year - 1970) * 365 + leap_days(year - 1) - leap_days(1969);
-    Some(years + lengths[..nth].iter().sum::<u64>() + day - 1)
-}
-
-/// `HH:MM:SS`; a leap second is the first one of the next minute.
-fn clock_ms(clock: &[u8]) -> Option<u64> {
-    let [h1, h2, b':', m1, m2, b':', s1, s2] = clock else {
-        return None;
-    };
-    let (hours, minutes) = hours_and_minutes([*h1, *h2], [*m1, *m2])?;
-    let seconds = number(&[*s1, *s2]).filter(|seconds| *seconds <= 60)?;
-    Some(((hours * 60 + minutes) * 60 + seconds) * 1000)
-}
-
-/// Parts of a second are left off.
-fn after_fraction(text: &[u8]) -> Option<&[u8]> {
-    let [b'.', fraction @ ..] = text else {
-        return Some(text);
-    };
-    let digits = fraction
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    (digits > 0).then(|| &fraction[digits..])
-}
-
-fn offset_ms(zone: &[u8]) -> Option<i64> {
-    match zone {
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = hours_and_minutes([*h1, *h2], [*m1, *m2])?;
-            let ms = i64::try_from((hours * 60 + minutes) * 60_000).ok()?;
-            Some(if *sign == b'-' { -ms } else { ms })
-        }
-        _ => None,
-    }
-}
-
-fn hours_and_minutes(hours: [u8; 2], minutes: [u8; 2]) -> Option<(u64, u64)> {
-    let hours = number(&hours).filter(|hours| *hours < 24)?;
-    let minutes = number(&minutes).filter(|minutes| *minutes < 60)?;
-    Some((hours, minutes))
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |number, digit| {
-        let digit = char::from(*digit).to_digit(10)?;
-        Some(number * 10 + u64::from(digit))
-    })
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@
 
 mod canonical;
 mod control;
-mod pattern;
-mod period;
 mod sampling;
 mod scope;
 mod settings;

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use tollgate_sdk::prelude::*;
-
-use crate::{pattern::Pattern, period::Period};
+use tollgate_settings::{Pattern, Period};
 
 const NAMES_MAX: usize = 64;
 

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use tollgate_sdk::Value;
 
+use tollgate_settings::{Instant, Period};
+
 use crate::{
     asked::{Asked, Source},
     choice::{self, Choice, Session, World},
-    instant::Instant,
-    period::Period,
     refused::Refused,
     settings::Settings,
 };

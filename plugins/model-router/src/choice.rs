@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 
+use tollgate_settings::Period;
+
 use crate::{
     asked::{Asked, Source},
     called::Called,
     names::{Destination, Name},
-    period::Period,
     refused::Refused,
     rule::Rule,
     settings::Settings,

@@ -6,10 +6,9 @@
 
 use tollgate_sdk::{clock, random};
 
-use crate::{
-    choice::{Session, World},
-    period::Period,
-};
+use tollgate_settings::Period;
+
+use crate::choice::{Session, World};
 
 #[cfg(any(feature = "kv", not(target_arch = "wasm32")))]
 mod memory;

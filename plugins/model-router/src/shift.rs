@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{instant::Instant, period::Period, then::Arm};
+use tollgate_settings::{Instant, Period};
+
+use crate::then::Arm;
 
 const STEPS_MAX: usize = 64;
 
@@ -136,7 +138,8 @@ impl TryFrom<String> for Since {
         if ["0ms", "0s", "0m", "0h", "0d"].contains(&text.as_str()) {
             return Ok(Self { ms: 0 });
         }
-        Period::try_from(text).map(|period| Self { ms: period.ms() })
+        let period = Period::try_from(text).map_err(|error| error.to_string())?;
+        Ok(Self { ms: period.ms() })
     }
 }
 

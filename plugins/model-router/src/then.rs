@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use tollgate_settings::Period;
+
 use crate::{
     names::{Destination, Fact, Header, Name, Pointer},
-    period::Period,
     share,
     shift::Shift,
 };

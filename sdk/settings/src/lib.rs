@@ -6,6 +6,7 @@
 //! | [`Pattern`] | a name, or a glob: `llama-3`, `gpt-*` |
 //! | [`FirstMatch`] | which entry of a list is the first that has a name, of thousands as of a few |
 //! | [`Name`] | a plain name that clients are shown |
+//! | [`Instant`] | a point in time: `2027-01-31T18:00:00Z` |
 //! | [`Period`] | a time: `500ms`, `30s`, `15m`, `1h`, `30d` |
 //! | [`words`] | the same said back to a client in plain words |
 //!
@@ -36,12 +37,14 @@
 #![warn(missing_docs)]
 
 mod first_match;
+mod instant;
 mod name;
 mod pattern;
 mod period;
 pub mod words;
 
 pub use first_match::{FirstMatch, Repeat, repeats};
+pub use instant::{BadInstant, Instant};
 pub use name::{BadName, Name};
 pub use pattern::{BadPattern, Pattern};
 pub use period::{BadPeriod, Period};

@@ -7,6 +7,8 @@
 
 #[path = "it/first_match.rs"]
 mod first_match;
+#[path = "it/instant.rs"]
+mod instant;
 #[path = "it/name.rs"]
 mod name;
 #[path = "it/pattern.rs"]

@@ -8,7 +8,9 @@ use std::{fmt::Write, time::Duration};
 use sha2::{Digest, Sha256};
 use tollgate_sdk::{clock, kv, metrics};
 
-use crate::{choice::Session, period::Period};
+use tollgate_settings::Period;
+
+use crate::choice::Session;
 
 /// A session that goes on is put anew once so much of its time is over, in parts of it.
 const RENEWED: u64 = 4;

@@ -1,6 +1,6 @@
 //! A request as rules ask about it: each thing is looked up when a rule asks for it, and once.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 use tollgate_sdk::{Head, Request, Value};
 
@@ -34,6 +34,8 @@ pub(crate) struct Asked<'r, 's, S> {
     source: &'s S,
     pub(crate) called: Option<Called>,
     found: Vec<(Cow<'r, Subject>, Found)>,
+    /// Country and region of the client's address, once one of them was asked for.
+    located: OnceCell<(Option<String>, Option<String>)>,
 }
 
 impl<'r, 's, S: Source> Asked<'r, 's, S> {
@@ -45,6 +47,7 @@ impl<'r, 's, S: Source> Asked<'r, 's, S> {
             source,
             called: Called::of(settings, source)?,
             found: Vec::new(),
+            located: OnceCell::new(),
         })
     }
 
@@ -73,8 +76,12 @@ impl<'r, 's, S: Source> Asked<'r, 's, S> {
         let fact = |name: &str| Found::text(self.source.fact(name));
         let said_or_located = |name: &str| match fact(name) {
             Found::Nothing if self.settings.locate => {
-                let (country, region) = self.source.locate();
-                Found::text(if name == "country" { country } else { region })
+                let (country, region) = self.located.get_or_init(|| self.source.locate());
+                Found::text(if name == "country" {
+                    country.clone()
+                } else {
+                    region.clone()
+                })
             }
             said => said,
         };

@@ -20,6 +20,7 @@ mod exchange;
 mod exhaustion;
 mod forward;
 mod generation;
+mod head;
 mod headers;
 mod introduction;
 mod listener;

@@ -4,6 +4,8 @@
 //! with a spelling of their own (times, sizes, URLs, names) stay texts here;
 //! `resolve` reads them, so that all mistakes come out together.
 
+mod passage;
+
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -14,6 +16,7 @@ use crate::{
     model,
     place::{At, Named},
 };
+pub(crate) use passage::{Mirror, Share};
 
 /// The configuration of a Tollgate gateway.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -284,6 +287,10 @@ pub(crate) struct Route {
     pub(crate) upstream: Option<At<String>>,
     /// What its clients speak, and so what errors look like. Default: told by the path.
     pub(crate) dialect: Option<Dialect>,
+    /// The protocols that a connection may change to, such as `websocket`. Default: none.
+    pub(crate) upgrades: Option<At<Vec<At<String>>>>,
+    /// Where copies of requests go whose answers nobody gets.
+    pub(crate) mirror: Option<At<Mirror>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -324,6 +331,12 @@ pub(crate) struct Limits {
     pub(crate) answers: Option<At<Size>>,
     /// One of them; a longer one is not kept. Default: 1MiB.
     pub(crate) answer: Option<At<Size>>,
+    /// Connections that changed their protocol, or are about to. Default: 1000.
+    pub(crate) upgrades: Option<At<u64>>,
+    /// Mirrored requests under way. Default: 64.
+    pub(crate) mirrors: Option<At<u64>>,
+    /// Bodies of all of them together. Default: 16MiB.
+    pub(crate) mirror_bodies: Option<At<Size>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -343,6 +356,10 @@ pub(crate) struct Timeouts {
     pub(crate) between_bytes: Option<At<Period>>,
     /// Of the whole exchange. Default: 10m.
     pub(crate) total: Option<At<Period>>,
+    /// Between two pieces, either way, of a connection that changed its protocol. Default: 5m.
+    pub(crate) upgrade_idle: Option<At<Period>>,
+    /// Of such a connection in whole. Default: 24h.
+    pub(crate) upgrade_total: Option<At<Period>>,
     /// How long a shutdown waits for exchanges in flight. Default: 30s.
     pub(crate) shutdown: Option<At<Period>>,
 }

@@ -3,9 +3,13 @@
 //! Only [`load`](crate::load) makes a [`Config`], so one in hand is right: every
 //! name in it exists, every limit is in range. Knows nothing of YAML.
 
+mod passage;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+
+pub use passage::{Mirror, Share};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -245,6 +249,9 @@ pub struct Route {
     pub to: Destination,
     /// What its clients speak; `None`: what the path says.
     pub dialect: Option<Dialect>,
+    /// Protocols that a connection may change to, in lower case; empty: none.
+    pub upgrades: Vec<String>,
+    pub mirror: Option<Mirror>,
 }
 
 /// All that is given must hold.
@@ -291,6 +298,12 @@ pub struct Limits {
     pub answers_bytes: usize,
     /// Of one of them; a longer one is not kept.
     pub answer_bytes: usize,
+    /// Connections that changed their protocol, or are about to.
+    pub upgrades: usize,
+    /// Mirrored requests under way.
+    pub mirrors: usize,
+    /// Of the bodies of all of them.
+    pub mirror_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,6 +321,10 @@ pub struct Timeouts {
     pub between_bytes: Duration,
     /// Of the whole exchange.
     pub total: Duration,
+    /// Between two pieces, either way, of a connection that changed its protocol.
+    pub upgrade_idle: Duration,
+    /// Of such a connection in whole.
+    pub upgrade_total: Duration,
     /// How long a shutdown waits for exchanges in flight.
     pub shutdown: Duration,
 }

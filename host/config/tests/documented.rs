@@ -28,7 +28,7 @@ fn least() -> Value {
         },
         "upstreams": { "u": { "endpoints": ["http://h"] } },
         "models": { "m": { "targets": [ { "upstream": "u" } ] } },
-        "routes": [ { "match": { "path": "/" } } ],
+        "routes": [ { "match": { "path": "/" }, "mirror": { "upstream": "u" } } ],
     })
 }
 

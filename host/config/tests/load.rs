@@ -161,7 +161,12 @@ fn routes_keep_their_order_and_get_names_of_their_own() {
     let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(
         names,
-        ["/v1/chat/completions", "/v1/chat/completions#2", "files"]
+        [
+            "/v1/chat/completions",
+            "/v1/realtime",
+            "/v1/chat/completions#2",
+            "files"
+        ]
     );
     assert_eq!(routes[0].to, Destination::Model);
     assert_eq!(routes[0].matches.methods, ["POST"]);
@@ -177,8 +182,8 @@ fn routes_keep_their_order_and_get_names_of_their_own() {
         ],
         models: vec![],
     };
-    assert_eq!(routes[2].matches, expected);
-    assert_eq!(routes[2].to, Destination::Upstream("raw".into()));
+    assert_eq!(routes[3].matches, expected);
+    assert_eq!(routes[3].to, Destination::Upstream("raw".into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! What stands in for a mistaken value never leaves this module: one problem, and
 //! there is no [`Config`].
 
+mod passage;
 mod policies;
 mod routes;
 mod scope;
@@ -37,6 +38,7 @@ struct Names {
     secrets: BTreeSet<String>,
     policies: BTreeSet<String>,
     upstreams: BTreeSet<String>,
+    models: BTreeSet<String>,
     /// Whether there is a file of places.
     geo: bool,
 }
@@ -53,6 +55,7 @@ impl Names {
             secrets: keys(&merged.secrets),
             policies: keys(&merged.policies),
             upstreams: keys(&merged.upstreams),
+            models: keys(&merged.models),
             geo: merged.geo.is_some(),
         }
     }

@@ -8,14 +8,18 @@ mod host;
 mod matching;
 mod name;
 mod network;
+mod protocol;
 mod quantity;
+mod share;
 mod url;
 
 pub(crate) use header::{header_name, header_value, matched_header_value, sent_header_name};
 pub(crate) use matching::{host_match, method, model_name, path_match};
 pub(crate) use name::{name, plugin};
 pub(crate) use network::network;
+pub(crate) use protocol::protocol;
 pub(crate) use quantity::{period, show_bytes, show_period, size};
+pub(crate) use share::share;
 pub(crate) use url::{address, endpoint, origin};
 
 /// Why a text is not what it should be.

@@ -16,7 +16,7 @@ use crate::{
     model,
     place::{At, Named},
 };
-pub(crate) use passage::{Mirror, Share};
+pub(crate) use passage::Mirror;
 
 /// The configuration of a Tollgate gateway.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -157,6 +157,8 @@ pub(crate) struct Grants {
     pub(crate) http_call: Option<HttpCall>,
     /// Answers that the gateway keeps and gives to requests that are alike.
     pub(crate) cache: bool,
+    /// Copies of requests for a second target.
+    pub(crate) shadow: bool,
 }
 
 /// Calls over HTTP, to these hosts alone.

@@ -119,6 +119,8 @@ pub struct Grants {
     pub http_call: Option<HttpCallGrant>,
     /// Answers that are kept and given again.
     pub cache: bool,
+    /// Copies of requests for a second target.
+    pub shadow: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -96,6 +96,7 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
         secrets: vec!["idp".into()],
         http_call: Some(http_call),
         cache: false,
+        shadow: false,
     };
     assert_eq!(budget.grants, grants);
 }

@@ -91,7 +91,7 @@ pub(crate) struct State {
     message: Message,
     /// Whether `message` is one, and not a place for one.
     shows: bool,
-    /// Whether the hook at work may plan what becomes of the answer.
+    /// Whether the hook at work may plan what becomes of the request or its answer.
     may_plan: bool,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
-    contract::{CachePlan, Edit, Value},
+    contract::{CachePlan, Destination, Edit, Value},
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
     json::{DEPTH_MAX, Json, JsonError},
 };
@@ -51,6 +51,8 @@ pub struct Message {
     pub given: Option<Given>,
     /// What the policy that was asked last has planned for the answer.
     pub plan: Option<Box<CachePlan>>,
+    /// Where the policy that asked last wants a copy to go.
+    pub shadow: Option<Box<Destination>>,
 }
 
 impl Default for Message {
@@ -67,6 +69,7 @@ impl Default for Message {
             facts: Vec::new(),
             given: None,
             plan: None,
+            shadow: None,
         }
     }
 }

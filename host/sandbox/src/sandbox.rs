@@ -303,6 +303,7 @@ fn granted(grants: &Grants) -> Vec<String> {
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
         (grants.cache, "cache"),
+        (grants.shadow, "shadow"),
     ]
     .into_iter()
     .filter(|(granted, _)| *granted)

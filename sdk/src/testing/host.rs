@@ -256,6 +256,21 @@ pub(crate) mod cache {
     }
 }
 
+pub(crate) mod shadow {
+    use super::call;
+    use crate::{Destination, shadow::Error};
+
+    pub(crate) fn send_to(to: &Destination) -> Result<(), Error> {
+        call("shadow", |world| {
+            if to.model.is_none() && to.upstream.is_none() {
+                return Err(Error::Nowhere);
+            }
+            world.shadow = Some(to.clone());
+            Ok(())
+        })
+    }
+}
+
 pub(crate) mod http_call {
     use super::call;
     use crate::{

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::limits::Bucket;
-use crate::bindings::tollgate::policy::{cache, geo::Place, http_call, log::Level};
+use crate::{
+    Destination,
+    bindings::tollgate::policy::{cache, geo::Place, http_call, log::Level},
+};
 
 pub(super) type HttpAnswer =
     dyn FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error>;
@@ -24,6 +27,7 @@ pub(super) struct World {
     pub(super) buckets: HashMap<String, Bucket>,
     pub(super) http: Option<Box<HttpAnswer>>,
     pub(super) plan: Option<cache::Plan>,
+    pub(super) shadow: Option<Destination>,
     pub(super) is_configuring: bool,
 }
 
@@ -47,6 +51,7 @@ thread_local! {
         buckets: HashMap::new(),
         http: None,
         plan: None,
+        shadow: None,
         is_configuring: false,
     });
 }
@@ -148,6 +153,21 @@ pub fn answer_http(
 #[must_use]
 pub fn planned() -> Option<cache::Plan> {
     arrange(|world| world.plan.take())
+}
+
+/// Where the copy goes that was asked for last, once.
+///
+/// ```
+/// use tollgate_sdk::{shadow, testing};
+///
+/// assert!(testing::shadowed().is_none());
+/// shadow::to_model("next").unwrap();
+/// assert!(testing::shadowed().is_some());
+/// assert!(testing::shadowed().is_none());
+/// ```
+#[must_use]
+pub fn shadowed() -> Option<Destination> {
+    arrange(|world| world.shadow.take())
 }
 
 /// The lines that were logged, without their fields.

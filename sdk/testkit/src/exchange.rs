@@ -8,7 +8,8 @@ use serde_json::Value;
 use tollgate_sandbox::{
     ExchangeContext, Failure, Message, Policy, Session, Side,
     contract::{
-        CachePlan, Ending, Event, EventAction, Head, Hooks, Needs, Outcome, Target, Usage, Verdict,
+        CachePlan, Destination, Ending, Event, EventAction, Head, Hooks, Needs, Outcome, Target,
+        Usage, Verdict,
     },
 };
 
@@ -46,6 +47,8 @@ pub struct Run {
     pub response_verdict: Option<Verdict>,
     /// What `on-request` planned for the answer, for the gateway to keep.
     pub plan: Option<Box<CachePlan>>,
+    /// Where `on-request` wants a copy to go.
+    pub shadow: Option<Box<Destination>>,
     /// The events that the client would see, as `data`.
     pub events: Vec<String>,
     /// What it cost.
@@ -183,6 +186,7 @@ impl Exchange {
             response: None,
             response_verdict: None,
             plan: None,
+            shadow: None,
             events: Vec::new(),
             report: Report {
                 time: std::time::Duration::ZERO,
@@ -231,6 +235,7 @@ impl Exchange {
             )?;
             run.verdict = Some(decision.verdict);
             run.plan = run.request.plan.take();
+            run.shadow = run.request.shadow.take();
         }
         if policy.hooks().contains(Hooks::ATTEMPT) && !is_final(run.verdict.as_ref()) {
             let target = Target {

@@ -210,6 +210,20 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'a str>, Broken> {
+        match self.u32() {
+            0 => {
+                // There, and without a meaning.
+                self.pointer_and_length();
+                Ok(None)
+            }
+            1 => self.text().map(Some),
+            _ => Err(Broken::NoSuchCase),
+        }
+    }
+
     pub(crate) fn f64(&mut self) -> f64 {
         f64::from_bits(self.slot())
     }

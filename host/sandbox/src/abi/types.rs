@@ -16,6 +16,7 @@ use crate::contract::{
         limits::{Algorithm, Error as LimitError, Exceeded},
         log::Level,
         secrets::Error as SecretError,
+        shadow::Error as ShadowError,
     },
 };
 
@@ -154,6 +155,7 @@ variant!(HttpError {
     0 Denied(String), 1 TimedOut, 2 TooLarge, 3 TooMany, 4 Failed(String),
 } lower);
 variant!(CacheError { 0 TooLarge, 1 TooLate } lower);
+variant!(ShadowError { 0 Nowhere, 1 TooLate } lower);
 
 /// Enums that are passed flat.
 pub(crate) trait Flat: Sized {

@@ -150,6 +150,7 @@ table!(
         LimitsRemaining = ("limits", "remaining", true);
         HttpSend = ("http-call", "send", true);
         CachePlan = ("cache", "set-plan", false);
+        ShadowSend = ("shadow", "send-to", false);
     }
 );
 

@@ -11,7 +11,7 @@ use wasmtime::component::Resource;
 
 use super::{HeldReservation, State};
 use crate::contract::tollgate::policy::{
-    cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, types,
+    cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, shadow, types,
 };
 
 const RANDOM_BYTES_MAX: u32 = 4096;
@@ -378,6 +378,27 @@ impl State {
             return Err(cache::Error::TooLarge);
         }
         self.message.plan = Some(Box::new(plan));
+        Ok(())
+    }
+}
+
+impl shadow::Host for State {
+    fn send_to(&mut self, to: types::Destination) -> wasmtime::Result<Result<(), shadow::Error>> {
+        self.enter()?;
+        Ok(self.take_shadow(to))
+    }
+}
+
+impl State {
+    /// Where the copy goes lies with the request and goes on with it.
+    fn take_shadow(&mut self, to: types::Destination) -> Result<(), shadow::Error> {
+        if !self.may_plan {
+            return Err(shadow::Error::TooLate);
+        }
+        if to.model.is_none() && to.upstream.is_none() {
+            return Err(shadow::Error::Nowhere);
+        }
+        self.message.shadow = Some(Box::new(to));
         Ok(())
     }
 }

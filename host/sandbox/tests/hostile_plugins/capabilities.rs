@@ -196,6 +196,34 @@ async fn a_plan_for_the_answer_goes_on_with_the_request_and_is_bounded() {
 }
 
 #[tokio::test]
+async fn where_a_copy_goes_lies_with_the_request_and_is_asked_for_before_it_goes_on() {
+    let stage = Stage::new().await;
+    let asked = |hook: &str, amount: u32, text: &str| {
+        let settings = json!({ "mode": "shadow", "hook": hook, "amount": amount, "text": text });
+        let struck = stage.struck(settings);
+        async {
+            struck
+                .await
+                .unwrap_or_else(|failure| panic!("it {failure}"))
+        }
+    };
+    for (amount, text) in [(3, "spare"), (3, ""), (0, "spare")] {
+        let struck = asked("request", amount, text).await;
+        let to = struck.shadow.as_deref().expect("it asked");
+        assert_eq!(to.model.as_deref(), (amount > 0).then_some("mmm"));
+        assert_eq!(
+            to.upstream.as_deref(),
+            Some(text).filter(|text| !text.is_empty())
+        );
+    }
+    let nowhere = asked("request", 0, "").await;
+    assert!(nowhere.seen().contains("Nowhere") && nowhere.shadow.is_none());
+    for hook in ["attempt", "response", "events", "finish"] {
+        assert!(asked(hook, 3, "spare").await.shadow.is_none(), "{hook}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_in_the_store_neither_wrap_nor_trap() {
     let stage = Stage::new().await;
     for mode in ["kv-not-a-number", "kv-overflow"] {

@@ -203,6 +203,7 @@ async fn a_configure_that_calls_a_capability_is_refused() {
         "log",
         "random",
         "cache-plan",
+        "shadow",
     ] {
         let error = refused(
             &stage,

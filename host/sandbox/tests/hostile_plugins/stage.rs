@@ -16,7 +16,7 @@ use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
     Side,
-    contract::{CachePlan, Decision, Edit, Ending, Event, Head, Outcome, Target},
+    contract::{CachePlan, Decision, Destination, Edit, Ending, Event, Head, Outcome, Target},
 };
 
 use crate::guest;
@@ -190,6 +190,7 @@ pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
                     max_calls: 2,
                 }),
                 cache: true,
+                shadow: true,
             },
             settings,
             settings_at: Default::default(),
@@ -240,6 +241,8 @@ pub(crate) struct Struck {
     pub(crate) request: Decision,
     /// What it planned for the answer.
     pub(crate) plan: Option<Box<CachePlan>>,
+    /// Where it wants a copy to go.
+    pub(crate) shadow: Option<Box<Destination>>,
 }
 
 impl Struck {
@@ -281,7 +284,7 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
     let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let mut shown = message(path);
     let request = session.on_request(&mut shown).await?;
-    let plan = shown.plan.take();
+    let (plan, shadow) = (shown.plan.take(), shown.shadow.take());
     shown
         .apply(request.edits.clone(), Side::Request)
         .map_err(|bad| session.reject(&bad))?;
@@ -309,7 +312,11 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
     session.on_events(&[], true).await?;
     session.on_finish(&outcome()).await?;
     session.close().await;
-    Ok(Struck { request, plan })
+    Ok(Struck {
+        request,
+        plan,
+        shadow,
+    })
 }
 
 async fn answer(policy: &Arc<Policy>) -> String {

@@ -6,6 +6,7 @@ use crate::{
     Scene, forgery,
     tollgate::policy::{
         cache, clock, exchange::Message, geo, http_call, kv, limits, log, metrics, random, secrets,
+        shadow, types::Destination,
     },
 };
 
@@ -99,6 +100,10 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
             max_age_ms: Some(amount),
             store: false,
             stream_usage: true,
+        })),
+        "shadow" => said(shadow::send_to(&Destination {
+            model: (amount > 0).then(|| "m".repeat(amount as usize)),
+            upstream: (!text.is_empty()).then(|| text.to_owned()),
         })),
         "settle-twice" => match limits::reserve("b", 1, limit(10)) {
             Ok(held) => format!("{} {}", held.settle(1), held.settle(1)),

@@ -34,6 +34,7 @@ const GUESTS: &[&str] = &[
     "rate-limit",
     "redact",
     "schema-guard",
+    "shadower",
     "token-budget",
     "probe",
 ];

@@ -6,7 +6,10 @@ use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
 use super::Admin;
-use crate::telemetry::exposition::{Exposition, Family, Kind};
+use crate::{
+    serve::NotMirrored,
+    telemetry::exposition::{Exposition, Family, Kind},
+};
 
 pub(super) fn render(admin: &Admin) -> String {
     let mut out = Exposition::default();
@@ -80,6 +83,33 @@ fn process(admin: &Admin, out: &mut Exposition) {
         "Event streams on their way to a client.",
         gauges.streams(),
     );
+    out.single(
+        "tollgate_upgrades_open",
+        Kind::Gauge,
+        "Connections that changed their protocol, or are about to.",
+        gauges.upgrades(),
+    );
+    out.single(
+        "tollgate_upgrades_refused_total",
+        Kind::Counter,
+        "Upgrades that were one too many.",
+        gauges.upgrades_refused(),
+    );
+    let mirrors = &admin.shared.mirrors;
+    out.single(
+        "tollgate_mirrors_open",
+        Kind::Gauge,
+        "Copies of requests that are under way.",
+        mirrors.under_way(),
+    );
+    let mut family = out.family(
+        "tollgate_mirror_left_out_total",
+        Kind::Counter,
+        "Requests that were to be copied and were not, by why.",
+    );
+    for why in NotMirrored::ALL {
+        family.sample(&[("reason", why.as_str())], mirrors.left_out(why));
+    }
     out.single(
         "tollgate_log_lines_dropped_total",
         Kind::Counter,

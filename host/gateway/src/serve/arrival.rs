@@ -3,6 +3,7 @@
 
 use std::{mem, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,6 +17,7 @@ use super::{
     model_name::{self, InPath},
     route::{Asked, Found, Need, Route},
     state::Exchange,
+    upgrade,
 };
 
 /// Where a request goes in.
@@ -108,8 +110,10 @@ pub(super) async fn take_in(
     request: Request<Incoming>,
 ) -> Result<(Arc<Route>, Arrival), ServeError> {
     let host = head::host(request.uri(), request.headers(), request.version())?;
-    let (parts, body) = request.into_parts();
-    let in_path = model_name::in_path(parts.uri.path());
+    let (mut parts, body) = request.into_parts();
+    let path_and_query = parts.uri.path_and_query();
+    let in_path = path_and_query.map_or("/", |path| path.as_str());
+    let in_path = model_name::in_path(in_path);
     if let InPath::Model(model) = &in_path {
         check_model(Some(model))?;
     }
@@ -148,6 +152,7 @@ pub(super) async fn take_in(
             route
         }
     };
+    exchange.upgrade = upgrade::asked(exchange, &route, &mut parts, &content)?;
     exchange.record.bytes_in = content.length().or(exchange.record.bytes_in);
     exchange.record.model.clone_from(&facts.model);
     exchange.record.streaming = facts.stream;
@@ -244,6 +249,47 @@ impl Arrival {
             named: Named::InBody,
             read: Need::Nothing,
         }
+    }
+
+    /// The same once more, as the policies have left it; `None`: its body is not at hand.
+    pub(super) fn copy(&self) -> Option<Self> {
+        let message = &self.message;
+        let content = match &self.content {
+            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            Content::Empty => Content::Empty,
+            Content::ToCome(_) | Content::Kept(_) if message.body.is_none() => return None,
+            Content::ToCome(_) | Content::Kept(_) => Content::Empty,
+        };
+        let message = Message {
+            method: message.method.clone(),
+            path: message.path.clone(),
+            headers: message.headers.clone(),
+            body: message.body.clone(),
+            // What was only read can be read again.
+            json: message
+                .json
+                .as_ref()
+                .filter(|json| json.is_edited())
+                .cloned(),
+            json_depth: message.json_depth,
+            facts: message.facts.clone(),
+            given: message.given.clone(),
+            ..Message::default()
+        };
+        Some(Self {
+            message,
+            content,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            model: self.model.clone(),
+            named: self.named,
+            read: self.read,
+        })
+    }
+
+    /// Of the body, while it is at hand.
+    pub(super) fn bytes(&self) -> usize {
+        self.message.body.as_ref().map_or(0, Bytes::len)
     }
 
     /// Waits for the body, if a target needs more of it than the route did.

@@ -20,6 +20,7 @@ use super::{
     errors::ServeError,
     forward,
     generation::Generation,
+    mirror,
     policies::{self, Answer, Asked},
     reply::{self, Reply},
     respond,
@@ -82,7 +83,10 @@ async fn travel(
     // Policies may change the request, say where it goes, or answer it.
     exchange.enlist(&route.policies);
     match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
-        Answer::Forward(wish) => onward(exchange, (&generation, &route), wish, arrival).await,
+        Answer::Forward(wish) => {
+            mirror::copy(exchange, (&generation, &route), &mut arrival);
+            onward(exchange, (&generation, &route), wish, arrival).await
+        }
         Answer::Reply(reply) => Ok(reply),
         Answer::Planned(planned) => {
             Box::pin(cache::serve(
@@ -102,13 +106,16 @@ async fn travel(
 /// As any exchange.
 pub(super) async fn carry_on(
     exchange: &mut Exchange,
-    place: (&Generation, &Route),
+    place: (&Arc<Generation>, &Arc<Route>),
     mut asked: Asked,
     mut arrival: Arrival,
 ) -> Result<Reply, ServeError> {
     loop {
         match policies::ask_request(exchange, &mut arrival.message, asked).await? {
-            Answer::Forward(wish) => return onward(exchange, place, wish, arrival).await,
+            Answer::Forward(wish) => {
+                mirror::copy(exchange, place, &mut arrival);
+                return onward(exchange, (place.0, place.1), wish, arrival).await;
+            }
             Answer::Reply(reply) => return Ok(reply),
             // One plan counts for an exchange: the first.
             Answer::Planned(planned) => asked = planned.asked,
@@ -117,7 +124,10 @@ pub(super) async fn carry_on(
 }
 
 /// From the policies to an upstream and back.
-async fn onward(
+///
+/// # Errors
+/// As any exchange.
+pub(super) async fn onward(
     exchange: &mut Exchange,
     place: (&Generation, &Route),
     wish: Destination,

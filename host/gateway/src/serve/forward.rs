@@ -19,8 +19,9 @@ use super::{
     respond::reports_usage,
     stall::Stall,
     state::Exchange,
+    upgrade,
     upload::{Progress, Upload},
-    upstream::Upstream,
+    upstream::{Pool, Upstream},
 };
 
 /// Sends what came in, as the policies left it.
@@ -59,6 +60,15 @@ pub(super) async fn send(
     for (name, value) in &upstream.headers {
         fields.insert(name.clone(), value.clone());
     }
+    let mut pool = &upstream.pool;
+    match &mut exchange.upgrade {
+        Some(upgrade) if matches!(content, Content::Empty) => {
+            upgrade.write(&mut fields);
+            pool = &upstream.upgrade_pool;
+        }
+        // A policy made another request of it.
+        _ => exchange.upgrade = None,
+    }
     let config = &exchange.generation.config;
     let stall = Stall::new(config.timeouts.request_body, exchange.deadline);
     let (upload, progress) = Upload::new(content, config.limits.request_body_bytes, stall);
@@ -69,7 +79,7 @@ pub(super) async fn send(
         .map_err(|_| ServeError::UpstreamUnreachable)?;
     *request.headers_mut() = fields;
     let sent = Instant::now();
-    match wait(exchange, upstream, request, progress).await {
+    match wait(exchange, pool, request, progress).await {
         Ok(response) => {
             pick.answered(response.status(), sent.elapsed());
             exchange.hold(pick, sent);
@@ -104,6 +114,9 @@ fn say_who_asks(exchange: &Exchange, fields: &mut HeaderMap, host: HeaderValue) 
         fields.insert("x-forwarded-host", host);
     }
     fields.insert("x-request-id", exchange.record.id.header());
+    if exchange.record.mirror {
+        fields.insert("x-tollgate-mirror", HeaderValue::from_static("true"));
+    }
     connection.shared.via.append_to(fields);
 }
 
@@ -130,13 +143,13 @@ fn frame(method: &Method, content: &Content, fields: &mut HeaderMap) {
 
 async fn wait(
     exchange: &mut Exchange,
-    upstream: &Upstream,
+    pool: &Pool,
     request: Request<Upload>,
     progress: Option<Progress>,
 ) -> Result<Response<Incoming>, ServeError> {
     let config = exchange.generation.config.clone();
     let sent = Instant::now();
-    let mut response = pin!(upstream.pool.request(request));
+    let mut response = pin!(pool.request(request));
     let mut due = sent + config.timeouts.first_byte;
     let fault = || {
         progress
@@ -150,8 +163,8 @@ async fn wait(
             .await?;
         exchange.record.upstream_head = Some(sent.elapsed());
         match waited {
-            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(ServeError::UpstreamFailed);
+            Ok(Ok(mut response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return upgrade::agree(exchange, &mut response).map(|()| response);
             }
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => return Err(fault().unwrap_or_else(|| failure(exchange, &error))),

@@ -20,9 +20,10 @@ use tollgate_sandbox::Policy;
 use super::{
     cache::{self, Shape},
     headers,
+    mirror::Mirror,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
-    upstream::{ClientError, Clients, Endpoint, Upstream},
+    upstream::{ClientError, Clients, Endpoint, Upstream, Versions},
 };
 
 /// See the module.
@@ -115,13 +116,21 @@ impl Generation {
             secret,
         } = ingredients;
         let mut upstreams = HashMap::new();
+        let upgrades = config.routes.iter().any(|route| !route.upgrades.is_empty());
         for (name, upstream) in &config.upstreams {
-            let pool = clients
-                .pool(upstream, config.timeouts.connect)
-                .map_err(|source| GenerationError::Client {
-                    upstream: name.clone(),
-                    source,
-                })?;
+            let pool = |versions| {
+                clients
+                    .pool(upstream, config.timeouts.connect, versions)
+                    .map_err(|source| GenerationError::Client {
+                        upstream: name.clone(),
+                        source,
+                    })
+            };
+            let any = pool(Versions::All)?;
+            let upgrade_pool = match upgrades {
+                true => pool(Versions::Http1)?,
+                false => any.clone(),
+            };
             let upstream = Upstream {
                 name: name.as_str().into(),
                 dialect: upstream.dialect,
@@ -129,7 +138,8 @@ impl Generation {
                 headers: upstream_headers(name, upstream, secret)?,
                 endpoints: endpoints(name, upstream)?,
                 turn: AtomicUsize::new(0),
-                pool,
+                pool: any,
+                upgrade_pool,
             };
             upstreams.insert(name.clone(), Arc::new(upstream));
         }
@@ -228,6 +238,12 @@ impl Parts<'_> {
             policies,
             to,
             dialect: route.dialect,
+            mirror: route.mirror.as_ref().map(Mirror::new),
+            upgrades: route
+                .upgrades
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
         }))
     }
 

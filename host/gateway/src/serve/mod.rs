@@ -24,6 +24,7 @@ mod head;
 mod headers;
 mod introduction;
 mod listener;
+mod mirror;
 mod model_name;
 mod onion;
 mod origin;
@@ -40,6 +41,7 @@ mod state;
 mod stream;
 mod target;
 mod tls;
+mod upgrade;
 mod upload;
 mod upstream;
 mod usage;
@@ -51,13 +53,14 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::Notify};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_capabilities::AnswerCache;
 
 pub use body::{Body, BodyError};
 pub use errors::ServeError;
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
+pub use mirror::{Mirrors, NotMirrored};
 pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
 pub use tls::{TlsError, TlsKeys};
 pub use upstream::{ClientError, Clients};
@@ -78,6 +81,12 @@ pub struct Shared {
     /// the same policies.
     pub cache: Arc<dyn AnswerCache>,
     flights: cache::Flights,
+    /// Copies of requests.
+    pub mirrors: Mirrors,
+    /// Set when a shutdown begins: what no client waits for ends.
+    stopping: CancellationToken,
+    /// Set when a shutdown has waited long enough.
+    cut: CancellationToken,
     runtime: Handle,
     via: headers::Via,
 }
@@ -102,6 +111,9 @@ impl Shared {
             clients,
             cache,
             flights: cache::Flights::default(),
+            mirrors: Mirrors::default(),
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
             runtime: Handle::current(),
             via: headers::Via::of_this_process(),
         })
@@ -114,6 +126,8 @@ pub struct Gauges {
     connections: AtomicUsize,
     exchanges: AtomicUsize,
     streams: AtomicUsize,
+    upgrades: AtomicUsize,
+    upgrades_refused: AtomicUsize,
     connection_left: Notify,
 }
 
@@ -126,6 +140,16 @@ impl Gauges {
     /// Exchanges whose last hook has not ended yet.
     pub fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Connections that changed their protocol, or are about to.
+    pub fn upgrades(&self) -> usize {
+        self.upgrades.load(Ordering::Relaxed)
+    }
+
+    /// Those that were one too many.
+    pub fn upgrades_refused(&self) -> usize {
+        self.upgrades_refused.load(Ordering::Relaxed)
     }
 
     /// Event streams on their way to a client.

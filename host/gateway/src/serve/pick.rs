@@ -91,7 +91,7 @@ impl Pick {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::upstream::Clients;
+    use crate::serve::upstream::{Clients, Versions};
 
     fn upstream(authorities: &[&str]) -> Upstream {
         let config = tollgate_config::Upstream {
@@ -112,6 +112,9 @@ mod tests {
             .endpoints
             .iter()
             .map(|endpoint| Arc::new(Endpoint::new(endpoint).expect("an address")));
+        let pool = Clients::new()
+            .pool(&config, Duration::from_secs(1), Versions::All)
+            .unwrap();
         Upstream {
             name: "u".into(),
             dialect: config.dialect,
@@ -119,9 +122,8 @@ mod tests {
             headers: Vec::new(),
             endpoints: endpoints.collect(),
             turn: Default::default(),
-            pool: Clients::new()
-                .pool(&config, Duration::from_secs(1))
-                .unwrap(),
+            upgrade_pool: pool.clone(),
+            pool,
         }
     }
 

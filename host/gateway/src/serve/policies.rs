@@ -105,8 +105,11 @@ async fn ask_each(
         let Some(session) = session.filter(|_| asks) else {
             continue;
         };
+        let shadow = message.shadow.take();
         let decided = session.on_request(message).await;
         let step = slot.judge(decided, message, Side::Request, (record, generation))?;
+        // A later wish before an earlier one, and none of a policy that failed.
+        message.shadow = message.shadow.take().or(shadow);
         slot.close_early().await;
         match step {
             Step::Next => {}
@@ -361,6 +364,7 @@ impl Slot {
             Ok(Ok(step)) => Ok(step),
             Err(failure) => {
                 message.plan = None;
+                message.shadow = None;
                 self.failed(failure, record).map(|()| Step::Next)
             }
         }

@@ -65,6 +65,10 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// Whether a policy had the answer looked up, and what came of it.
     pub cache: Option<Cached>,
+    /// It was a copy for a mirror, and no client's.
+    pub mirror: bool,
+    /// The protocol that its connection changed to.
+    pub upgrade: Option<Arc<str>>,
     /// From the request sent to the response's head.
     pub upstream_head: Option<Duration>,
     /// From the request's arrival to the first byte of the response's body.
@@ -97,9 +101,30 @@ impl Default for Record {
             bytes_out: 0,
             usage: None,
             cache: None,
+            mirror: false,
+            upgrade: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,
+        }
+    }
+}
+
+impl Record {
+    /// What is known of a request before anybody was asked, for another exchange about it.
+    pub(super) fn of_the_same_request(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            generation: self.generation,
+            route: self.route.clone(),
+            dialect: self.dialect,
+            given: self.given.clone(),
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            model: self.model.clone(),
+            streaming: self.streaming,
+            bytes_in: self.bytes_in,
+            ..Self::default()
         }
     }
 }

@@ -34,6 +34,7 @@ use super::{
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
+    upgrade::Upgrade,
 };
 
 /// See the module.
@@ -47,6 +48,8 @@ pub(super) struct Exchange {
     pub(super) deadline: Instant,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
+    /// What its connection is to become, if the client asks and the route lets it.
+    pub(super) upgrade: Option<Box<Upgrade>>,
     /// The endpoint that answers, from the head of its response to the end of the body.
     held: Option<Holding>,
     busy: Option<Busy>,
@@ -85,6 +88,7 @@ impl Exchange {
             deadline: started + generation.config.timeouts.total,
             generation,
             cache: None,
+            upgrade: None,
             held: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
@@ -94,19 +98,7 @@ impl Exchange {
     /// The exchange that asks for an answer on behalf of this one and others: with the
     /// policies that were not asked yet, and in nobody's connection.
     pub(super) fn source(&mut self, flight: &Arc<Flight>, asked: usize) -> Box<Self> {
-        let record = Record {
-            id: self.record.id.clone(),
-            generation: self.record.generation,
-            route: self.record.route.clone(),
-            dialect: self.record.dialect,
-            given: self.record.given.clone(),
-            method: self.record.method.clone(),
-            uri: self.record.uri.clone(),
-            model: self.record.model.clone(),
-            streaming: self.record.streaming,
-            bytes_in: self.record.bytes_in,
-            ..Record::default()
-        };
+        let record = self.record.of_the_same_request();
         let busy = self.busy.as_ref();
         Box::new(Self {
             record,
@@ -116,6 +108,30 @@ impl Exchange {
             deadline: self.deadline,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
+            upgrade: None,
+            held: None,
+            busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
+            streaming: false,
+        })
+    }
+
+    /// The exchange of a copy of this one's request: without the policies, and in nobody's
+    /// connection.
+    pub(super) fn mirrored(&self, deadline: Instant) -> Box<Self> {
+        let record = Record {
+            mirror: true,
+            ..self.record.of_the_same_request()
+        };
+        let busy = self.busy.as_ref();
+        Box::new(Self {
+            record,
+            slots: Vec::new(),
+            gone: Gone::watched(),
+            started: Instant::now(),
+            deadline,
+            generation: self.generation.clone(),
+            cache: None,
+            upgrade: None,
             held: None,
             busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
             streaming: false,
@@ -199,6 +215,7 @@ impl Exchange {
     pub(super) fn note_stream(&mut self) {
         self.record.streaming = true;
         if !self.is_source()
+            && !self.record.mirror
             && !std::mem::replace(&mut self.streaming, true)
             && let Some(shared) = self.shared()
         {
@@ -212,9 +229,13 @@ impl Exchange {
     /// A stream may be open for long: instances that have none of the hooks to come are
     /// not kept for it.
     pub(super) fn let_go(&mut self, to_come: Hooks) {
-        if !self.record.streaming {
-            return;
+        if self.record.streaming {
+            self.release(to_come);
         }
+    }
+
+    /// The same, of what is open for long whatever it is.
+    pub(super) fn release(&mut self, to_come: Hooks) {
         let sessions = self.slots.iter_mut();
         let sessions: Vec<_> = sessions.filter_map(|slot| slot.let_go(to_come)).collect();
         let Some(shared) = self.shared().filter(|_| !sessions.is_empty()) else {
@@ -228,6 +249,17 @@ impl Exchange {
         self.record.bytes_out += count as u64;
         if self.record.first_byte.is_none() {
             self.record.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    /// Bytes that passed so far on a connection that changed its protocol, from the client
+    /// and to it.
+    pub(super) fn note_passed(&mut self, from: u64, to: u64) {
+        self.record.bytes_in = Some(from);
+        self.record.bytes_out = to;
+        if to > 0 && self.record.first_byte.is_none() {
+            self.record.first_byte = Some(self.started.elapsed());
+            self.note_arrival();
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Upstream {
     pub(super) endpoints: Vec<Arc<Endpoint>>,
     pub(super) turn: AtomicUsize,
     pub(super) pool: Pool,
+    /// Speaks HTTP/1.1 alone: over HTTP/2 no connection changes its protocol.
+    pub(super) upgrade_pool: Pool,
 }
 
 /// One address of an upstream, in the parts of a request.
@@ -108,6 +110,15 @@ pub enum ClientError {
 struct Kind {
     roots: Roots,
     connect: Duration,
+    versions: Versions,
+}
+
+/// Of HTTP, over TLS; without, it is HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Versions {
+    /// What the server prefers.
+    All,
+    Http1,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -136,6 +147,7 @@ impl Clients {
         &self,
         upstream: &tollgate_config::Upstream,
         connect: Duration,
+        versions: Versions,
     ) -> Result<Pool, ClientError> {
         let roots = match &upstream.ca {
             _ if !upstream.endpoints.iter().any(|endpoint| endpoint.https) => Roots::None,
@@ -144,12 +156,20 @@ impl Clients {
                 Roots::And(std::fs::read(path).map_err(|error| unreadable(path, &error))?)
             }
         };
-        let kind = Kind { roots, connect };
+        let versions = match roots {
+            Roots::None => Versions::All,
+            Roots::System | Roots::And(_) => versions,
+        };
+        let kind = Kind {
+            roots,
+            connect,
+            versions,
+        };
         if let Some(pool) = self.pools.lock().get(&kind) {
             return Ok(pool.clone());
         }
         let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
-        let pool = build_pool(tls, connect);
+        let pool = build_pool(tls, connect, versions);
         Ok(self.pools.lock().entry(kind).or_insert(pool).clone())
     }
 }
@@ -192,7 +212,7 @@ fn tls_config(roots: &Roots, path: Option<&Path>) -> Result<ClientConfig, Client
     Ok(builder.with_no_client_auth())
 }
 
-fn build_pool(tls: ClientConfig, connect: Duration) -> Pool {
+fn build_pool(tls: ClientConfig, connect: Duration, versions: Versions) -> Pool {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -200,9 +220,11 @@ fn build_pool(tls: ClientConfig, connect: Duration) -> Pool {
     http.set_keepalive(Some(Duration::from_secs(60)));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http);
+        .https_or_http();
+    let connector = match versions {
+        Versions::All => connector.enable_all_versions().wrap_connector(http),
+        Versions::Http1 => connector.enable_http1().wrap_connector(http),
+    };
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

@@ -20,6 +20,9 @@ use crate::{model, place::At};
 pub(crate) enum Balance {
     Word(BalanceWord),
     Options(BalanceOptions),
+    /// Another word: refused where its place is known.
+    #[schemars(skip)]
+    Unknown(String),
 }
 
 /// A way that needs no option.
@@ -112,7 +115,8 @@ impl<'de> Deserialize<'de> for Balance {
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<Balance, E> {
-                BalanceWord::deserialize(StrDeserializer::new(word)).map(Balance::Word)
+                let known = BalanceWord::deserialize(StrDeserializer::<E>::new(word));
+                Ok(known.map_or_else(|_| Balance::Unknown(word.to_owned()), Balance::Word))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Balance, A::Error> {

@@ -44,6 +44,21 @@ pub(super) fn balance(scope: &Scope<'_>, written: Option<&At<file::Balance>>) ->
             scope.refuse(*place, "this is not one way to balance", expected);
             Balance::default()
         }
+        file::Balance::Unknown(word) => {
+            let message = format!("unknown value {}", spelling::quote(word));
+            scope.refuse(*place, message, expected_word(word));
+            Balance::default()
+        }
+    }
+}
+
+fn expected_word(word: &str) -> &'static str {
+    match word {
+        "consistent-hash" => "what to hash: `{ consistent-hash: { on: { fact: caller } } }`",
+        _ => {
+            "`round-robin`, `least-requests`, `peak-ewma`, `model-aware`, or a map such as \
+             `{ consistent-hash: { on: { fact: caller } } }`"
+        }
     }
 }
 

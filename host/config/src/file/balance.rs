@@ -19,7 +19,7 @@ use crate::{model, place::At};
 #[schemars(untagged)]
 pub(crate) enum Balance {
     Word(BalanceWord),
-    Options(BalanceOptions),
+    Options(Box<BalanceOptions>),
     /// Another word: refused where its place is known.
     #[schemars(skip)]
     Unknown(String),
@@ -120,7 +120,8 @@ impl<'de> Deserialize<'de> for Balance {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Balance, A::Error> {
-                BalanceOptions::deserialize(MapAccessDeserializer::new(map)).map(Balance::Options)
+                let options = BalanceOptions::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Balance::Options(Box::new(options)))
             }
         }
         deserializer.deserialize_any(WordOrMap)

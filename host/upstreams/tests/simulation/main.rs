@@ -94,11 +94,11 @@ fn model_aware_beats_round_robin_and_least_requests_on_shared_prefixes() {
             let (p50, p99) = (ours.p50() / theirs.p50(), ours.p99() / theirs.p99());
             println!("seed {seed}: {p50:.2} of the p50 and {p99:.2} of the p99 of {other}");
             assert!(
-                p50 <= 0.7,
+                p50 <= 0.65,
                 "seed {seed}: p50 is {p50:.2} of that of {other}"
             );
             assert!(
-                p99 <= 0.8,
+                p99 <= 0.7,
                 "seed {seed}: p99 is {p99:.2} of that of {other}"
             );
         }

@@ -25,6 +25,9 @@
 //! | `limits.mirror_bodies` | 16MiB | | `timeouts.upgrade_idle` | 5m |
 //! | `timeouts.upgrade_total` | 24h | | `routes.mirror.timeout` | 60s |
 //! | `routes.mirror.share` | 100% | | `routes.upgrades` | none |
+//! | `….peak-ewma.decay` | 10s | | `….consistent-hash.bound` | 125 |
+//! | `….model-aware.prefix_cache` | 8MiB | | `….model-aware.scrape.path` | `/metrics` |
+//! | `….model-aware.scrape.interval` | 1s | | `….model-aware.scrape.stale` | 5s |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -32,7 +35,10 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{CompileLimits, Dialect, Limits, SandboxLimits, StreamEnd, Timeouts};
+use crate::model::{
+    CompileLimits, Dialect, Limits, ModelAware, PeakEwma, SandboxLimits, Scrape, StreamEnd,
+    Timeouts,
+};
 
 pub(crate) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -45,11 +51,41 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) const CALL_RESPONSE_BYTES: usize = 64 << 10;
 pub(crate) const CALLS: u32 = 4;
 pub(crate) const MIRROR_TIMEOUT: Duration = Duration::from_secs(60);
+/// In percent.
+pub(crate) const BOUND: u32 = 125;
 
 pub(crate) fn stream_end(dialect: Dialect) -> StreamEnd {
     match dialect {
         Dialect::OpenAi | Dialect::Anthropic => StreamEnd::DoneEvent,
         Dialect::OpenInference | Dialect::Seldon | Dialect::Opaque => StreamEnd::Transport,
+    }
+}
+
+impl Default for PeakEwma {
+    fn default() -> Self {
+        Self {
+            decay: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for ModelAware {
+    fn default() -> Self {
+        Self {
+            scrape: Scrape::default(),
+            prefix_cache_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Default for Scrape {
+    fn default() -> Self {
+        Self {
+            path: "/metrics".into(),
+            port: None,
+            interval: Duration::from_secs(1),
+            stale: Duration::from_secs(5),
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! Connections that change their protocol: what passes, what does not, and what of it is
 //! counted, refused and cut.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     time::timeout,
 };
 
-use crate::fixture::{PATIENCE, Site};
+use crate::{
+    authority::Authority,
+    fixture::{PATIENCE, Site},
+};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -78,7 +81,7 @@ impl Conversation {
 }
 
 /// To the empty line and no further.
-async fn read_head(stream: &mut TcpStream) -> String {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match timeout(PATIENCE, stream.read_u8()).await.unwrap() {
@@ -89,7 +92,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-async fn reads(stream: &mut TcpStream, expected: &[u8]) {
+async fn reads(stream: &mut (impl AsyncRead + Unpin), expected: &[u8]) {
     let mut read = vec![0; expected.len()];
     timeout(PATIENCE, stream.read_exact(&mut read))
         .await
@@ -99,7 +102,7 @@ async fn reads(stream: &mut TcpStream, expected: &[u8]) {
 }
 
 /// The other side is gone: its end, or that of the whole connection.
-async fn is_over(stream: &mut TcpStream) {
+async fn is_over(stream: &mut (impl AsyncRead + Unpin)) {
     let mut rest = [0; 64];
     loop {
         match timeout(PATIENCE, stream.read(&mut rest)).await.unwrap() {
@@ -550,4 +553,47 @@ async fn a_connection_that_was_upgraded_is_not_used_again() {
     let _client = connect(&site, "GET /next HTTP/1.1\r\nhost: g\r\n\r\n").await;
     // A connection of its own, or this would wait for good.
     assert!(behind.next().await.head.starts_with("GET /next "));
+}
+
+#[tokio::test]
+async fn an_upstream_that_would_rather_speak_http_2_is_asked_over_http_1_1() {
+    let authority = Authority::new("own");
+    let issued = authority.server(&["localhost"]);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.certificate.clone()], issued.key())
+        .unwrap();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+    let config = format!(
+        r#"upstreams: {{ realtime: {{ endpoints: [ "https://localhost:{port}" ], ca: ca.pem }} }}
+routes: [ {{ upstream: realtime, upgrades: [ websocket ] }} ]
+"#
+    );
+    let site = Site::start_in(folder, &config, "").await;
+    let mut client = connect(&site, &handshake("/v1/realtime", "")).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let mut server = acceptor.accept(stream).await.unwrap();
+    assert_ne!(server.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let head = read_head(&mut server).await;
+    assert!(head.starts_with("GET /v1/realtime HTTP/1.1\r\n"), "{head}");
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {ACCEPT}\r\n\r\n"
+    );
+    server.write_all(answer.as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    client.write_all(b"up").await.unwrap();
+    reads(&mut server, b"up").await;
+    server.write_all(b"down").await.unwrap();
+    server.flush().await.unwrap();
+    reads(&mut client, b"down").await;
+    drop(client);
+    is_over(&mut server).await;
 }

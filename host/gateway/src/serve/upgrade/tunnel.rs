@@ -7,7 +7,7 @@
 use std::{
     future::poll_fn,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -110,12 +110,12 @@ where
         stall: Stall::new(idle, exchange.deadline),
         lingers: false,
     };
-    let ended = poll_fn(|context| {
+    poll_fn(|context| {
         let polled = both.poll(context, exchange.deadline);
         exchange.note_passed(both.up.bytes, both.down.bytes);
         polled
-    });
-    pin!(ended).await
+    })
+    .await
 }
 
 struct Both<C, U> {
@@ -142,8 +142,12 @@ where
             .poll(context, &mut self.upstream, &mut self.client);
         match (up, down) {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
-            (Poll::Ready(Err(gone)), _) => return Poll::Ready(Err(self.fault(gone, true))),
-            (_, Poll::Ready(Err(gone))) => return Poll::Ready(Err(self.fault(gone, false))),
+            // A side that goes away after the other has ended is no failure.
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) if self.lingers => {
+                return Poll::Ready(Ok(()));
+            }
+            (Poll::Ready(Err(gone)), _) => return Poll::Ready(Err(fault(gone, true))),
+            (_, Poll::Ready(Err(gone))) => return Poll::Ready(Err(fault(gone, false))),
             (Poll::Pending, Poll::Pending) => {}
             _ if !self.lingers => {
                 self.lingers = true;
@@ -160,13 +164,12 @@ where
             Stalled::Total => Err(ServeError::TotalTimeout),
         })
     }
+}
 
-    /// A side that went away while the other had ended is no failure.
-    fn fault(&self, gone: Gone, is_up: bool) -> ServeError {
-        match (gone, is_up) {
-            (Gone::Source, true) | (Gone::Sink, false) => ServeError::ClientGone,
-            (Gone::Source, false) | (Gone::Sink, true) => ServeError::UpstreamFailed,
-        }
+fn fault(gone: Gone, is_up: bool) -> ServeError {
+    match (gone, is_up) {
+        (Gone::Source, true) | (Gone::Sink, false) => ServeError::ClientGone,
+        (Gone::Source, false) | (Gone::Sink, true) => ServeError::UpstreamFailed,
     }
 }
 

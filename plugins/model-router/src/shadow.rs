@@ -9,10 +9,10 @@ use crate::names::Destination;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Shadow {
-    /// A model of the configuration.
+    /// A model of the configuration. Default: the one that the client asks for.
     #[serde(default)]
     pub(crate) model: Option<Destination>,
-    /// An upstream of the configuration.
+    /// An upstream of the configuration. Default: as the model's targets say.
     #[serde(default)]
     pub(crate) upstream: Option<Destination>,
     /// How many of the rule's requests are copied, in percent; each is drawn. Default: 100.

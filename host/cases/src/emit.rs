@@ -57,7 +57,10 @@ fn list(items: &[Value], depth: usize, out: &mut String) {
         }
         out.push_str("- ");
         match item {
-            Value::Object(map) if !fits(item, depth) => entries(map, depth + 1, out),
+            // A map of one key needs no braces.
+            Value::Object(map) if map.len() == 1 || !fits(item, depth) => {
+                entries(map, depth + 1, out);
+            }
             Value::Array(inner) if !fits(item, depth) => list(inner, depth + 1, out),
             other => {
                 out.push_str(&inline(other));
@@ -74,7 +77,9 @@ fn indent(depth: usize, out: &mut String) {
 /// A list of several maps is easier to read, and to compare, item by item.
 fn fits(value: &Value, depth: usize) -> bool {
     let is_flat = match value {
-        Value::Object(map) => map.values().all(is_short),
+        Value::Object(map) => map
+            .values()
+            .all(|value| !value.is_object() && is_short(value)),
         Value::Array(items) => items.iter().all(|item| !item.is_object() && is_short(item)),
         _ => true,
     };
@@ -186,7 +191,7 @@ mod tests {
     - set_json: { /stop: [ "\n\n" ] }
   calls: []
 events:
-  - { data: "[DONE]" }
+  - data: "[DONE]"
 "#;
         assert_eq!(yaml(&value), expected);
     }

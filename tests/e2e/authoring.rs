@@ -53,22 +53,23 @@ fn said(output: &Output) -> Said {
 fn steady(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
+        let words: Vec<&str> = line.split_whitespace().collect();
         let mut kept: Vec<&str> = Vec::new();
         for (nth, word) in words.iter().enumerate() {
-            let next = words.get(nth + 1).copied().unwrap_or_default();
+            let unit = words
+                .get(nth + 1)
+                .map_or("", |next| next.trim_end_matches(','));
             let is_hash = word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let unit = next.trim_end_matches(',');
             let is_measured = ["µs", "KiB"].contains(&unit) && word.parse::<f64>().is_ok();
-            match word {
-                _ if is_hash => kept.push("HASH"),
-                _ if is_measured => kept.push("N"),
-                // What pads a column is as wide as the number.
-                &"" if kept.last() == Some(&"") => {}
-                word => kept.push(word),
-            }
+            kept.push(match word {
+                _ if is_hash => "HASH",
+                _ if is_measured => "N",
+                word => word,
+            });
         }
-        out.push_str(kept.join(" ").trim_end());
+        // What stands in columns is as wide as the widest.
+        out.push_str(if line.starts_with(' ') { " " } else { "" });
+        out.push_str(&kept.join(" "));
         out.push('\n');
     }
     out

@@ -121,20 +121,37 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// Plain where nobody could take it for anything else, else in double quotes.
+/// Plain where nobody could take it for anything else, else in quotes.
 fn text(string: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/.".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-/. ".contains(&byte);
     let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'/';
-    let is_word = string.bytes().next().is_some_and(begins) && string.bytes().all(plain);
+    let is_plain = string.bytes().next().is_some_and(begins)
+        && string.bytes().all(plain)
+        && !string.ends_with(' ');
     let lower = string.to_ascii_lowercase();
     let is_value = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    if is_word && !is_value.contains(&&*lower) {
+    if is_plain && !is_value.contains(&&*lower) {
         return string.to_owned();
+    }
+    // Nothing is escaped within single quotes.
+    let has_escapes = string.contains(['"', '\\']);
+    if has_escapes && !string.contains('\'') && !string.chars().any(is_escaped) {
+        return format!("'{string}'");
     }
     quoted(string)
 }
 
-/// As in JSON, and nothing that steers a terminal or that YAML does not print.
+/// What steers a terminal, or YAML does not print.
+fn is_escaped(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
+}
+
+/// As in JSON.
 fn quoted(string: &str) -> String {
     let mut out = String::from("\"");
     for character in string.chars() {
@@ -144,15 +161,7 @@ fn quoted(string: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            '\u{85}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{feff}'
-            | '\u{fffe}'
-            | '\u{ffff}' => escape(character, &mut out),
-            character if character.is_control() => escape(character, &mut out),
+            character if is_escaped(character) => escape(character, &mut out),
             character => out.push(character),
         }
     }
@@ -185,7 +194,7 @@ mod tests {
         });
         let expected = r#"on_request:
   verdict:
-    refuse: { status: 429, code: too_many, message: "Try again later." }
+    refuse: { status: 429, code: too_many, message: Try again later. }
   edits:
     - set_header: { x-a: "1" }
     - set_json: { /stop: [ "\n\n" ] }

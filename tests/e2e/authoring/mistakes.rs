@@ -24,7 +24,7 @@ FAILED greets
  on_request:
  verdict: next
  edits:
- - - set_header: { x-greeting: \"good day\" }
+ - - set_header: { x-greeting: good day }
  + - set_header: { x-greeting: hello }
 ok refuses-empty-greeting
 wrong-case: 1 passed, 1 failed
@@ -36,7 +36,7 @@ wrong-case: 1 passed, 1 failed
         "{report}"
     );
     assert!(
-        report.contains("-     - set_header: { x-greeting: &quot;good day&quot; }"),
+        report.contains("-     - set_header: { x-greeting: good day }"),
         "{report}"
     );
 

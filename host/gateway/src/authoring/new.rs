@@ -131,7 +131,11 @@ impl Sdk {
 /// See [`NewError`]. Nothing is left behind.
 pub fn new(name: &str, parent: &Path, sdk: &Sdk) -> Result<PathBuf, NewError> {
     check_name(name)?;
-    let folder = parent.join(name);
+    let folder = if parent == Path::new(".") {
+        PathBuf::from(name)
+    } else {
+        parent.join(name)
+    };
     if folder.symlink_metadata().is_ok() {
         return Err(NewError::Exists(folder));
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tollgate_cases::{Budget, Verdict};
 use tollgate_config::{SandboxLimits, parse_size};
 
@@ -54,6 +54,11 @@ fn size(text: &str) -> Result<usize, String> {
 }
 
 pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
+    if arguments.update && arguments.subject.is_file() && arguments.cases.is_none() {
+        bail!(
+            "cases within a plugin's file are not written: name their folder with --cases, or the crate's"
+        );
+    }
     let program = std::env::current_exe()?;
     let options = BuildOptions {
         words: Words::Shown,

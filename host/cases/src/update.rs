@@ -30,7 +30,7 @@ pub fn updated(case: &Case, got: &Got) -> String {
     };
     match begin {
         Some(begin) => {
-            let after = lines[begin + 1..].iter().position(|line| is_key(&line));
+            let after = lines[begin + 1..].iter().position(is_key);
             let end = after.map_or(lines.len(), |after| begin + 1 + after);
             push(&lines[..begin], &mut out);
             out.push_str(&block);

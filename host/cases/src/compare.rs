@@ -216,7 +216,7 @@ mod tests {
         got.steps[0].failure = Some("trapped".to_owned());
         got.steps[0].log = vec!["error: panicked at src/lib.rs:1:1: no".to_owned()];
         let difference = compared("{ events: [] }", &got).unwrap();
-        assert!(difference.contains("+   failure: trapped"), "{difference}");
+        assert!(difference.contains("failure: trapped }"), "{difference}");
         assert!(
             difference.contains("panicked at src/lib.rs:1:1"),
             "{difference}"

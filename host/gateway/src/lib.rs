@@ -11,6 +11,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod serve;
 pub mod telemetry;
+pub mod trace;
 
 use std::{
     fmt,

@@ -318,7 +318,7 @@ fn readable_secrets(
         HeaderValue::Secret { name, .. } => Some(name),
         HeaderValue::Plain(_) => None,
     });
-    for name in granted.chain(sent) {
+    for name in granted.chain(sent).chain(&config.admin_token) {
         if let Err(error) = secrets.get(name) {
             let at = format!("/secrets/{name}");
             return Err(Refused::written(

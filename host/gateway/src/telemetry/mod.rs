@@ -15,6 +15,7 @@ use std::{io, sync::Arc};
 
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use access::{ending, failure_word};
 pub(crate) use counters::Counters;
 pub use lines::{Line, Lines};
 
@@ -65,6 +66,9 @@ pub(crate) struct Observer {
 impl Observe for Observer {
     fn finished(&self, record: &Record) {
         self.counters.count(record);
+        if let Some(journal) = &record.journal {
+            journal.end(record);
+        }
         if let Some(lines) = &self.access {
             access::log(lines, record);
         }

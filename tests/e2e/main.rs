@@ -38,5 +38,6 @@ mod standard_plugins;
 mod streams;
 mod swaps;
 mod tls;
+mod trace;
 mod unread;
 mod upstream_tls;

@@ -5,6 +5,7 @@
 mod check;
 mod run;
 mod standin;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Command {
     Run(run::RunArguments),
     /// Load, compile and prove everything as `run` would, without serving.
     Check(check::CheckArguments),
+    /// Show the next exchanges of a running gateway, policy by policy.
+    Trace(trace::TraceArguments),
     /// Show it all on this machine: policies, streams, and a swap under load.
     Demo(crate::demo::DemoArgs),
     /// Answer as a model server would, to try a configuration without one.
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => within_runtime(run::run(arguments)),
         Command::Check(arguments) => within_runtime(check::check(arguments)),
+        Command::Trace(arguments) => within_runtime(trace::trace(arguments)),
         Command::Demo(arguments) => within_runtime(crate::demo::run(arguments)),
         Command::Standin(arguments) => within_runtime(standin::standin(arguments)),
         Command::CompileWorker => tollgate_sandbox::compile_worker(),

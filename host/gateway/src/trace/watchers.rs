@@ -33,6 +33,8 @@ pub struct Watchers {
     watchers: Mutex<Vec<Arc<Watcher>>>,
     under_way: AtomicUsize,
     pace: Mutex<Pace>,
+    lost_slow: AtomicU64,
+    lost_skipped: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,15 @@ impl Watchers {
         self.len() == 0
     }
 
+    /// What watchers lost so far: for being slow, and since there was too much at once.
+    pub(crate) fn lost(&self) -> [(&'static str, u64); 2] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("slow", read(&self.lost_slow)),
+            ("skipped", read(&self.lost_skipped)),
+        ]
+    }
+
     /// A journal, if somebody may want to see an exchange of this id; `hidden` is what
     /// nobody may see of it.
     pub(crate) fn begin(
@@ -107,6 +118,7 @@ impl Watchers {
         let Some(under_way) = UnderWay::of(self).filter(|_| self.pace.lock().admits()) else {
             for watcher in watchers.iter().filter(may_want) {
                 watcher.skipped.fetch_add(1, Ordering::Relaxed);
+                self.lost_skipped.fetch_add(1, Ordering::Relaxed);
             }
             return None;
         };
@@ -137,6 +149,7 @@ impl Watchers {
         for watcher in wanted {
             if let Err(mpsc::error::TrySendError::Full(_)) = watcher.lines.try_send(line.clone()) {
                 watcher.slow.fetch_add(1, Ordering::Relaxed);
+                self.lost_slow.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

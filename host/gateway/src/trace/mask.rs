@@ -150,7 +150,8 @@ fn is_named_secret(value: &Value) -> bool {
 
 /// `["authorization", …]`
 fn is_secret_pair(items: &[Value]) -> bool {
-    matches!(items, [Value::String(name), _] if is_secret(name))
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    matches!(items, [Value::String(name), _] if name.bytes().all(is_name) && is_secret(name))
 }
 
 /// Whether things of this name are secret: a header, a JSON member or pointer, a field.

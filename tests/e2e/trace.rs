@@ -165,7 +165,7 @@ async fn a_trace_tells_policy_by_policy_what_was_read_asked_decided_and_changed(
     };
     for expected in [
         json!(["set-header", "x-one", "old", "new"]),
-        json!(["set-json", "/temperature", 1.0, 0.5]),
+        json!(["set-json", "/temperature", 1, 0.5]),
         json!(["set-fact", "caller", null, "ada"]),
     ] {
         assert!(

@@ -5,6 +5,7 @@
 //! demo start the very same thing on ports of their own.
 
 mod admin;
+pub mod authoring;
 pub mod cli;
 mod control;
 pub mod demo;
@@ -30,7 +31,7 @@ use tokio_util::{
 };
 
 use control::{First, Reloader, Reloads, Reports, Status, note_drained};
-pub use control::{Refused, Reloaded, Stage};
+pub use control::{Refused, Reloaded, Stage, Warning};
 use serve::{Server, Shared, TlsKeys};
 use telemetry::{
     Lines, Observer,
@@ -261,6 +262,7 @@ async fn bind(name: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn check(options: &Options) -> Result<Checked, Refused> {
     let first = First::build(options).await?;
     let generation = &first.proven.generation;
+    let warnings = control::warnings(generation, &options.config);
     let policies = generation.policies.values();
     Ok(Checked {
         config: options.config.clone(),
@@ -274,6 +276,7 @@ pub async fn check(options: &Options) -> Result<Checked, Refused> {
                 version: policy.version().to_owned(),
             })
             .collect(),
+        warnings,
     })
 }
 
@@ -290,6 +293,8 @@ pub struct Checked {
     pub upstreams: usize,
     /// By name.
     pub policies: Vec<CheckedPolicy>,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<Warning>,
 }
 
 /// A policy that was compiled, configured and tried.
@@ -311,6 +316,7 @@ impl fmt::Display for Checked {
             models,
             upstreams,
             policies,
+            ..
         } = self;
         let path = config.display();
         writeln!(

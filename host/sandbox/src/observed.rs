@@ -50,6 +50,12 @@ pub enum Field {
 }
 
 impl Observed {
+    pub(crate) const NOTHING: Self = Self {
+        changed: BTreeSet::new(),
+        refused: BTreeSet::new(),
+        answered: false,
+    };
+
     pub(crate) fn see(&mut self, decision: &Decision, in_response: bool, model: Option<&str>) {
         for edit in &decision.edits {
             let field = match edit {

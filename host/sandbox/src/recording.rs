@@ -171,12 +171,18 @@ fn cut(bytes: &[u8]) -> Cow<'_, str> {
     shown.into()
 }
 
+/// Whole numbers below it are exact in 64-bit floats.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// A value of the contract, bounded.
 #[must_use]
 pub fn value(value: &contract::Value) -> Value {
     match value {
         contract::Value::Null => Value::Null,
         contract::Value::Boolean(boolean) => json!(boolean),
+        contract::Value::Number(number) if number.fract() == 0.0 && number.abs() < WHOLE_MAX => {
+            json!(*number as i64)
+        }
         contract::Value::Number(number) => json!(number),
         contract::Value::Text(said) => text(said.as_bytes()),
         contract::Value::Json(said) if said.len() <= TEXT_MAX => {

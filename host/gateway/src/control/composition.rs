@@ -96,7 +96,9 @@ impl<'a> Compositions<'a> {
             if answers(one) && is_access(other) {
                 warn(
                     "answer_before_access",
-                    format!("in {of}, `{b}` says who may ask, and `{a}` before it answers without it: put `{b}` before `{a}`"),
+                    format!(
+                        "in {of}, `{b}` says who may ask, and `{a}` before it answers without it: put `{b}` before `{a}`"
+                    ),
                 );
             }
             if !plans(one) {
@@ -105,12 +107,16 @@ impl<'a> Compositions<'a> {
             if guards(other) {
                 warn(
                     "cache_before_guard",
-                    format!("in {of}, `{b}` refuses requests, and whoever is given an answer that `{a}` has kept is not asked by it: put `{b}` before `{a}`"),
+                    format!(
+                        "in {of}, `{b}` refuses requests, and whoever is given an answer that `{a}` has kept is not asked by it: put `{b}` before `{a}`"
+                    ),
                 );
             } else if changes_text(other) {
                 warn(
                     "cache_before_text",
-                    format!("in {of}, `{b}` changes what is said to the model, and the key of `{a}` is made of it as it was before: put `{b}` before `{a}`"),
+                    format!(
+                        "in {of}, `{b}` changes what is said to the model, and the key of `{a}` is made of it as it was before: put `{b}` before `{a}`"
+                    ),
                 );
             }
         }
@@ -121,7 +127,10 @@ impl<'a> Compositions<'a> {
             let (Some(one), Some(other)) = (self.policy(first.1), self.policy(second.1)) else {
                 continue;
             };
-            let both = one.observed().changed.intersection(&other.observed().changed);
+            let both = one
+                .observed()
+                .changed
+                .intersection(&other.observed().changed);
             let mut fields: Vec<String> = both.map(shown).collect();
             fields.dedup();
             if fields.is_empty() {
@@ -129,7 +138,7 @@ impl<'a> Compositions<'a> {
             }
             let (a, b) = (one.name(), other.name());
             let message = format!(
-                "in {of}, `{a}` and `{b}` both set {}: the later one has the last word",
+                "in {of}, `{a}` and `{b}` both set {}, and only one can have the last word",
                 fields.join(", ")
             );
             self.warn("same_field", (at, second), message);
@@ -206,7 +215,8 @@ fn is_access(policy: &Policy) -> bool {
 
 /// It refuses what a client asked; too much at once, or what is not there, is no guarding.
 fn guards(policy: &Policy) -> bool {
-    let is_guarding = |status: &u16| (400..500).contains(status) && !matches!(status, 404 | 408 | 429);
+    let is_guarding =
+        |status: &u16| (400..500).contains(status) && !matches!(status, 404 | 408 | 429);
     policy.observed().refused.iter().any(is_guarding)
 }
 
@@ -228,7 +238,11 @@ fn changes_text(policy: &Policy) -> bool {
 }
 
 fn shown(changed: &Changed) -> String {
-    let of = if changed.in_response { "response" } else { "request" };
+    let of = if changed.in_response {
+        "response"
+    } else {
+        "request"
+    };
     match &changed.field {
         Field::Header(name) => format!("the header `{name}` of the {of}"),
         Field::Json(pointer) => format!("`{pointer}` of the {of}"),

@@ -55,7 +55,7 @@ impl Builder {
         present: &Policies,
     ) -> Result<Proven, Refused> {
         Loaded::new(snapshot)
-            .compile(&self.sandbox, &self.places, present)
+            .compile(&self.sandbox, &self.places, present, &self.source)
             .await?
             .prove(id, &self.clients, &self.source)
     }

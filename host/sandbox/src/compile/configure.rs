@@ -188,15 +188,23 @@ impl ComponentInstanceState for Guest {
     }
 }
 
+/// Reads the schema that the plugin gives.
+pub(super) fn check_schema(schema: &str) -> Result<jsonschema::Validator, Refusal> {
+    let schema: serde_json::Value = serde_json::from_str(schema)
+        .map_err(|error| bad_schema(format!("its settings schema is not JSON: {error}")))?;
+    jsonschema::validator_for(&schema)
+        .map_err(|error| bad_schema(format!("its settings schema is no JSON schema: {error}")))
+}
+
+fn bad_schema(what: String) -> Refusal {
+    Refusal::new("settings_schema", what)
+}
+
 /// Checks settings against the schema that the plugin gives.
 pub(super) fn check_settings(schema: &str, settings: &str) -> Result<(), Refusal> {
-    let bad = |what: String| Refusal::new("settings_schema", what);
-    let schema: serde_json::Value = serde_json::from_str(schema)
-        .map_err(|error| bad(format!("its settings schema is not JSON: {error}")))?;
-    let validator = jsonschema::validator_for(&schema)
-        .map_err(|error| bad(format!("its settings schema is no JSON schema: {error}")))?;
+    let validator = check_schema(schema)?;
     let settings: serde_json::Value = serde_json::from_str(settings)
-        .map_err(|error| bad(format!("the settings are not JSON: {error}")))?;
+        .map_err(|error| bad_schema(format!("the settings are not JSON: {error}")))?;
     let errors: Vec<String> = validator
         .iter_errors(&settings)
         .take(8)
@@ -252,16 +260,20 @@ fn nearest<'a, 'b>(
     (depth(nearest) > at.len() || context.len() == 2).then_some(nearest)
 }
 
+/// Whether it may be a JSON pointer into settings.
+pub(super) fn is_pointer(text: &str) -> bool {
+    (text.is_empty() || text.starts_with('/'))
+        && text.len() <= POINTER_BYTES_MAX
+        && !text.contains(char::is_control)
+}
+
 /// Errors are `<json pointer>: <message>`; the first pointer leads to the line.
 fn settings_refused(errors: &[String]) -> Refusal {
     let pointer = errors
         .first()
         .and_then(|error| error.split_once(": "))
         .map(|(pointer, _)| pointer)
-        .filter(|pointer| pointer.is_empty() || pointer.starts_with('/'))
-        .filter(|pointer| {
-            pointer.len() <= POINTER_BYTES_MAX && !pointer.contains(char::is_control)
-        });
+        .filter(|pointer| is_pointer(pointer));
     let pointer = pointer.map(str::to_owned);
     let mut reason = String::from("the settings are refused: ");
     reason.push_str(
@@ -273,6 +285,7 @@ fn settings_refused(errors: &[String]) -> Refusal {
     );
     Refusal {
         settings_pointer: pointer,
+        settings_errors: errors.to_vec(),
         ..Refusal::new("settings", reason)
     }
 }

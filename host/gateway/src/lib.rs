@@ -175,6 +175,7 @@ impl Gateway {
             generation: 1,
         }
         .emit();
+        control::warn_of(&shared.generation.load_full(), &options.config);
         let (control, admin) = (control_stop.drop_guard(), admin_stop.drop_guard());
         Ok(Self {
             server,

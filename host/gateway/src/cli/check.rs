@@ -69,7 +69,9 @@ fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) {
                 1 => println!("There is a warning."),
                 count => println!("There are {count} warnings."),
             }
-            println!("Next: tollgate run --config {}", arguments.config.display());
+            if !arguments.strict || checked.warnings.is_empty() {
+                println!("Next: tollgate run --config {}", arguments.config.display());
+            }
         }
         Err(refused) => {
             let count = refused.clone().into_parts().len();

@@ -14,7 +14,7 @@ use tollgate_config::{Location, OnError, Route, render};
 use tollgate_sandbox::{Changed, Field, Policy};
 
 use super::refused::written_at;
-use crate::serve::Generation;
+use crate::{serve::Generation, telemetry::event::Composed};
 
 /// What is allowed, and probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,6 +65,13 @@ pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// Tells of them in the log.
+pub(crate) fn warn_of(generation: &Generation, source: &Path) {
+    for warning in &warnings(generation, source) {
+        Composed { warning }.emit();
+    }
 }
 
 fn of_config(message: String) -> Warning {

@@ -23,7 +23,7 @@ mod watch;
 pub use ask::Reloaded;
 pub(crate) use ask::Reloads;
 pub use composition::Warning;
-pub(crate) use composition::warnings;
+pub(crate) use composition::{warn_of, warnings};
 pub(crate) use first::First;
 pub use refused::{Refused, Stage};
 pub(crate) use reload::{Reloader, Reports, note_drained};

@@ -13,6 +13,7 @@ use tollgate_sandbox::Sandbox;
 use super::{
     ask::{Answer, Orders, Reloaded},
     candidate::{Loaded, Policies, Proven},
+    composition::warn_of,
     first::First,
     interest::Interest,
     picture::{Picture, WRITTEN_REST},
@@ -349,6 +350,7 @@ impl Reloader {
             took,
         }
         .emit(&self.reports.control);
+        warn_of(&proven.generation, &self.builder.source);
         self.reports.status.mended();
         self.present.id = id;
         self.present.made_of = self.present.seen.clone();

@@ -216,15 +216,20 @@ fn plans(policy: &Policy) -> bool {
 
 /// It says who may ask.
 fn is_access(policy: &Policy) -> bool {
-    let refused = &policy.observed().refused;
-    refused.contains(&401) || refused.contains(&403)
+    refuses(policy, |status| matches!(status, 401 | 403))
 }
 
-/// It refuses what a client asked; too much at once, or what is not there, is no guarding.
+/// It refuses what a client asked.
 fn guards(policy: &Policy) -> bool {
-    let is_guarding =
-        |status: &u16| (400..500).contains(status) && !matches!(status, 404 | 408 | 429);
-    policy.observed().refused.iter().any(is_guarding)
+    refuses(policy, |status| {
+        (400..500).contains(&status) && !matches!(status, 404 | 408 | 429)
+    })
+}
+
+/// One that counts refuses for what was used, which a kept answer does not use.
+fn refuses(policy: &Policy, with: impl Fn(u16) -> bool) -> bool {
+    let counts = policy.config().grants.limits;
+    !counts && policy.observed().refused.iter().any(|status| with(*status))
 }
 
 /// It changes what the client said to the model.

@@ -131,7 +131,8 @@ async fn onward(
         Led::Reply(reply) => return Ok(reply),
     };
     exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH);
-    let began = exchange.started.elapsed();
+    let journal = exchange.record.journal.as_ref();
+    let began = journal.map(|journal| journal.now());
     let response = forward::send(exchange, upstream, arrival).await;
     let model = exchange.record.target_model.as_deref();
     let model = model.or(exchange.record.model.as_deref());

@@ -203,14 +203,14 @@ impl Exchange {
         drop(shared.tracker.spawn_on(close(sessions), &shared.runtime));
     }
 
-    /// An upstream was asked, `began` after the request's arrival.
+    /// An upstream was asked, `began` after the request's arrival, if somebody watches.
     pub(super) fn note_attempt<T>(
         &self,
         (upstream, model): (&str, Option<&str>),
-        began: Duration,
+        began: Option<Duration>,
         answered: &Result<Response<T>, ServeError>,
     ) {
-        let Some(journal) = &self.record.journal else {
+        let (Some(journal), Some(began)) = (&self.record.journal, began) else {
             return;
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -218,7 +218,7 @@ impl Exchange {
             upstream: upstream.to_owned(),
             model: model.map(str::to_owned),
             at_us: micros(began),
-            us: micros(self.started.elapsed().saturating_sub(began)),
+            us: micros(journal.now().saturating_sub(began)),
             status: answered
                 .as_ref()
                 .ok()

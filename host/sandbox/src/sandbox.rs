@@ -84,8 +84,6 @@ pub struct LoadError {
     pub code: String,
     /// What is wrong and, where there is one, what to do.
     pub reason: String,
-    /// JSON pointer into the settings, where the reason lies there.
-    pub settings_pointer: Option<String>,
     /// Every mistake in the settings, where that is the reason.
     pub settings_errors: Vec<SettingError>,
 }

@@ -244,9 +244,8 @@ fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &
     if let Some(refused) = Refused::all(each.collect()) {
         return refused;
     }
-    if error.settings_pointer.is_some() || is_about_settings(&code) {
-        let pointer = error.settings_pointer.as_deref().unwrap_or_default();
-        return setting(pointer, error.to_string());
+    if is_about_settings(&code) {
+        return setting("", error.to_string());
     }
     let at = &policy.settings_at;
     Refused {

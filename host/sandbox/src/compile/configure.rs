@@ -267,14 +267,8 @@ pub(super) fn is_pointer(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
-/// Errors are `<json pointer>: <message>`; the first pointer leads to the line.
+/// Errors are `<json pointer>: <message>`.
 fn settings_refused(errors: &[String]) -> Refusal {
-    let pointer = errors
-        .first()
-        .and_then(|error| error.split_once(": "))
-        .map(|(pointer, _)| pointer)
-        .filter(|pointer| is_pointer(pointer));
-    let pointer = pointer.map(str::to_owned);
     let mut reason = String::from("the settings are refused: ");
     reason.push_str(
         &errors
@@ -284,7 +278,6 @@ fn settings_refused(errors: &[String]) -> Refusal {
             .join("; "),
     );
     Refusal {
-        settings_pointer: pointer,
         settings_errors: errors.to_vec(),
         ..Refusal::new("settings", reason)
     }

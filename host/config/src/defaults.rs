@@ -21,6 +21,9 @@
 //! | `sandbox.log_lines` | 20 | | `compile.input` | 16MiB |
 //! | `limits.answers` | 64MiB | | `limits.answer` | 1MiB |
 //! | `upstreams.*.dialect` | openai | | `upstreams.*.balance` | round-robin |
+//! | `….peak-ewma.decay` | 10s | | `….consistent-hash.bound` | 125 |
+//! | `….model-aware.prefix_cache` | 8MiB | | `….model-aware.scrape.path` | `/metrics` |
+//! | `….model-aware.scrape.interval` | 1s | | `….model-aware.scrape.stale` | 5s |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -28,7 +31,10 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{CompileLimits, Dialect, Limits, SandboxLimits, StreamEnd, Timeouts};
+use crate::model::{
+    CompileLimits, Dialect, Limits, ModelAware, PeakEwma, SandboxLimits, Scrape, StreamEnd,
+    Timeouts,
+};
 
 pub(crate) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -40,11 +46,41 @@ pub(crate) const WEIGHT: u32 = 1;
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) const CALL_RESPONSE_BYTES: usize = 64 << 10;
 pub(crate) const CALLS: u32 = 4;
+/// In percent.
+pub(crate) const BOUND: u32 = 125;
 
 pub(crate) fn stream_end(dialect: Dialect) -> StreamEnd {
     match dialect {
         Dialect::OpenAi | Dialect::Anthropic => StreamEnd::DoneEvent,
         Dialect::OpenInference | Dialect::Seldon | Dialect::Opaque => StreamEnd::Transport,
+    }
+}
+
+impl Default for PeakEwma {
+    fn default() -> Self {
+        Self {
+            decay: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for ModelAware {
+    fn default() -> Self {
+        Self {
+            scrape: Scrape::default(),
+            prefix_cache_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Default for Scrape {
+    fn default() -> Self {
+        Self {
+            path: "/metrics".into(),
+            port: None,
+            interval: Duration::from_secs(1),
+            stale: Duration::from_secs(5),
+        }
     }
 }
 

@@ -4,8 +4,11 @@
 //! with a spelling of their own (times, sizes, URLs, names) stay texts here;
 //! `resolve` reads them, so that all mistakes come out together.
 
+mod balance;
+
 use std::borrow::Cow;
 
+pub(crate) use balance::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -201,7 +204,7 @@ pub(crate) struct Upstream {
     /// What its bodies mean. Default: openai.
     pub(crate) dialect: Option<Dialect>,
     /// How an endpoint is picked. Default: round-robin.
-    pub(crate) balance: Option<Balance>,
+    pub(crate) balance: Option<At<Balance>>,
     /// URLs: `http` or `https`, host, optional port, optional base path.
     #[schemars(length(min = 1))]
     pub(crate) endpoints: At<Vec<At<String>>>,
@@ -228,13 +231,6 @@ pub(crate) enum Dialect {
     Seldon,
     /// Nothing is known of the bodies.
     Opaque,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Balance {
-    /// One after the other.
-    RoundRobin,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

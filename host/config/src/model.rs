@@ -3,8 +3,11 @@
 //! Only [`load`](crate::load) makes a [`Config`], so one in hand is right: every
 //! name in it exists, every limit is in range. Knows nothing of YAML.
 
+mod balance;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use balance::*;
 use ipnet::IpNet;
 
 /// The whole configuration.
@@ -160,6 +163,8 @@ pub struct CompileLimits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     pub dialect: Dialect,
+    /// How an endpoint is picked.
+    pub balance: Balance,
     /// At least one; `http://` or `https://`, host, port, and a base path without a slash at its end.
     pub endpoints: Vec<Endpoint>,
     /// Added to every request, such as a provider's key; overwrites the client's.

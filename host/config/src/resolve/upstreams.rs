@@ -1,9 +1,8 @@
 //! Upstreams, and the models that they serve.
 
-use super::scope::Scope;
+use super::{balance, scope::Scope};
 use crate::{
-    defaults,
-    file::{self, Balance},
+    defaults, file,
     model::{Dialect, HeaderValue, Model, Target, Upstream, UpstreamHeader},
     place::{At, Named},
     spelling,
@@ -15,9 +14,6 @@ const MAX_TARGETS: usize = 1_000;
 const MAX_HEADERS: usize = 64;
 
 pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
-    match written.balance {
-        None | Some(Balance::RoundRobin) => {}
-    }
     if written.endpoints.value.is_empty() {
         let expected = "at least one URL such as `http://127.0.0.1:9000`";
         scope.refuse(
@@ -30,6 +26,7 @@ pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
     let endpoints = written.endpoints.value.iter();
     Upstream {
         dialect,
+        balance: balance::balance(scope, written.balance.as_ref()),
         endpoints: endpoints
             .filter_map(|url| scope.read(url, spelling::endpoint))
             .collect(),

@@ -69,13 +69,17 @@ impl Machine for SettingUp {
     fn enter(&mut self) -> wasmtime::Result<()> {
         self.calls += 1;
         if self.calls > CALLS_MAX {
-            return Err(Error::msg(format!("it made more than {CALLS_MAX} calls of WASI")));
+            return Err(Error::msg(format!(
+                "it made more than {CALLS_MAX} calls of WASI"
+            )));
         }
         Ok(())
     }
 
     fn now_ms(&mut self) -> wasmtime::Result<u64> {
-        Err(Error::msg("it asked for the time, which a configured plugin would keep"))
+        Err(Error::msg(
+            "it asked for the time, which a configured plugin would keep",
+        ))
     }
 
     /// No time goes by: runtimes measure what they do.
@@ -84,7 +88,9 @@ impl Machine for SettingUp {
     }
 
     fn random(&mut self, _: &mut [u8]) -> wasmtime::Result<()> {
-        Err(Error::msg("it asked for random bytes, which a configured plugin would keep"))
+        Err(Error::msg(
+            "it asked for random bytes, which a configured plugin would keep",
+        ))
     }
 
     /// The sequence of SplitMix64 from 0.

@@ -38,7 +38,9 @@ impl Machine for State {
 
     fn write(&mut self, stream: Stream, bytes: &[u8]) {
         let mut output = std::mem::take(&mut self.output);
-        output.of(stream).write(bytes, |line| self.say(stream, line));
+        output
+            .of(stream)
+            .write(bytes, |line| self.say(stream, line));
         self.output = output;
     }
 }

@@ -19,7 +19,8 @@ impl Lines {
             let room = LINE_BYTES_MAX - self.begun.len();
             let piece = &bytes[..bytes.len().min(room)];
             let end = piece.iter().position(|byte| *byte == b'\n');
-            self.begun.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+            self.begun
+                .extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
             bytes = &bytes[end.map_or(piece.len(), |end| end + 1)..];
             if (end.is_some() || self.begun.len() == LINE_BYTES_MAX) && !self.end(&mut line) {
                 return;
@@ -64,7 +65,10 @@ mod tests {
 
     #[test]
     fn pieces_become_lines_and_empty_ones_are_left_out() {
-        assert_eq!(lines(&[b"one\ntw", b"o", b"\r\n\n  \nthree"]), ["one", "two", "three"]);
+        assert_eq!(
+            lines(&[b"one\ntw", b"o", b"\r\n\n  \nthree"]),
+            ["one", "two", "three"]
+        );
         assert_eq!(lines(&[b"", b"\n"]), [""; 0]);
         assert_eq!(lines(&[b"\xff\n"]), ["\u{fffd}"]);
     }

@@ -42,7 +42,7 @@ pub(crate) fn link<T: Machine>(
         for (name, item) in instance.exports(&engine) {
             match item.ty {
                 ComponentItem::ComponentFunc(_) => define(&mut linked, interface, name)?,
-                ComponentItem::Resource(_) => resource(&mut linked, interface, name)?,
+                ComponentItem::Resource(_) => resource(&mut linked, name)?,
                 _ => {}
             }
         }
@@ -50,36 +50,17 @@ pub(crate) fn link<T: Machine>(
     Ok(())
 }
 
-/// Where an interface has a resource of another one, only the latter defines it.
-fn resource<T: Machine>(
-    linked: &mut LinkerInstance<'_, T>,
-    interface: &str,
-    name: &str,
-) -> wasmtime::Result<()> {
-    let given_back = |mut store: StoreContextMut<'_, T>, _: u32| {
+/// By its name alone, so that it is the same where another interface uses it.
+fn resource<T: Machine>(linked: &mut LinkerInstance<'_, T>, name: &str) -> wasmtime::Result<()> {
+    let ty = match name {
+        "output-stream" => ResourceType::host::<OutputStream>(),
+        "input-stream" => ResourceType::host::<InputStream>(),
+        _ => ResourceType::host::<Never>(),
+    };
+    linked.resource(name, ty, |mut store, _| {
         store.data_mut().given_back();
         Ok(())
-    };
-    match (interface, name) {
-        ("io/streams", "output-stream") => {
-            linked.resource(name, ResourceType::host::<OutputStream>(), given_back)
-        }
-        ("io/streams", "input-stream") => {
-            linked.resource(name, ResourceType::host::<InputStream>(), given_back)
-        }
-        ("io/error", "error")
-        | ("io/poll", "pollable")
-        | ("cli/terminal-input", "terminal-input")
-        | ("cli/terminal-output", "terminal-output")
-        | ("filesystem/types", "descriptor" | "directory-entry-stream")
-        | ("sockets/network", "network")
-        | ("sockets/tcp", "tcp-socket")
-        | ("sockets/udp", "udp-socket" | "incoming-datagram-stream" | "outgoing-datagram-stream")
-        | ("sockets/ip-name-lookup", "resolve-address-stream") => {
-            linked.resource(name, ResourceType::host::<Never>(), |_, _| Ok(()))
-        }
-        _ => Ok(()),
-    }
+    })
 }
 
 fn define<T: Machine>(
@@ -112,9 +93,13 @@ fn cli<T: Machine>(
         }),
         "get-arguments" => call(linked, name, |_, (): ()| Ok((Vec::<String>::new(),))),
         "initial-cwd" => call(linked, name, |_, (): ()| Ok((None::<String>,))),
-        "exit" => call(linked, name, |_, (_,): (Result<(), ()>,)| -> wasmtime::Result<()> {
-            Err(Error::msg("it called `exit`"))
-        }),
+        "exit" => call(
+            linked,
+            name,
+            |_, (_,): (Result<(), ()>,)| -> wasmtime::Result<()> {
+                Err(Error::msg("it called `exit`"))
+            },
+        ),
         "get-stdin" => call(linked, name, |machine, (): ()| {
             machine.handed_out();
             Ok((Resource::<InputStream>::new_own(0),))
@@ -153,9 +138,7 @@ fn clocks<T: Machine>(
         ("clocks/monotonic-clock", "now") => call(linked, name, |machine, (): ()| {
             Ok((machine.monotonic_us()?.saturating_mul(1000),))
         }),
-        ("clocks/monotonic-clock", "resolution") => {
-            call(linked, name, |_, (): ()| Ok((1000_u64,)))
-        }
+        ("clocks/monotonic-clock", "resolution") => call(linked, name, |_, (): ()| Ok((1000_u64,))),
         _ => lacking(linked, interface, name),
     }
 }

@@ -67,15 +67,27 @@ mod tests {
     fn what_reaches_the_machine_is_refused_and_so_is_another_wasi() {
         for (import, expected) in [
             ("tollgate:policy/kv@0.1.0", None),
-            ("wasi:clocks/wall-clock@0.2.0", Some(Ok("clocks/wall-clock"))),
+            (
+                "wasi:clocks/wall-clock@0.2.0",
+                Some(Ok("clocks/wall-clock")),
+            ),
             ("wasi:cli/stderr@0.2.12", Some(Ok("cli/stderr"))),
             ("wasi:sockets/tcp@0.2.9", Some(Ok("sockets/tcp"))),
-            ("wasi:http/outgoing-handler@0.2.0", Some(Err(Refused::Interface))),
-            ("wasi:keyvalue/store@0.2.0-draft", Some(Err(Refused::Interface))),
+            (
+                "wasi:http/outgoing-handler@0.2.0",
+                Some(Err(Refused::Interface)),
+            ),
+            (
+                "wasi:keyvalue/store@0.2.0-draft",
+                Some(Err(Refused::Interface)),
+            ),
             ("wasi:cli/run@0.2.0", Some(Err(Refused::Interface))),
             ("wasi:", Some(Err(Refused::Interface))),
             ("wasi:io/poll@0.3.0", Some(Err(Refused::Version))),
-            ("wasi:io/poll@0.2.0-rc-2023-11-10", Some(Err(Refused::Version))),
+            (
+                "wasi:io/poll@0.2.0-rc-2023-11-10",
+                Some(Err(Refused::Version)),
+            ),
             ("wasi:io/poll", Some(Err(Refused::Version))),
         ] {
             assert_eq!(interface(import), expected, "{import}");

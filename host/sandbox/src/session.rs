@@ -94,6 +94,7 @@ impl Session {
                 host_calls: 0,
             }),
             Err(error) => {
+                store.data_mut().end_hook();
                 let failure = policy.failed(&error);
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));

@@ -89,7 +89,13 @@ impl Guest {
 
     pub(super) fn configure(&mut self, settings: &str) -> Result<(), Refusal> {
         let (answer,): (Result<(), Vec<String>>,) = self.call("configure", (settings,))?;
-        answer.map_err(|errors| settings_refused(&errors))
+        answer.map_err(|mut errors| {
+            // An exception that is no list of errors comes as an empty one, and is written.
+            if errors.is_empty() {
+                errors.extend(self.store.data_mut().said());
+            }
+            settings_refused(&errors)
+        })
     }
 
     pub(super) fn samples(&mut self) -> Result<Vec<SampleText>, Refusal> {
@@ -106,7 +112,7 @@ impl Guest {
 
     /// The component with its memory as it is now, or `None` where that cannot be had.
     pub(super) fn snapshot(&mut self, cx: &ComponentContext<'_>) -> Option<Vec<u8>> {
-        if self.store.data().holds_any() {
+        if !self.store.data().may_be_shared() {
             return None;
         }
         self.store.set_epoch_deadline(ticks(PATIENCE));
@@ -269,14 +275,12 @@ fn settings_refused(errors: &[String]) -> Refusal {
             pointer.len() <= POINTER_BYTES_MAX && !pointer.contains(char::is_control)
         });
     let pointer = pointer.map(str::to_owned);
-    let mut reason = String::from("the settings are refused: ");
-    reason.push_str(
-        &errors
-            .iter()
-            .map(|e| e.trim_start_matches(": "))
-            .collect::<Vec<_>>()
-            .join("; "),
-    );
+    let errors: Vec<_> = errors.iter().map(|e| e.trim_start_matches(": ")).collect();
+    let said = match errors.is_empty() {
+        true => "`configure` fails without saying why".to_owned(),
+        false => errors.join("; "),
+    };
+    let reason = format!("the settings are refused: {said}");
     Refusal {
         settings_pointer: pointer,
         ..Refusal::new("settings", reason)

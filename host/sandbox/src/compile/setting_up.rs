@@ -2,7 +2,8 @@
 //!
 //! What it learned here would be frozen into every instance. So the contract's imports
 //! trap, and of WASI there are only the things that runtimes cannot do without, always
-//! with the same answers: a plugin with the same settings is the same artefact.
+//! with the same answers: a plugin with the same settings is the same artefact. Where
+//! one of them must not be the same in every instance, no snapshot is taken.
 
 use wasmtime::{Error, ResourceLimiter, StoreLimits};
 
@@ -19,6 +20,8 @@ pub(super) struct SettingUp {
     calls: u32,
     /// Resources that it holds.
     held: u32,
+    /// It was given bytes that are to be unpredictable.
+    drew: bool,
     seed: u64,
     out: Lines,
     err: Lines,
@@ -31,6 +34,7 @@ impl SettingUp {
             limits,
             calls: 0,
             held: 0,
+            drew: false,
             seed: 0,
             out: Lines::default(),
             err: Lines::default(),
@@ -38,9 +42,10 @@ impl SettingUp {
         }
     }
 
-    /// Whether it holds resources, whose handles mean nothing in another instance.
-    pub(super) fn holds_any(&self) -> bool {
-        self.held > 0
+    /// Whether its memory as it is now can be that of every instance. Handles of resources
+    /// mean nothing in another one, and random numbers would be the same in all.
+    pub(super) fn may_be_shared(&self) -> bool {
+        self.held == 0 && !self.drew
     }
 
     /// What it wrote last, on one line.
@@ -87,10 +92,10 @@ impl Machine for SettingUp {
         Ok(0)
     }
 
-    fn random(&mut self, _: &mut [u8]) -> wasmtime::Result<()> {
-        Err(Error::msg(
-            "it asked for random bytes, which a configured plugin would keep",
-        ))
+    /// Runtimes seed themselves from these before their first call.
+    fn random(&mut self, bytes: &mut [u8]) -> wasmtime::Result<()> {
+        self.drew = true;
+        self.insecure_random(bytes)
     }
 
     /// The sequence of SplitMix64 from 0.

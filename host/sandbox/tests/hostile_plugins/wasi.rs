@@ -262,21 +262,34 @@ async fn calls_are_counted_as_host_calls() {
 }
 
 #[tokio::test]
-async fn what_would_be_frozen_cannot_be_had_while_it_is_configured() {
+async fn the_time_and_capabilities_cannot_be_had_while_it_is_configured() {
     let stage = Stage::new().await;
     for (body, words) in [
         ("(call $wall (i32.const 896))", "the time"),
-        ("(drop (call $random))", "random bytes"),
-        (
-            "(call $random-bytes (i64.const 8) (i32.const 896))",
-            "random bytes",
-        ),
         ("(drop (call $now))", "now-ms"),
     ] {
         let error = stage.refused_bytes(configures(body).component()).await;
         assert_eq!(error.code, "configure", "{error}");
         assert!(error.reason.contains(words), "{error}");
     }
+}
+
+/// Its seed would be that of every instance: each is configured when it is made.
+#[tokio::test]
+async fn random_bytes_while_it_is_configured_are_another_instances_no_more() {
+    let stage = Stage::new().await;
+    let draws = "(i64.store (i32.const 960) (call $random))";
+    // What the compiling child gives is not what the instance has.
+    let is_its_own =
+        "(call $expect (i64.ne (i64.load (i32.const 960)) (i64.const 0xe220a8397b1dcdaf)))
+         (call $expect (i64.ne (i64.load (i32.const 960)) (i64.const 0)))";
+    let shape = Shape {
+        configure: draws.to_owned(),
+        ..asks(is_its_own)
+    };
+    let policy = load(&stage, &shape).await;
+    assert!(!policy.is_snapshot());
+    strike(&policy, "/strike").await.unwrap();
 }
 
 /// SplitMix64 from 0, and a clock that stands still.

@@ -10,6 +10,7 @@ mod cache;
 mod child;
 mod configure;
 mod pipeline;
+mod setting_up;
 
 use std::{
     path::{Path, PathBuf},

@@ -6,6 +6,7 @@
 
 mod capability;
 pub(crate) mod exchange;
+mod machine;
 mod reservations;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     policy::Counters,
     recording::Recorded,
 };
+use machine::Output;
 use reservations::Reservations;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
@@ -116,6 +118,8 @@ pub(crate) struct State {
     pub(crate) pages: Pages,
     /// The size of a memory that is to come and is the host's own.
     map_bytes: Option<usize>,
+    /// What a component of another language wrote, up to a line's end.
+    output: Output,
 }
 
 impl State {
@@ -139,6 +143,7 @@ impl State {
             written: Vec::new(),
             pages: Pages::default(),
             map_bytes: None,
+            output: Output::default(),
         }
     }
 
@@ -190,6 +195,7 @@ impl State {
     }
 
     pub(crate) fn end_hook(&mut self) {
+        self.end_lines();
         self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
     }
 

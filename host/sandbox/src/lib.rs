@@ -27,6 +27,7 @@ mod session;
 mod shard;
 mod tender;
 mod timed;
+mod wasi;
 
 pub use compile::compile_worker;
 pub use edit::{BadEdit, PathFault, Side, check_path};

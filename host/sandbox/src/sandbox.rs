@@ -22,6 +22,7 @@ use crate::{
     program::Program,
     prove,
     tender::Tender,
+    wasi,
 };
 
 /// How the process runs its plugins; fixed for its life.
@@ -251,7 +252,9 @@ impl Sandbox {
             Form::Component { because } => {
                 tracing::debug!(policy = %scratch.policy, %because, "a plugin runs as a component");
                 let component = self.component(code).map_err(|error| not_loaded(&error))?;
-                let pre = self.components.instantiate_pre(&component);
+                let mut linker = self.components.clone();
+                wasi::link(&mut linker, &component).map_err(|error| mismatch(&error))?;
+                let pre = linker.instantiate_pre(&component);
                 let pre = pre.map_err(|error| mismatch(&error))?;
                 Program::component(pre, &compile::exported(), scratch).await
             }

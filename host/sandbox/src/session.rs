@@ -98,6 +98,7 @@ impl Session {
                 recorded: None,
             }),
             Err(error) => {
+                store.data_mut().end_hook();
                 let failure = policy.failed(&error);
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));

@@ -206,6 +206,7 @@ async fn everything_that_is_wrong_is_named_at_once() {
             ("settings", Some(6)),
             ("settings", Some(6)),
             ("settings", Some(7)),
+            ("settings", Some(7)),
             ("secret", Some(4)),
         ],
         "{shown:#}"
@@ -217,7 +218,7 @@ async fn everything_that_is_wrong_is_named_at_once() {
     );
     let told = check(folder.path(), &[]).await;
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
-    assert!(told.ends_with("\n5 problems\n"), "{told}");
+    assert!(told.ends_with("\n6 problems\n"), "{told}");
 }
 
 #[tokio::test]

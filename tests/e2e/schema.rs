@@ -96,7 +96,10 @@ async fn the_examples_hold_to_the_schema_that_they_name() {
             let policies = value["policies"].as_object_mut().unwrap();
             policies.values_mut().next().unwrap()["settings"]["colour"] = "blue".into();
         };
-        assert!(!is_known || wrong(misspell), "a setting that the plugin does not have");
+        assert!(
+            !is_known || wrong(misspell),
+            "a setting that the plugin does not have"
+        );
     }
     assert!(count >= 4, "{count}");
 }

@@ -5,5 +5,6 @@
 //! nothing of HTTP messages, policies or wasm, so that each part is tested, and simulated,
 //! by itself.
 
+pub mod admission;
 pub mod hedge;
 pub mod retry;

@@ -4,11 +4,17 @@
 //! with a spelling of their own (times, sizes, URLs, names) stay texts here;
 //! `resolve` reads them, so that all mistakes come out together.
 
+mod endpoints;
+mod health;
+
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
+
+pub(crate) use endpoints::{Endpoints, Found, Listed};
+pub(crate) use health::{Active, Breaker, Health, Passive, PeriodOrOff, Switch};
 
 use crate::{
     model,
@@ -200,9 +206,10 @@ pub(crate) struct Upstream {
     pub(crate) dialect: Option<Dialect>,
     /// How an endpoint is picked. Default: round-robin.
     pub(crate) balance: Option<Balance>,
-    /// URLs: `http` or `https`, host, optional port, optional base path.
-    #[schemars(length(min = 1))]
-    pub(crate) endpoints: At<Vec<At<String>>>,
+    /// A list of URLs, or where they are found.
+    pub(crate) endpoints: At<Endpoints>,
+    /// When an endpoint is left alone.
+    pub(crate) health: Option<Health>,
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]
     pub(crate) headers: Named<At<String>>,

@@ -16,7 +16,7 @@ pub(crate) use matching::{host_match, method, model_name, path_match};
 pub(crate) use name::{name, plugin};
 pub(crate) use network::network;
 pub(crate) use quantity::{period, show_bytes, show_period, size};
-pub(crate) use url::{address, endpoint, origin};
+pub(crate) use url::{address, endpoint, origin, probe_path, resolver};
 
 /// Why a text is not what it should be.
 #[derive(Debug, PartialEq, Eq)]

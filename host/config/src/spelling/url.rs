@@ -17,6 +17,15 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, Misspelt> {
     }
 }
 
+/// An IP address and a port to ask.
+pub(crate) fn resolver(text: &str) -> Result<SocketAddr, Misspelt> {
+    const EXPECTED: &str = "an IP address and a port, such as `10.0.0.10:53`";
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => misspelt(format!("{} is no address", quote(text)), EXPECTED),
+    }
+}
+
 /// `http://host:port/base` with nothing else in it.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Misspelt> {
     const EXPECTED: &str = "a URL such as `http://127.0.0.1:9000` or `https://api.example.com/v1`";
@@ -48,7 +57,20 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Misspelt> {
         https: parts.https,
         authority,
         base_path: base_path.to_owned(),
+        weight: 1,
     })
+}
+
+/// A path that is asked for as it is written, maybe with a query.
+pub(crate) fn probe_path(text: &str) -> Result<String, Misspelt> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?".contains(&b);
+    if text.starts_with('/') && text.len() <= 2_048 && text.bytes().all(good) {
+        return Ok(text.to_owned());
+    }
+    misspelt(
+        format!("{} is no path", quote(text)),
+        "a path such as `/health`",
+    )
 }
 
 /// `scheme://host:port`, the port filled in.
@@ -140,6 +162,7 @@ mod tests {
             https,
             authority,
             base_path,
+            ..
         } = endpoint(text).unwrap();
         (https, authority, base_path)
     }

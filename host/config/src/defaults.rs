@@ -25,6 +25,9 @@
 //! | `….health.max_out` | 50 | | `….health.slow_start` | 10s |
 //! | `….health.passive` | below, in `Passive` | | `….health.busy_max` | 30s |
 //! | `….health.active` | off | | `….health.breaker` | off |
+//! | `….peak-ewma.decay` | 10s | | `….consistent-hash.bound` | 125 |
+//! | `….model-aware.prefix_cache` | 8MiB | | `….model-aware.scrape.path` | `/metrics` |
+//! | `….model-aware.scrape.interval` | 1s | | `….model-aware.scrape.stale` | 5s |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -33,7 +36,8 @@ use std::{
 };
 
 use crate::model::{
-    Circuit, CompileLimits, Dialect, Health, Limits, Passive, SandboxLimits, StreamEnd, Timeouts,
+    Circuit, CompileLimits, Dialect, Health, Limits, ModelAware, Passive, PeakEwma, SandboxLimits,
+    Scrape, StreamEnd, Timeouts,
 };
 
 pub(crate) const LISTEN: SocketAddr =
@@ -64,11 +68,41 @@ pub(crate) fn probe_path(dialect: Dialect) -> Option<&'static str> {
         Dialect::Opaque => None,
     }
 }
+/// In percent.
+pub(crate) const BOUND: u32 = 125;
 
 pub(crate) fn stream_end(dialect: Dialect) -> StreamEnd {
     match dialect {
         Dialect::OpenAi | Dialect::Anthropic => StreamEnd::DoneEvent,
         Dialect::OpenInference | Dialect::Seldon | Dialect::Opaque => StreamEnd::Transport,
+    }
+}
+
+impl Default for PeakEwma {
+    fn default() -> Self {
+        Self {
+            decay: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for ModelAware {
+    fn default() -> Self {
+        Self {
+            scrape: Scrape::default(),
+            prefix_cache_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Default for Scrape {
+    fn default() -> Self {
+        Self {
+            path: "/metrics".into(),
+            port: None,
+            interval: Duration::from_secs(1),
+            stale: Duration::from_secs(5),
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! Only [`load`](crate::load) makes a [`Config`], so one in hand is right: every
 //! name in it exists, every limit is in range. Knows nothing of YAML.
 
+mod balance;
 mod endpoints;
 mod health;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use balance::*;
 use ipnet::IpNet;
 
 pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
@@ -165,6 +167,8 @@ pub struct CompileLimits {
 pub struct Upstream {
     pub dialect: Dialect,
     pub endpoints: Endpoints,
+    /// How an endpoint is picked.
+    pub balance: Balance,
     pub health: Health,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,

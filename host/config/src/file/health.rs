@@ -70,7 +70,7 @@ pub(crate) struct Breaker {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Active {
-    /// Below the endpoint's base path. Default: by the dialect; opaque has none.
+    /// Stands by itself, not behind the base path. Default: by the dialect; opaque has none.
     pub(crate) path: Option<At<String>>,
     /// Between two questions. Default: 5s.
     pub(crate) interval: Option<At<Period>>,

@@ -44,7 +44,7 @@ pub struct Circuit {
 /// Questions to each endpoint, whether it is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Active {
-    /// Below the endpoint's base path; any success is an answer.
+    /// Begins with `/`; stands by itself, not behind the endpoint's base path.
     pub path: String,
     pub interval: Duration,
     /// By how much of it each pause differs at random, in percent.

@@ -126,7 +126,7 @@ fn active(
     dialect: Dialect,
 ) -> Option<Active> {
     let path = match (&section.path, defaults::probe_path(dialect)) {
-        (Some(path), _) => scope.read(path, spelling::probe_path)?,
+        (Some(path), _) => scope.read(path, spelling::asked_path)?,
         (None, Some(path)) => path.to_owned(),
         (None, None) => {
             let message = "nothing is known of what this dialect's endpoints answer to";

@@ -61,18 +61,6 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Misspelt> {
     })
 }
 
-/// A path that is asked for as it is written, maybe with a query.
-pub(crate) fn probe_path(text: &str) -> Result<String, Misspelt> {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?".contains(&b);
-    if text.starts_with('/') && text.len() <= 2_048 && text.bytes().all(good) {
-        return Ok(text.to_owned());
-    }
-    misspelt(
-        format!("{} is no path", quote(text)),
-        "a path such as `/health`",
-    )
-}
-
 /// `scheme://host:port`, the port filled in.
 pub(crate) fn origin(text: &str) -> Result<String, Misspelt> {
     const EXPECTED: &str = "a scheme, a host and maybe a port, such as `https://idp.example.com`";

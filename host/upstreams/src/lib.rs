@@ -5,4 +5,5 @@
 //! nothing of HTTP messages, policies or wasm, so that each part is tested, and simulated,
 //! by itself.
 
+pub mod discovery;
 pub mod health;

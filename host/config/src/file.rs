@@ -4,11 +4,19 @@
 //! with a spelling of their own (times, sizes, URLs, names) stay texts here;
 //! `resolve` reads them, so that all mistakes come out together.
 
+mod balance;
+mod endpoints;
+mod health;
+
 use std::borrow::Cow;
 
+pub(crate) use balance::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
+
+pub(crate) use endpoints::{Endpoints, Found, Listed};
+pub(crate) use health::{Active, Breaker, Health, Passive, PeriodOrOff, Switch};
 
 use crate::{
     model,
@@ -199,10 +207,11 @@ pub(crate) struct Upstream {
     /// What its bodies mean. Default: openai.
     pub(crate) dialect: Option<Dialect>,
     /// How an endpoint is picked. Default: round-robin.
-    pub(crate) balance: Option<Balance>,
-    /// URLs: `http` or `https`, host, optional port, optional base path.
-    #[schemars(length(min = 1))]
-    pub(crate) endpoints: At<Vec<At<String>>>,
+    /// A list of URLs, or where they are found.
+    pub(crate) endpoints: At<Endpoints>,
+    /// When an endpoint is left alone.
+    pub(crate) health: Option<Health>,
+    pub(crate) balance: Option<At<Balance>>,
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]
     pub(crate) headers: Named<At<String>>,
@@ -226,13 +235,6 @@ pub(crate) enum Dialect {
     Seldon,
     /// Nothing is known of the bodies.
     Opaque,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Balance {
-    /// One after the other.
-    RoundRobin,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

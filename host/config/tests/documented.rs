@@ -26,7 +26,9 @@ fn least() -> Value {
         "policies": {
             "p": { "plugin": "x", "on_error": "refuse", "grants": { "http-call": { "hosts": ["http://h"] } } }
         },
-        "upstreams": { "u": { "endpoints": ["http://h"] } },
+        "upstreams": {
+            "u": { "endpoints": [{ "url": "http://h" }], "health": { "active": {}, "breaker": {} } }
+        },
         "models": { "m": { "targets": [ { "upstream": "u" } ] } },
         "routes": [ { "match": { "path": "/" } } ],
     })

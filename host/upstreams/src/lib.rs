@@ -6,5 +6,7 @@
 //! by itself.
 
 pub mod admission;
+pub mod discovery;
+pub mod health;
 pub mod hedge;
 pub mod retry;

@@ -4,6 +4,9 @@
 //! What stands in for a mistaken value never leaves this module: one problem, and
 //! there is no [`Config`].
 
+mod balance;
+mod endpoints;
+mod health;
 mod policies;
 mod routes;
 mod scope;

@@ -1,9 +1,8 @@
 //! Upstreams, and the models that they serve.
 
-use super::scope::Scope;
+use super::{balance, endpoints, health, scope::Scope};
 use crate::{
-    defaults,
-    file::{self, Balance},
+    defaults, file,
     model::{Dialect, HeaderValue, Model, Target, Upstream, UpstreamHeader},
     place::{At, Named},
     spelling,
@@ -15,24 +14,12 @@ const MAX_TARGETS: usize = 1_000;
 const MAX_HEADERS: usize = 64;
 
 pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
-    match written.balance {
-        None | Some(Balance::RoundRobin) => {}
-    }
-    if written.endpoints.value.is_empty() {
-        let expected = "at least one URL such as `http://127.0.0.1:9000`";
-        scope.refuse(
-            written.endpoints.place,
-            "the upstream has no endpoint",
-            expected,
-        );
-    }
     let dialect = written.dialect.map_or_else(Dialect::default, Into::into);
-    let endpoints = written.endpoints.value.iter();
     Upstream {
         dialect,
-        endpoints: endpoints
-            .filter_map(|url| scope.read(url, spelling::endpoint))
-            .collect(),
+        endpoints: endpoints::endpoints(scope, written.endpoints),
+        health: health::health(scope, written.health.unwrap_or_default(), dialect),
+        balance: balance::balance(scope, written.balance.as_ref()),
         headers: headers(scope, &written.headers),
         ca: written.ca.map(|path| scope.path(&path)),
         stream_end: written

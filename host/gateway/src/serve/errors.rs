@@ -12,7 +12,7 @@ use tollgate_sandbox::{
     contract::{Ending, Refusal},
 };
 
-use super::{carry_on::ClientLeft, dialect, reply::Reply};
+use super::{carry_on::ClientLeft, dialect, pick::Fault, reply::Reply};
 
 /// Why an exchange ended early.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -182,6 +182,21 @@ impl ServeError {
     /// A policy said so to one request; another's may be let through.
     pub(super) fn is_a_policys(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::PolicyFailed(_))
+    }
+
+    /// What an endpoint has to do with it; `None`: nothing.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::UpstreamUnreachable => Some(Fault::Connect),
+            Self::ConnectTimeout => Some(Fault::ConnectTimeout),
+            Self::UpstreamFailed => Some(Fault::Reset),
+            Self::FirstByteTimeout => Some(Fault::FirstByteTimeout),
+            Self::BetweenBytesTimeout => Some(Fault::Silent),
+            Self::StreamBroken | Self::StreamMalformed(_) | Self::ResponseMalformed(_) => {
+                Some(Fault::Broken)
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn reply(&self, dialect: Dialect) -> Reply {

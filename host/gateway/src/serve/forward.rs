@@ -15,6 +15,7 @@ use super::{
     content::Content,
     errors::ServeError,
     headers,
+    pick::Ask,
     respond::reports_usage,
     stall::Stall,
     state::Exchange,
@@ -32,7 +33,12 @@ pub(super) async fn send(
     mut arrival: Arrival,
 ) -> Result<Response<Incoming>, ServeError> {
     let path = path(&mut arrival)?;
-    let endpoint = upstream.endpoint();
+    let pick = upstream.pick(&Ask {
+        model: exchange.record.model.as_deref(),
+        avoid: &[],
+    });
+    let mut pick = pick.ok_or(ServeError::UpstreamUnreachable)?;
+    let endpoint = pick.endpoint();
     let content = match arrival.message.take_body() {
         Some(body) if body.is_empty() => Content::Empty,
         Some(body) => Content::AtHand(body),
@@ -62,7 +68,20 @@ pub(super) async fn send(
         .uri(path)
         .map_err(|_| ServeError::UpstreamUnreachable)?;
     *request.headers_mut() = fields;
-    wait(exchange, upstream, request, progress).await
+    let sent = Instant::now();
+    match wait(exchange, upstream, request, progress).await {
+        Ok(response) => {
+            pick.answered(response.status(), sent.elapsed());
+            exchange.hold(pick, sent);
+            Ok(response)
+        }
+        Err(error) => {
+            if let Some(fault) = error.fault() {
+                pick.failed(fault);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The path as it came, or as a policy set it.

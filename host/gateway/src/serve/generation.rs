@@ -248,12 +248,14 @@ impl Parts<'_> {
 fn endpoints(
     name: &str,
     upstream: &tollgate_config::Upstream,
-) -> Result<Vec<Endpoint>, GenerationError> {
+) -> Result<Vec<Arc<Endpoint>>, GenerationError> {
     let parse = |endpoint: &tollgate_config::Endpoint| {
-        Endpoint::new(endpoint).ok_or_else(|| GenerationError::Endpoint {
-            upstream: name.to_owned(),
-            endpoint: endpoint.authority.clone(),
-        })
+        Endpoint::new(endpoint)
+            .map(Arc::new)
+            .ok_or_else(|| GenerationError::Endpoint {
+                upstream: name.to_owned(),
+                endpoint: endpoint.authority.clone(),
+            })
     };
     upstream.endpoints.iter().map(parse).collect()
 }

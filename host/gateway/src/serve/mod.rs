@@ -27,6 +27,7 @@ mod listener;
 mod model_name;
 mod onion;
 mod origin;
+mod pick;
 mod policies;
 mod record;
 mod relay;

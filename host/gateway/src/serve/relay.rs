@@ -109,6 +109,7 @@ impl<B: Flowing> Relay<B> {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    self.exchange.note_arrival();
                     self.see(data)
                 }
                 Poll::Ready(Some(Err(_))) => self.broken(),

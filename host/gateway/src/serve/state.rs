@@ -30,6 +30,7 @@ use super::{
     errors::ServeError,
     generation::Held,
     origin,
+    pick::Pick,
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
@@ -46,8 +47,17 @@ pub(super) struct Exchange {
     pub(super) deadline: Instant,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
+    /// The endpoint that answers, from the head of its response to the end of the body.
+    held: Option<Holding>,
     busy: Option<Busy>,
     streaming: bool,
+}
+
+/// A try that was answered.
+struct Holding {
+    pick: Pick,
+    sent: Instant,
+    has_begun: bool,
 }
 
 impl Exchange {
@@ -75,6 +85,7 @@ impl Exchange {
             deadline: started + generation.config.timeouts.total,
             generation,
             cache: None,
+            held: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
         })
@@ -105,6 +116,7 @@ impl Exchange {
             deadline: self.deadline,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
+            held: None,
             busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
             streaming: false,
         })
@@ -158,8 +170,29 @@ impl Exchange {
         if !matches!(error, ServeError::ClientGone) {
             self.record.error = Some(error.code().to_owned());
         }
+        if let (Some(held), Some(fault)) = (&mut self.held, error.fault()) {
+            held.pick.failed(fault);
+        }
         if let Some(part) = &self.cache {
             part.note_error(error);
+        }
+    }
+
+    /// Keeps the endpoint that answered as busy until the exchange ends.
+    pub(super) fn hold(&mut self, pick: Pick, sent: Instant) {
+        self.held = Some(Holding {
+            pick,
+            sent,
+            has_begun: false,
+        });
+    }
+
+    /// Bytes of the response's body came.
+    pub(super) fn note_arrival(&mut self) {
+        if let Some(held) = &mut self.held
+            && !std::mem::replace(&mut held.has_begun, true)
+        {
+            held.pick.first_token(held.sent.elapsed());
         }
     }
 

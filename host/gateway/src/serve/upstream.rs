@@ -7,10 +7,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -45,20 +42,9 @@ pub(super) struct Upstream {
     pub(super) stream_end: StreamEnd,
     /// Written over the client's.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
     pub(super) turn: AtomicUsize,
     pub(super) pool: Pool,
-}
-
-impl Upstream {
-    /// The endpoints take turns.
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        let turn = match self.endpoints.len() {
-            1 => 0,
-            count => self.turn.fetch_add(1, Ordering::Relaxed) % count,
-        };
-        &self.endpoints[turn]
-    }
 }
 
 /// One address of an upstream, in the parts of a request.

@@ -28,6 +28,9 @@
 //! | `….peak-ewma.decay` | 10s | | `….consistent-hash.bound` | 125 |
 //! | `….model-aware.prefix_cache` | 8MiB | | `….model-aware.scrape.path` | `/metrics` |
 //! | `….model-aware.scrape.interval` | 1s | | `….model-aware.scrape.stale` | 5s |
+//! | `….concurrency` | no bound | | `overload.concurrency` | no bound |
+//! | `….queue.length` | 128 | | `….queue.timeout` | 10s |
+//! | `overload.exchanges` | 20000 | | `overload.priorities` | fact `priority`: high 8, normal 4, low 1 |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -36,8 +39,8 @@ use std::{
 };
 
 use crate::model::{
-    Circuit, CompileLimits, Dialect, Health, Limits, ModelAware, Passive, PeakEwma, SandboxLimits,
-    Scrape, StreamEnd, Timeouts,
+    Circuit, CompileLimits, Dialect, Health, Limits, ModelAware, Overload, Passive, PeakEwma,
+    Priorities, Queue, SandboxLimits, Scrape, StreamEnd, Timeouts,
 };
 
 pub(crate) const LISTEN: SocketAddr =
@@ -184,6 +187,36 @@ impl Default for Limits {
             json_depth: 64,
             answers_bytes: 64 << 20,
             answer_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            exchanges: 20_000,
+            concurrency: None,
+            priorities: Priorities::default(),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            length: 128,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Priorities {
+    fn default() -> Self {
+        let weights = [("high", 8), ("normal", 4), ("low", 1)];
+        Self {
+            fact: "priority".into(),
+            weights: weights.map(|(name, weight)| (name.into(), weight)).into(),
+            default: 1,
         }
     }
 }

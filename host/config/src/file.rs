@@ -7,6 +7,7 @@
 mod balance;
 mod endpoints;
 mod health;
+mod overload;
 
 use std::borrow::Cow;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub(crate) use endpoints::{Endpoints, Found, Listed};
 pub(crate) use health::{Active, Breaker, Health, Passive, PeriodOrOff, Switch};
+pub(crate) use overload::{Concurrency, Overload, Priorities, Queue};
 
 use crate::{
     model,
@@ -62,6 +64,8 @@ pub(crate) struct File {
     pub(crate) limits: Option<At<Limits>>,
     /// How long the data path waits, and for what.
     pub(crate) timeouts: Option<At<Timeouts>>,
+    /// How much is taken on at once.
+    pub(crate) overload: Option<At<Overload>>,
     /// Bounds of a plugin instance, where its policy sets none of its own.
     pub(crate) sandbox: Option<At<Sandbox>>,
     /// Bounds of the process that compiles plugins.
@@ -211,6 +215,8 @@ pub(crate) struct Upstream {
     pub(crate) endpoints: At<Endpoints>,
     /// When an endpoint is left alone.
     pub(crate) health: Option<Health>,
+    /// How much it is given at once.
+    pub(crate) concurrency: Option<At<Concurrency>>,
     pub(crate) balance: Option<At<Balance>>,
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]

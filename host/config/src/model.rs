@@ -6,6 +6,7 @@
 mod balance;
 mod endpoints;
 mod health;
+mod overload;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 
 pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
 pub use health::{Active, Circuit, Health, Passive};
+pub use overload::*;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub overload: Overload,
     /// Defaults for every plugin; already merged into each [`Policy::sandbox`].
     pub compile: CompileLimits,
 }
@@ -170,6 +173,8 @@ pub struct Upstream {
     /// How an endpoint is picked.
     pub balance: Balance,
     pub health: Health,
+    /// `None`: no bound.
+    pub concurrency: Option<Concurrency>,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,
     /// A PEM file of additional roots for `https`.

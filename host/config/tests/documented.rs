@@ -27,8 +27,9 @@ fn least() -> Value {
             "p": { "plugin": "x", "on_error": "refuse", "grants": { "http-call": { "hosts": ["http://h"] } } }
         },
         "upstreams": {
-            "u": { "endpoints": [{ "url": "http://h" }], "health": { "active": {}, "breaker": {} } }
+            "u": { "endpoints": [{ "url": "http://h" }], "health": { "active": {}, "breaker": {} }, "concurrency": { "endpoint": 64 } }
         },
+        "overload": { "concurrency": 64 },
         "models": { "m": { "targets": [ { "upstream": "u" } ] } },
         "routes": [ { "match": { "path": "/" } } ],
     })

@@ -1,6 +1,6 @@
 //! Upstreams, and the models that they serve.
 
-use super::{balance, endpoints, health, scope::Scope};
+use super::{balance, endpoints, health, overload, scope::Scope};
 use crate::{
     defaults, file,
     model::{Dialect, HeaderValue, Model, Target, Upstream, UpstreamHeader},
@@ -19,6 +19,9 @@ pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
         dialect,
         endpoints: endpoints::endpoints(scope, written.endpoints),
         health: health::health(scope, written.health.unwrap_or_default(), dialect),
+        concurrency: written
+            .concurrency
+            .map(|written| overload::concurrency(scope, &written)),
         balance: balance::balance(scope, written.balance.as_ref()),
         headers: headers(scope, &written.headers),
         ca: written.ca.map(|path| scope.path(&path)),

@@ -7,3 +7,5 @@
 
 pub mod discovery;
 pub mod health;
+pub mod hedge;
+pub mod retry;

@@ -125,12 +125,13 @@ impl Generation {
                     source,
                 })?;
             let headers = upstream_headers(name, upstream, secret)?;
-            let upstream = Upstream::new(name, upstream, headers, (way, clients)).map_err(
-                |source| GenerationError::Endpoints {
-                    upstream: name.clone(),
-                    source,
-                },
-            )?;
+            let upstream =
+                Upstream::new(name, upstream, headers, (way, clients)).map_err(|source| {
+                    GenerationError::Endpoints {
+                        upstream: name.clone(),
+                        source,
+                    }
+                })?;
             upstreams.insert(name.clone(), upstream);
         }
         let parts = Parts {

@@ -70,7 +70,6 @@ pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
 pub use tls::{TlsError, TlsKeys};
 pub(crate) use upstream::Upstream;
 
-
 /// What all listeners and exchanges of the process share.
 pub struct Shared {
     /// The one that new exchanges take. A swap is one store.

@@ -162,7 +162,10 @@ mod tests {
         let second = Duration::from_secs(1);
         for _ in 0..1_000 {
             let spread = spread(second, 20);
-            assert!((second * 4 / 5..second * 6 / 5).contains(&spread), "{spread:?}");
+            assert!(
+                (second * 4 / 5..second * 6 / 5).contains(&spread),
+                "{spread:?}"
+            );
             assert!(part_of(second) < second);
         }
         assert_eq!(spread(second, 0), second);

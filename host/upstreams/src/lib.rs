@@ -4,3 +4,6 @@
 //! how that ended, how long it took. It opens no connection for an exchange and knows
 //! nothing of HTTP messages, policies or wasm, so that each part is tested, and simulated,
 //! by itself.
+
+pub mod hedge;
+pub mod retry;

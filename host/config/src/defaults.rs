@@ -231,6 +231,7 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(60),
             between_bytes: Duration::from_secs(60),
             total: Duration::from_secs(600),
+            total_max: None,
             shutdown: Duration::from_secs(30),
         }
     }

@@ -3,6 +3,7 @@
 //! Only [`load`](crate::load) makes a [`Config`], so one in hand is right: every
 //! name in it exists, every limit is in range. Knows nothing of YAML.
 
+mod attempts;
 mod balance;
 mod endpoints;
 mod health;
@@ -13,6 +14,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 pub use balance::*;
 use ipnet::IpNet;
 
+pub(crate) use attempts::FALLBACK_ON;
+pub use attempts::{Cause, FALLBACK_MAX, Hedge, RETRIES_MAX, Retries, Waits};
 pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
 pub use health::{Active, Circuit, Health, Passive};
 pub use overload::*;
@@ -228,6 +231,21 @@ pub enum StreamEnd {
 pub struct Model {
     /// At least one, and at least one of a weight above 0.
     pub targets: Vec<Target>,
+    /// Who is asked next when a try has failed, in order; their weight is 0.
+    pub fallback: Vec<Target>,
+    /// After which failures.
+    pub fallback_on: Vec<Cause>,
+    /// `None`: as the route says.
+    pub retries: Option<Retries>,
+    pub hedge: Option<Hedge>,
+    pub timeouts: Waits,
+}
+
+impl Model {
+    /// All that may serve it, those in line behind those with a weight.
+    pub fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().chain(&self.fallback)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -251,6 +269,10 @@ pub struct Route {
     pub to: Destination,
     /// What its clients speak; `None`: what the path says.
     pub dialect: Option<Dialect>,
+    /// `None`: [`Retries::default`].
+    pub retries: Option<Retries>,
+    pub hedge: Option<Hedge>,
+    pub timeouts: Waits,
 }
 
 /// All that is given must hold.
@@ -314,6 +336,8 @@ pub struct Timeouts {
     pub between_bytes: Duration,
     /// Of the whole exchange.
     pub total: Duration,
+    /// The longest total that a client may ask for; `None`: no longer than the one that holds.
+    pub total_max: Option<Duration>,
     /// How long a shutdown waits for exchanges in flight.
     pub shutdown: Duration,
 }

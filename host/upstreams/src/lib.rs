@@ -6,7 +6,11 @@
 //! by itself.
 
 pub mod admission;
+pub mod balance;
 pub mod discovery;
 pub mod health;
 pub mod hedge;
+pub mod load;
 pub mod retry;
+pub mod scrape;
+mod seen;

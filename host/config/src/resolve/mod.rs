@@ -4,6 +4,7 @@
 //! What stands in for a mistaken value never leaves this module: one problem, and
 //! there is no [`Config`].
 
+mod attempts;
 mod balance;
 mod endpoints;
 mod health;

@@ -71,6 +71,9 @@ pub enum ServeError {
     /// This very process has sent the request before.
     #[error("the request came back to the gateway that sent it")]
     Loop,
+    /// Every endpoint of the upstream is out, or it has none.
+    #[error("no endpoint of the upstream is available")]
+    NoEndpoint,
     /// No connection to the upstream.
     #[error("the upstream cannot be reached")]
     UpstreamUnreachable,
@@ -141,6 +144,7 @@ impl ServeError {
             Self::Refused(refusal) => (refusal.status, &refusal.code, Refused),
             Self::PolicyFailed(_) => (500, "policy_failed", Refused),
             Self::Loop => (508, "loop_detected", Refused),
+            Self::NoEndpoint => (503, "no_endpoint_available", UpstreamFailed),
             Self::UpstreamUnreachable => (502, "upstream_unreachable", UpstreamFailed),
             Self::ConnectTimeout => (504, "upstream_connect_timeout", TimedOut),
             Self::UpstreamFailed => (502, "upstream_failed", UpstreamFailed),

@@ -12,6 +12,7 @@ use tollgate_sandbox::contract::Hooks;
 
 use super::{
     arrival::Arrival,
+    clients::Pool,
     content::Content,
     errors::ServeError,
     headers,
@@ -35,9 +36,9 @@ pub(super) async fn send(
     let path = path(&mut arrival)?;
     let pick = upstream.pick(&Ask {
         model: exchange.record.model.as_deref(),
-        avoid: &[],
+        ..Ask::default()
     });
-    let mut pick = pick.ok_or(ServeError::UpstreamUnreachable)?;
+    let mut pick = pick.ok_or(ServeError::NoEndpoint)?;
     let endpoint = pick.endpoint();
     let content = match arrival.message.take_body() {
         Some(body) if body.is_empty() => Content::Empty,
@@ -69,9 +70,10 @@ pub(super) async fn send(
         .map_err(|_| ServeError::UpstreamUnreachable)?;
     *request.headers_mut() = fields;
     let sent = Instant::now();
-    match wait(exchange, upstream, request, progress).await {
+    let pool = endpoint.pool.clone();
+    match wait(exchange, &pool, request, progress).await {
         Ok(response) => {
-            pick.answered(response.status(), sent.elapsed());
+            pick.answered(response.status(), response.headers());
             exchange.hold(pick, sent);
             Ok(response)
         }
@@ -130,13 +132,13 @@ fn frame(method: &Method, content: &Content, fields: &mut HeaderMap) {
 
 async fn wait(
     exchange: &mut Exchange,
-    upstream: &Upstream,
+    pool: &Pool,
     request: Request<Upload>,
     progress: Option<Progress>,
 ) -> Result<Response<Incoming>, ServeError> {
     let config = exchange.generation.config.clone();
     let sent = Instant::now();
-    let mut response = pin!(upstream.pool.request(request));
+    let mut response = pin!(pool.request(request));
     let mut due = sent + config.timeouts.first_byte;
     let fault = || {
         progress

@@ -16,13 +16,15 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use tollgate_config::{Config, Destination};
 use tollgate_sandbox::Policy;
+use tollgate_upstreams::discovery::DiscoveryError;
 
 use super::{
     cache::{self, Shape},
+    clients::{ClientError, Clients},
     headers,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
-    upstream::{ClientError, Clients, Endpoint, Upstream},
+    upstream::Upstream,
 };
 
 /// See the module.
@@ -85,13 +87,13 @@ pub enum GenerationError {
         /// The secret's.
         secret: String,
     },
-    /// No host and port.
-    #[error("upstream `{upstream}`: `{endpoint}` is not an address")]
-    Endpoint {
+    /// A file of endpoints that cannot be read.
+    #[error("upstream `{upstream}`: {source}")]
+    Endpoints {
         /// Its name.
         upstream: String,
-        /// As written.
-        endpoint: String,
+        /// What is wrong.
+        source: DiscoveryError,
     },
     /// A method or header that can never match.
     #[error("route `{0}`: a method or header in `match` can never be sent")]
@@ -116,22 +118,21 @@ impl Generation {
         } = ingredients;
         let mut upstreams = HashMap::new();
         for (name, upstream) in &config.upstreams {
-            let pool = clients
-                .pool(upstream, config.timeouts.connect)
+            let way = clients
+                .way(upstream, config.timeouts.connect)
                 .map_err(|source| GenerationError::Client {
                     upstream: name.clone(),
                     source,
                 })?;
-            let upstream = Upstream {
-                name: name.as_str().into(),
-                dialect: upstream.dialect,
-                stream_end: upstream.stream_end,
-                headers: upstream_headers(name, upstream, secret)?,
-                endpoints: endpoints(name, upstream)?,
-                turn: AtomicUsize::new(0),
-                pool,
-            };
-            upstreams.insert(name.clone(), Arc::new(upstream));
+            let headers = upstream_headers(name, upstream, secret)?;
+            let upstream =
+                Upstream::new(name, upstream, headers, (way, clients)).map_err(|source| {
+                    GenerationError::Endpoints {
+                        upstream: name.clone(),
+                        source,
+                    }
+                })?;
+            upstreams.insert(name.clone(), upstream);
         }
         let parts = Parts {
             config: &config,
@@ -161,6 +162,11 @@ impl Generation {
             in_flight: AtomicUsize::new(0),
             config,
         })
+    }
+
+    /// Its upstreams, by name.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (&String, &Arc<Upstream>)> {
+        self.upstreams.iter()
     }
 
     /// Exchanges that it serves right now, their last hooks included.
@@ -243,21 +249,6 @@ impl Parts<'_> {
         let all = policies.iter().chain(at_targets).map(|policy| &**policy);
         Some(cache::shape(self.config, self.secret, route, all))
     }
-}
-
-fn endpoints(
-    name: &str,
-    upstream: &tollgate_config::Upstream,
-) -> Result<Vec<Arc<Endpoint>>, GenerationError> {
-    let parse = |endpoint: &tollgate_config::Endpoint| {
-        Endpoint::new(endpoint)
-            .map(Arc::new)
-            .ok_or_else(|| GenerationError::Endpoint {
-                upstream: name.to_owned(),
-                endpoint: endpoint.authority.clone(),
-            })
-    };
-    upstream.endpoints.iter().map(parse).collect()
 }
 
 fn upstream_headers(

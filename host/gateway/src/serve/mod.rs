@@ -10,14 +10,17 @@ mod body;
 mod cache;
 mod carry_on;
 mod certificate;
-mod chance;
+pub(crate) mod chance;
+mod clients;
 mod connection;
 mod content;
 mod dialect;
+mod endpoint;
 mod errors;
 mod events;
 mod exchange;
 mod exhaustion;
+mod fleet;
 mod forward;
 mod generation;
 mod head;
@@ -29,6 +32,7 @@ mod onion;
 mod origin;
 mod pick;
 mod policies;
+mod question;
 mod record;
 mod relay;
 mod reply;
@@ -55,12 +59,16 @@ use tokio_util::task::TaskTracker;
 use tollgate_capabilities::AnswerCache;
 
 pub use body::{Body, BodyError};
+pub use clients::{ClientError, Clients};
+pub(crate) use endpoint::{Asked, Endpoint};
 pub use errors::ServeError;
+pub(crate) use fleet::{Fleet, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
+pub(crate) use question::Question;
 pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
 pub use tls::{TlsError, TlsKeys};
-pub use upstream::{ClientError, Clients};
+pub(crate) use upstream::Upstream;
 
 /// What all listeners and exchanges of the process share.
 pub struct Shared {

@@ -244,11 +244,11 @@ async fn services(
         let asked = addresses(resolver, &format!("{host}.")).await;
         match asked {
             Ok(target) => {
-                let endpoint = Endpoint {
-                    authority: format!("{host}:{port}"),
-                    weight,
-                    ..url.clone()
-                };
+                let scheme = if url.https { "https" } else { "http" };
+                let text = format!("{scheme}://{host}:{port}{}", url.base_path);
+                let endpoint = Endpoint::parse(&text);
+                let endpoint = endpoint.map_err(|reason| failed(name, &reason))?;
+                let endpoint = Endpoint { weight, ..endpoint };
                 let found = target.records.into_iter();
                 answer
                     .records

@@ -26,11 +26,11 @@ pub struct Breaker {
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passed {
+pub enum Opened {
     /// Nothing goes by for this long.
-    Opened(Duration),
+    For(Duration),
     /// Everything goes by again.
-    Closed,
+    NoLonger,
 }
 
 impl Breaker {
@@ -67,20 +67,20 @@ impl Breaker {
     }
 
     /// A request that went by came to an end.
-    pub fn report(&self, outcome: Outcome, admitted: Admitted, now: Instant) -> Option<Passed> {
+    pub fn report(&self, outcome: Outcome, admitted: Admitted, now: Instant) -> Option<Opened> {
         let good = outcome != Outcome::Error;
         if admitted == Admitted::AsProbe {
             let mut circuit = self.circuit.lock();
             if !good {
                 let pause = circuit.failed(&self.settings, now);
-                return pause.map(Passed::Opened);
+                return pause.map(Opened::For);
             }
             let closes = circuit.passed(&self.settings, now);
             if closes {
                 self.window.clear();
                 self.closed.store(true, Ordering::Release);
             }
-            return closes.then_some(Passed::Closed);
+            return closes.then_some(Opened::NoLonger);
         }
         self.window.count(good, now);
         let Settings {
@@ -97,7 +97,7 @@ impl Breaker {
         }
         let pause = circuit.open(&self.settings, now);
         self.closed.store(false, Ordering::Release);
-        Some(Passed::Opened(pause))
+        Some(Opened::For(pause))
     }
 
     /// A probe ended and nobody knows how it did.
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(report(Outcome::Good, now), None);
         assert_eq!(report(Outcome::Good, now), None);
         assert_eq!(report(Outcome::Error, now), None);
-        let opened = Some(Passed::Opened(5 * second));
+        let opened = Some(Opened::For(5 * second));
         assert_eq!(report(Outcome::Error, now), opened);
         assert_eq!(breaker.admit(now + 4 * second), Admitted::No);
 
@@ -137,13 +137,13 @@ mod tests {
         let probes = [breaker.admit(now), breaker.admit(now)];
         assert_eq!(probes, [Admitted::AsProbe; 2]);
         assert_eq!(breaker.admit(now), Admitted::No);
-        let opened = Some(Passed::Opened(10 * second));
+        let opened = Some(Opened::For(10 * second));
         assert_eq!(breaker.report(Outcome::Error, probes[0], now), opened);
         assert_eq!(breaker.report(Outcome::Good, probes[1], now), None);
 
         let now = now + 10 * second;
         assert_eq!(report(Outcome::Good, now), None);
-        assert_eq!(report(Outcome::Good, now), Some(Passed::Closed));
+        assert_eq!(report(Outcome::Good, now), Some(Opened::NoLonger));
         assert_eq!(breaker.admit(now), Admitted::Freely);
         assert_eq!(
             report(Outcome::Error, now),

@@ -14,8 +14,8 @@ mod ramp;
 mod ward;
 mod window;
 
-pub use breaker::{Breaker, Passed};
+pub use breaker::{Breaker, Opened};
 pub use circuit::Admitted;
 pub use endpoint::{Health, Out, Share, Standing};
 pub use outcome::{Fault, Outcome};
-pub use ward::{Change, Event, Tended, Ward};
+pub use ward::{Change, Event, Tended, Ward, Why};

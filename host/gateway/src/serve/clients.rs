@@ -34,7 +34,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tollgate_config::Endpoints;
 use tower_service::Service;
 
-use super::{fleet::Fleet, upload::Upload};
+use super::{admission::AllGate, fleet::Fleet, upload::Upload};
 
 pub(super) type Pool = Client<HttpsConnector<HttpConnector<Names>>, Upload>;
 
@@ -137,6 +137,8 @@ impl Way {
 pub struct Clients {
     ways: Mutex<HashMap<Kind, Arc<Way>>>,
     fleets: Mutex<HashMap<String, Weak<Fleet>>>,
+    /// Before all upstreams together.
+    pub(super) gate: AllGate,
 }
 
 impl Clients {

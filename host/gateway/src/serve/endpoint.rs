@@ -18,7 +18,10 @@ use tollgate_upstreams::{
     load::{self, Load},
 };
 
-use super::clients::{Kind, Pool, Way};
+use super::{
+    admission::Slots,
+    clients::{Kind, Pool, Way},
+};
 
 /// One address of an upstream, in the parts of a request.
 pub(crate) struct Endpoint {
@@ -41,6 +44,8 @@ pub(crate) struct State {
     pub(crate) health: Arc<Health>,
     pub(crate) notes: Mutex<Notes>,
     load: Mutex<Arc<Load>>,
+    /// Requests that are there, where they are bounded.
+    pub(super) slots: Arc<Slots>,
     /// The connections of an endpoint whose address is known.
     pinned: Mutex<Option<(Kind, Pool)>>,
 }
@@ -70,6 +75,7 @@ impl State {
             health: Arc::new(Health::new(label.clone(), settings, now)),
             notes: Mutex::default(),
             load: Mutex::new(Load::new(load, now)),
+            slots: Arc::default(),
             pinned: Mutex::default(),
         })
     }

@@ -22,6 +22,7 @@ use tollgate_upstreams::{
 use tracing::{info, warn};
 
 use super::{
+    admission::UpstreamGate,
     endpoint::{Known, State},
     upstream::Upstream,
 };
@@ -31,6 +32,7 @@ pub(crate) struct Fleet {
     pub(crate) name: Arc<str>,
     pub(crate) counts: Counts,
     pub(super) ward: Ward,
+    pub(super) gate: UpstreamGate,
     known: Mutex<Known>,
     /// What was found last, and where.
     found: Mutex<Option<(Endpoints, Vec<Found>)>>,
@@ -66,6 +68,7 @@ impl Fleet {
             name: name.into(),
             counts: Counts::default(),
             ward: Ward::new(),
+            gate: UpstreamGate::new(),
             known: Mutex::default(),
             found: Mutex::default(),
             failing: Mutex::default(),
@@ -151,6 +154,9 @@ impl Fleet {
 
     /// Logs and counts what changed.
     pub(crate) fn note(&self, tended: Tended) {
+        if !tended.is_empty() {
+            self.gate.fit(self.ward.available());
+        }
         for change in tended {
             let (what, counter) = self.said(change.event);
             if let Some(counter) = counter {

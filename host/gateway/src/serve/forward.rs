@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tollgate_sandbox::contract::Hooks;
 
 use super::{
+    admission,
     arrival::Arrival,
     clients::Pool,
     content::Content,
@@ -34,11 +35,13 @@ pub(super) async fn send(
     mut arrival: Arrival,
 ) -> Result<Response<Incoming>, ServeError> {
     let path = path(&mut arrival)?;
+    let permits = admission::admit(exchange, upstream.door.as_ref()).await?;
+    exchange.record.note_queued(permits.waited);
     let pick = upstream.pick(&Ask {
         model: exchange.record.model.as_deref(),
         ..Ask::default()
     });
-    let mut pick = pick.ok_or(ServeError::NoEndpoint)?;
+    let mut pick = pick.ok_or(ServeError::NoEndpoint)?.under(permits);
     let endpoint = pick.endpoint();
     let content = match arrival.message.take_body() {
         Some(body) if body.is_empty() => Content::Empty,

@@ -16,9 +16,11 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use tollgate_config::{Config, Destination};
 use tollgate_sandbox::Policy;
+use tollgate_upstreams::admission::Gate;
 use tollgate_upstreams::discovery::DiscoveryError;
 
 use super::{
+    admission,
     cache::{self, Shape},
     clients::{ClientError, Clients},
     headers,
@@ -39,6 +41,8 @@ pub struct Generation {
     pub(super) models: HashMap<String, Model>,
     pub(super) upstreams: HashMap<String, Arc<Upstream>>,
     pub(super) header: HeaderValue,
+    /// Before all upstreams together, where requests are bounded.
+    pub(crate) gate: Option<Arc<Gate>>,
     in_flight: AtomicUsize,
 }
 
@@ -125,12 +129,10 @@ impl Generation {
                     source,
                 })?;
             let headers = upstream_headers(name, upstream, secret)?;
-            let upstream =
-                Upstream::new(name, upstream, headers, (way, clients)).map_err(|source| {
-                    GenerationError::Endpoints {
-                        upstream: name.clone(),
-                        source,
-                    }
+            let upstream = Upstream::new(name, upstream, headers, (way, clients), &config.overload)
+                .map_err(|source| GenerationError::Endpoints {
+                    upstream: name.clone(),
+                    source,
                 })?;
             upstreams.insert(name.clone(), upstream);
         }
@@ -159,9 +161,17 @@ impl Generation {
             models,
             upstreams,
             header: HeaderValue::from(id),
+            gate: clients.gate.of(&config.overload),
             in_flight: AtomicUsize::new(0),
             config,
         })
+    }
+
+    /// From now on its bounds hold for all upstreams together.
+    pub(crate) fn take_over(&self) {
+        if let Some(gate) = &self.gate {
+            admission::follow(gate, &self.config.overload);
+        }
     }
 
     /// Its upstreams, by name.

@@ -4,6 +4,7 @@
 //! one step of it. An exchange takes one [`Generation`] and keeps it. Knows nothing
 //! of files, of how a generation came to be, or of who reads the records.
 
+mod admission;
 mod arrival;
 mod at_hand;
 mod body;
@@ -50,7 +51,7 @@ mod usage;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -58,6 +59,7 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::task::TaskTracker;
 use tollgate_capabilities::AnswerCache;
 
+pub(crate) use admission::Door;
 pub use body::{Body, BodyError};
 pub use clients::{ClientError, Clients};
 pub(crate) use endpoint::{Asked, Endpoint};
@@ -122,6 +124,7 @@ pub struct Gauges {
     connections: AtomicUsize,
     exchanges: AtomicUsize,
     streams: AtomicUsize,
+    turned_away: AtomicU64,
     connection_left: Notify,
 }
 
@@ -134,6 +137,15 @@ impl Gauges {
     /// Exchanges whose last hook has not ended yet.
     pub fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    fn note_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Exchanges that were refused because too many were open, so far.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Event streams on their way to a client.

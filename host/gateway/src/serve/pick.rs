@@ -22,6 +22,7 @@ use tollgate_upstreams::{
 };
 
 use super::{
+    admission::{Permits, Slot},
     chance,
     endpoint::Endpoint,
     fleet::count,
@@ -87,10 +88,13 @@ pub(super) struct Pick {
     endpoint: Arc<Endpoint>,
     care: Arc<Care>,
     in_flight: InFlight,
+    _slot: Option<Slot>,
     admitted: Admitted,
     by_breaker: Passage,
     /// The answer says that the endpoint works: how long it took counts.
     is_good: bool,
+    /// Last, so that they are back when everything else is.
+    _permits: Permits,
 }
 
 /// Through the upstream's circuit breaker; given back when dropped.
@@ -140,7 +144,7 @@ impl Upstream {
         let now = Instant::now();
         let care = &self.care;
         let picked = Passage::through(care, now).and_then(|by_breaker| {
-            let (endpoint, admitted) = self.choose(ask, now)?;
+            let (endpoint, admitted, slot) = self.choose(ask, now)?;
             Some(Pick {
                 in_flight: endpoint.load.begin(ask.prefix),
                 endpoint,
@@ -148,6 +152,8 @@ impl Upstream {
                 admitted,
                 by_breaker,
                 is_good: false,
+                _slot: slot,
+                _permits: Permits::default(),
             })
         });
         if picked.is_none() {
@@ -156,16 +162,23 @@ impl Upstream {
         picked
     }
 
-    fn choose(&self, ask: &Ask<'_>, now: Instant) -> Option<(Arc<Endpoint>, Admitted)> {
+    fn choose(
+        &self,
+        ask: &Ask<'_>,
+        now: Instant,
+    ) -> Option<(Arc<Endpoint>, Admitted, Option<Slot>)> {
         let endpoints = self.present();
         let settings = &self.care.health;
         if let [only] = endpoints.as_slice() {
-            let admitted = only.state.health.admit(settings, now);
-            return (admitted != Admitted::No).then(|| (only.clone(), admitted));
+            let (admitted, slot) = self.enter(only, now)?;
+            return Some((only.clone(), admitted, slot));
         }
         let mut best = Rank::Out;
         let ranked = endpoints.iter().map(|endpoint| {
-            let (rank, share) = rank(endpoint, ask, settings, now);
+            let (rank, share) = match self.is_full(endpoint) {
+                true => (Rank::Out, 0.0),
+                false => rank(endpoint, ask, settings, now),
+            };
             best = best.min(rank);
             (rank, share)
         });
@@ -186,17 +199,36 @@ impl Upstream {
             model: ask.model,
             prefix: ask.prefix,
         };
-        // A probe's place may be taken by the time it is asked for.
+        // A probe's place or a slot may be taken by the time it is asked for.
         for _ in 0..candidates.len() {
             let chosen = self.balancer.pick(&candidates, &ask, chance::next)?;
             let endpoint = &endpoints[chosen];
-            let admitted = endpoint.state.health.admit(settings, now);
-            if admitted != Admitted::No {
-                return Some((endpoint.clone(), admitted));
+            if let Some((admitted, slot)) = self.enter(endpoint, now) {
+                return Some((endpoint.clone(), admitted, slot));
             }
             candidates[chosen].weight = 0.0;
         }
         None
+    }
+
+    /// So many requests at each endpoint, and no more.
+    fn endpoint_max(&self) -> Option<usize> {
+        self.door.as_ref()?.bounds.endpoint
+    }
+
+    fn is_full(&self, endpoint: &Endpoint) -> bool {
+        let is_full = |most| endpoint.state.slots.are_taken(most);
+        self.endpoint_max().is_some_and(is_full)
+    }
+
+    /// `None`: it takes no request now.
+    fn enter(&self, endpoint: &Endpoint, now: Instant) -> Option<(Admitted, Option<Slot>)> {
+        let slot = match self.endpoint_max() {
+            Some(most) => Some(endpoint.state.slots.take(most)?),
+            None => None,
+        };
+        let admitted = endpoint.state.health.admit(&self.care.health, now);
+        (admitted != Admitted::No).then_some((admitted, slot))
     }
 }
 
@@ -225,6 +257,12 @@ fn rank(
 }
 
 impl Pick {
+    /// With what the try was let in with.
+    pub(super) fn under(mut self, permits: Permits) -> Self {
+        self._permits = permits;
+        self
+    }
+
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }

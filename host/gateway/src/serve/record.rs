@@ -65,12 +65,23 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// Whether a policy had the answer looked up, and what came of it.
     pub cache: Option<Cached>,
+    /// How long it waited for its turn, if it did.
+    pub queued: Option<Duration>,
     /// From the request sent to the response's head.
     pub upstream_head: Option<Duration>,
     /// From the request's arrival to the first byte of the response's body.
     pub first_byte: Option<Duration>,
     /// From the request's arrival to the end of the response's body.
     pub total: Duration,
+}
+
+impl Record {
+    /// It waited for its turn, once more or for the first time.
+    pub(super) fn note_queued(&mut self, waited: Option<Duration>) {
+        if let Some(waited) = waited {
+            self.queued = Some(self.queued.unwrap_or_default() + waited);
+        }
+    }
 }
 
 impl Default for Record {
@@ -97,6 +108,7 @@ impl Default for Record {
             bytes_out: 0,
             usage: None,
             cache: None,
+            queued: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,

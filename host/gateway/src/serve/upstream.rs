@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Instant};
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
-use tollgate_config::{Dialect, Endpoints, StreamEnd};
+use tollgate_config::{Dialect, Endpoints, Overload, StreamEnd};
 use tollgate_upstreams::{
     balance::Balancer,
     discovery::{DiscoveryError, Found, read_list},
@@ -17,6 +17,7 @@ use tollgate_upstreams::{
 };
 
 use super::{
+    admission::Door,
     clients::{Clients, Way},
     endpoint::Endpoint,
     fleet::Fleet,
@@ -31,6 +32,8 @@ pub(crate) struct Upstream {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) written: tollgate_config::Upstream,
     pub(crate) balancer: Balancer,
+    /// Where requests are bounded.
+    pub(crate) door: Option<Door>,
     /// What each try holds on to.
     pub(crate) care: Arc<Care>,
     way: Arc<Way>,
@@ -54,6 +57,7 @@ impl Upstream {
         written: &tollgate_config::Upstream,
         headers: Vec<(HeaderName, HeaderValue)>,
         (way, clients): (Arc<Way>, &Clients),
+        overload: &Overload,
     ) -> Result<Arc<Self>, DiscoveryError> {
         let fleet = clients.fleet(name);
         let found = match &written.endpoints {
@@ -73,6 +77,7 @@ impl Upstream {
             stream_end: written.stream_end,
             headers,
             balancer: Balancer::new(&written.balance),
+            door: Door::new(&fleet.gate, written.concurrency, overload),
             care: Arc::new(Care {
                 health: written.health.clone(),
                 fleet: fleet.clone(),
@@ -119,6 +124,9 @@ impl Upstream {
             .ward
             .set(healths.collect(), &self.care.health, Instant::now());
         drop(endpoints);
+        fleet
+            .gate
+            .follow(self.door.as_ref(), fleet.ward.available());
         fleet.note(tended);
     }
 
@@ -153,12 +161,14 @@ impl Upstream {
     pub(super) fn read(text: &str) -> Arc<Self> {
         let text = format!("upstreams: {{ u: {text} }}\nroutes: [ {{ upstream: u }} ]");
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", "/".as_ref());
-        let written = config.unwrap().upstreams.remove("u").unwrap();
+        let mut config = config.unwrap();
+        let written = config.upstreams.remove("u").unwrap();
         let clients = Clients::new();
         let way = clients
             .way(&written, std::time::Duration::from_secs(1))
             .unwrap();
-        let upstream = Self::new("u", &written, Vec::new(), (way, &clients)).unwrap();
+        let upstream =
+            Self::new("u", &written, Vec::new(), (way, &clients), &config.overload).unwrap();
         upstream.take_over();
         upstream
     }

@@ -66,6 +66,7 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
         number(out, "bytes_in", bytes);
     }
     number(out, "bytes_out", record.bytes_out);
+    duration(out, "queue_us", record.queued);
     duration(out, "upstream_us", record.upstream_head);
     duration(out, "first_byte_us", record.first_byte);
     duration(out, "total_us", Some(record.total));

@@ -43,6 +43,7 @@ impl Upkeep {
 
     /// From now on this generation is the live one.
     pub(crate) fn follow(&mut self, generation: &Generation) {
+        generation.take_over();
         let mut before = std::mem::take(&mut self.running);
         for (name, upstream) in generation.upstreams() {
             let kept = before.remove(name);

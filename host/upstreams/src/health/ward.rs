@@ -92,6 +92,13 @@ impl Ward {
         Self::default()
     }
 
+    /// How many of them are not out.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        let members = self.members.lock();
+        members.len() - out(&members)
+    }
+
     /// These are the endpoints from now on, watched over by these settings.
     pub fn set(&self, endpoints: Vec<Arc<Health>>, settings: &Settings, now: Instant) -> Tended {
         let mut members = self.members.lock();

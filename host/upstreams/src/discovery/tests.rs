@@ -12,7 +12,7 @@ use tollgate_config::{DnsRecord, EndpointDns, EndpointFile};
 
 use super::*;
 
-fn dns(server: &NameServer, url: &str, record: DnsRecord) -> EndpointDns {
+fn written(server: &NameServer, url: &str, record: DnsRecord) -> EndpointDns {
     EndpointDns {
         url: Endpoint::parse(url).unwrap(),
         record,
@@ -22,8 +22,8 @@ fn dns(server: &NameServer, url: &str, record: DnsRecord) -> EndpointDns {
     }
 }
 
-fn source(server: &NameServer, url: &str, record: DnsRecord) -> Source {
-    Source::Dns(Box::new(DnsSource::new(dns(server, url, record))))
+fn asking(server: &NameServer, url: &str, record: DnsRecord) -> Source {
+    Source::Dns(Box::new(DnsSource::new(written(server, url, record))))
 }
 
 fn shown(looked: &Looked) -> Vec<String> {
@@ -42,7 +42,7 @@ async fn every_address_of_a_name_is_an_endpoint() {
     );
     let six = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap();
     server.say("vllm.svc", AAAA, Said::Records(vec![six.octets().to_vec()]));
-    let mut source = source(&server, "https://vllm.svc/v1", DnsRecord::Address);
+    let mut source = asking(&server, "https://vllm.svc/v1", DnsRecord::Address);
     let found = [
         "https://vllm.svc/v1 at 10.0.0.1:443 x1",
         "https://vllm.svc/v1 at 10.0.0.2:443 x1",
@@ -65,7 +65,7 @@ async fn the_targets_of_the_best_priority_are_endpoints_with_ports_and_weights()
     server.say_a("a.svc", &[[10, 0, 0, 1], [10, 0, 0, 2]]);
     server.say_a("b.svc", &[[10, 0, 0, 1]]);
     server.say_a("c.svc", &[[10, 0, 0, 9]]);
-    let mut source = source(&server, "http://_http._tcp.vllm/base", DnsRecord::Srv);
+    let mut source = asking(&server, "http://_http._tcp.vllm/base", DnsRecord::Srv);
     let found = [
         "http://a.svc:8001/base at 10.0.0.1:8001 x3",
         "http://b.svc:8002/base at 10.0.0.1:8002 x1",
@@ -80,7 +80,7 @@ async fn records_are_asked_for_again_when_they_ran_out() {
     server.say_a("a.svc", &[[10, 0, 0, 1]]);
     let dns = EndpointDns {
         refresh: None,
-        ..dns(&server, "http://a.svc", DnsRecord::Address)
+        ..written(&server, "http://a.svc", DnsRecord::Address)
     };
     let mut source = DnsSource::new(dns);
     assert_eq!(source.look(false).await.next, Duration::from_secs(60));
@@ -97,7 +97,7 @@ async fn an_answer_of_which_a_part_is_missing_is_taken_only_where_nothing_is_kno
     let server = NameServer::start().await;
     server.say_a("a.svc", &[[10, 0, 0, 1]]);
     server.say("a.svc", AAAA, Said::Failure);
-    let mut source = source(&server, "http://a.svc", DnsRecord::Address);
+    let mut source = asking(&server, "http://a.svc", DnsRecord::Address);
     assert_eq!(
         shown(&source.look(false).await),
         ["http://a.svc at 10.0.0.1:80 x1"]
@@ -115,7 +115,7 @@ async fn silence_failure_and_emptiness_are_errors_and_pauses_grow() {
     }
     let dns = EndpointDns {
         refresh: None,
-        ..dns(&server, "http://broken.svc", DnsRecord::Address)
+        ..written(&server, "http://broken.svc", DnsRecord::Address)
     };
     let mut source = DnsSource::new(dns);
     let mut pauses = Vec::new();
@@ -126,13 +126,13 @@ async fn silence_failure_and_emptiness_are_errors_and_pauses_grow() {
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
 
-    let mut empty = source(&server, "http://empty.svc", DnsRecord::Address);
+    let mut empty = asking(&server, "http://empty.svc", DnsRecord::Address);
     let looked = empty.look(true).await;
     assert_eq!(looked.found, Err(DiscoveryError::Empty("empty.svc".into())));
 
     let dns = EndpointDns {
         timeout: Duration::from_millis(50),
-        ..dns(&server, "http://silent.svc", DnsRecord::Address)
+        ..written(&server, "http://silent.svc", DnsRecord::Address)
     };
     let looked = DnsSource::new(dns).look(true).await;
     assert_eq!(looked.found.unwrap_err().kind(), "dns");
@@ -160,7 +160,7 @@ fn followed(source: Source) -> (mpsc::Receiver<String>, JoinHandle<()>) {
 async fn what_is_known_goes_on_while_the_dns_fails_and_changes_when_it_does() {
     let server = NameServer::start().await;
     server.say_a("a.svc", &[[10, 0, 0, 1]]);
-    let (mut told, task) = followed(source(&server, "http://a.svc", DnsRecord::Address));
+    let (mut told, task) = followed(asking(&server, "http://a.svc", DnsRecord::Address));
     assert_eq!(told.recv().await.unwrap(), "http://a.svc at 10.0.0.1:80");
     server.say("a.svc", A, Said::Failure);
     assert_eq!(told.recv().await.unwrap(), "failing: dns");

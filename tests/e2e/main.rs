@@ -17,6 +17,7 @@ mod departures;
 mod descriptors;
 mod dialects;
 mod edge;
+mod endpoints;
 mod examples;
 mod failures;
 mod fixture;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
-use super::Admin;
+use super::{Admin, upstreams};
 use crate::telemetry::exposition::{Exposition, Family, Kind};
 
 pub(super) fn render(admin: &Admin) -> String {
@@ -20,6 +20,7 @@ pub(super) fn render(admin: &Admin) -> String {
         .map(|policy| (&**policy, policy.stats()))
         .collect();
     policies(&stats, &mut out);
+    upstreams::render(&live, &mut out);
     admin.plugin_metrics.render(out.text_mut());
     out.into_text()
 }

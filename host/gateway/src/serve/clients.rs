@@ -89,7 +89,7 @@ pub enum ClientError {
     },
     /// The system's own roots.
     #[error("cannot read the system's certificates: {0}")]
-    SystemRoots(#[from] std::io::Error),
+    SystemRoots(#[from] io::Error),
     /// The TLS library refused.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),

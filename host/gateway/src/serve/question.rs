@@ -59,6 +59,6 @@ impl Upstream {
 
 /// The last of the causes, which says it best.
 fn root(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let causes = std::iter::successors(Some(error), |cause| (*cause).source());
     causes.last().map_or_else(String::new, ToString::to_string)
 }

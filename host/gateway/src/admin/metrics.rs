@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
-use super::{Admin, upstreams};
+use super::{Admin, gates, upstreams};
 use crate::telemetry::exposition::{Exposition, Family, Kind};
 
 pub(super) fn render(admin: &Admin) -> String {
@@ -21,6 +21,7 @@ pub(super) fn render(admin: &Admin) -> String {
         .collect();
     policies(&stats, &mut out);
     upstreams::render(&live, &mut out);
+    gates::render(&live, &admin.shared.gauges, &mut out);
     admin.plugin_metrics.render(out.text_mut());
     out.into_text()
 }

@@ -4,6 +4,7 @@
 //! by default, to its own address by name, and to few connections that may not
 //! dawdle. Never shows a setting, a secret or a body.
 
+mod gates;
 mod host;
 mod metrics;
 mod pages;

@@ -7,7 +7,10 @@ use std::{
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
-use tollgate_upstreams::health::{Out, Standing};
+use tollgate_upstreams::{
+    admission::Counts,
+    health::{Out, Standing},
+};
 
 use super::Shown;
 use crate::{
@@ -39,7 +42,16 @@ fn upstream(upstream: &Upstream) -> Value {
         "upstream": &*upstream.care.fleet.name,
         "breaker": breaker.map(|breaker| if breaker.is_closed() { "closed" } else { "open" }),
         "discovery_error": upstream.care.fleet.failing(),
+        "gate": upstream.door.as_ref().map(|door| gate(&door.counts())),
         "endpoints": endpoints.iter().map(|one| endpoint(one, upstream, now)).collect::<Vec<_>>(),
+    })
+}
+
+fn gate(counts: &Counts) -> Value {
+    json!({
+        "limit": counts.limit,
+        "in_use": counts.in_use,
+        "waiting": counts.waiting,
     })
 }
 

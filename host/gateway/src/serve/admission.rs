@@ -19,7 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tollgate_config::{Concurrency, Overload, Queue};
-use tollgate_upstreams::admission::{Asker, Gate, GateSettings, Permit};
+use tollgate_upstreams::admission::{Asker, Counts, Gate, GateSettings, Permit};
 
 use super::{carry_on::Gone, errors::ServeError, record::Record, state::Exchange};
 
@@ -149,12 +149,16 @@ fn fact<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
 
 /// The way to an upstream that takes so many at once.
 pub(crate) struct Door {
-    pub(crate) gate: Arc<Gate>,
+    gate: Arc<Gate>,
     pub(super) bounds: Concurrency,
     weights: Arc<[u32]>,
 }
 
 impl Door {
+    pub(crate) fn counts(&self) -> Counts {
+        self.gate.counts()
+    }
+
     /// `None`: nothing is bounded.
     pub(super) fn new(
         gate: &UpstreamGate,
@@ -192,6 +196,14 @@ impl UpstreamGate {
         Self {
             gate: Gate::new(&settings(0, nobody, &Arc::from([]))),
             bounds: Mutex::default(),
+        }
+    }
+
+    /// Before anything was said of it, what is said first holds: a generation may be asked
+    /// an instant before it is followed.
+    pub(super) fn open(&self, door: Option<&Door>, available: usize) {
+        if self.gate.counts().limit == 0 {
+            self.follow(door, available);
         }
     }
 
@@ -244,7 +256,11 @@ impl Default for AllGate {
 impl AllGate {
     /// `None`: nothing is bounded.
     pub(super) fn of(&self, overload: &Overload) -> Option<Arc<Gate>> {
-        overload.concurrency.is_some().then(|| self.0.clone())
+        overload.concurrency?;
+        if self.0.counts().limit == 0 {
+            follow(&self.0, overload);
+        }
+        Some(self.0.clone())
     }
 }
 
@@ -356,7 +372,8 @@ mod tests {
         };
         let door = Door::new(&gate, Some(bounds), &Overload::default()).unwrap();
         assert!(door.gate.try_admit().is_none());
-        gate.follow(Some(&door), 1);
+        gate.open(Some(&door), 1);
+        gate.open(Some(&door), 100);
         let held = [(); 2].map(|()| door.gate.try_admit().unwrap());
         assert!(try_admit(None, Some(&door)).is_none());
         gate.fit(2);

@@ -59,7 +59,6 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::task::TaskTracker;
 use tollgate_capabilities::AnswerCache;
 
-pub(crate) use admission::Door;
 pub use body::{Body, BodyError};
 pub use clients::{ClientError, Clients};
 pub(crate) use endpoint::{Asked, Endpoint};

@@ -89,6 +89,7 @@ impl Upstream {
             replaced: watch::Sender::new(()),
         });
         upstream.renew(&found);
+        fleet.gate.open(upstream.door.as_ref(), found.len());
         fleet.join(&upstream);
         Ok(upstream)
     }

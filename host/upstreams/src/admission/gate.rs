@@ -41,6 +41,8 @@ enum Outcome {
 /// What a gate has seen and what it holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Permits at once.
+    pub limit: usize,
     /// Permits that are out.
     pub in_use: usize,
     /// Who waits for one.
@@ -125,6 +127,7 @@ impl Gate {
     pub fn counts(&self) -> Counts {
         let state = self.state.lock();
         Counts {
+            limit: state.limit,
             in_use: state.in_use,
             waiting: state.queue.count(),
             ..state.counts

@@ -351,10 +351,7 @@ async fn an_endpoint_of_the_dns_is_asked_for_its_certificate_by_name() {
     ));
     let site = Site::start_in(folder, &config, "tokens=2").await;
     let answer = site.ask("GET", "/v1/models").send().await;
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (200, "hello")
-    );
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
     let (named, request) = server.await.unwrap();
     assert_eq!(named.as_deref(), Some("models.test"));
     assert!(

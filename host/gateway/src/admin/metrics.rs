@@ -83,6 +83,14 @@ fn process(admin: &Admin, out: &mut Exposition) {
         gauges.streams(),
     );
     out.single(
+        "tollgate_tasks",
+        Kind::Gauge,
+        "Tasks alive: of connections, exchanges, and the gateway's own.",
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
+    );
+    out.single(
         "tollgate_log_lines_dropped_total",
         Kind::Counter,
         "Lines that the access log's reader did not take in time.",

@@ -13,6 +13,7 @@ use super::{
     content::Content,
     errors::ServeError,
     head, headers,
+    hints::Hints,
     model_name::{self, InPath},
     route::{Asked, Found, Need, Route},
     state::Exchange,
@@ -66,6 +67,8 @@ pub(super) struct Arrival {
     named: Named,
     /// What of the body was asked for so far.
     read: Need,
+    /// What the balance of the upstream that it goes to goes by.
+    pub(super) hints: Hints,
 }
 
 /// Refuses what is ambiguous, and finds the route. What `connection` names is gone then: no
@@ -257,6 +260,7 @@ impl Arrival {
             model,
             named: Named::InBody,
             read: Need::Nothing,
+            hints: Hints::default(),
         }
     }
 

@@ -157,7 +157,9 @@ async fn lead<'a>(
         choice.policies,
         choice.model.is_some() && arrival.names_in_body(),
     );
-    arrival.have(exchange, need).await?;
+    arrival
+        .have(exchange, need.max(choice.upstream.need()))
+        .await?;
     arrival.call_model(exchange, choice.model.clone())?;
     exchange.record.upstream = Some(choice.upstream.name.clone());
     exchange.record.attempts += 1;
@@ -170,6 +172,8 @@ async fn lead<'a>(
             return Ok(Led::Reply(reply));
         }
     }
+    let model = choice.model.as_deref().or(exchange.record.model.as_deref());
+    arrival.hints = choice.upstream.hints(&mut arrival.message, model);
     Ok(Led::To(choice.upstream))
 }
 

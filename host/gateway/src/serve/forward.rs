@@ -38,11 +38,17 @@ pub(super) async fn send(
     let permits = admission::admit(exchange, upstream.door.as_ref()).await?;
     exchange.record.note_queued(permits.waited);
     let pick = upstream.pick(&Ask {
-        model: exchange.record.model.as_deref(),
-        ..Ask::default()
+        model: exchange
+            .record
+            .target_model
+            .as_deref()
+            .or(exchange.record.model.as_deref()),
+        key: arrival.hints.key,
+        prefix: arrival.hints.prefix(),
+        avoid: &[],
     });
     let mut pick = pick.ok_or(ServeError::NoEndpoint)?.under(permits);
-    let endpoint = pick.endpoint();
+    let endpoint = pick.endpoint().clone();
     let content = match arrival.message.take_body() {
         Some(body) if body.is_empty() => Content::Empty,
         Some(body) => Content::AtHand(body),
@@ -73,8 +79,7 @@ pub(super) async fn send(
         .map_err(|_| ServeError::UpstreamUnreachable)?;
     *request.headers_mut() = fields;
     let sent = Instant::now();
-    let pool = endpoint.pool.clone();
-    match wait(exchange, &pool, request, progress).await {
+    match wait(exchange, &endpoint.pool, request, progress).await {
         Ok(response) => {
             pick.answered(response.status(), response.headers());
             exchange.hold(pick, sent);

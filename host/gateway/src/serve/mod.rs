@@ -26,6 +26,7 @@ mod forward;
 mod generation;
 mod head;
 mod headers;
+mod hints;
 mod introduction;
 mod listener;
 mod model_name;

@@ -150,3 +150,6 @@ impl Balancer {
             .or_else(|| self.pick(candidates, ask, &mut chance))
     }
 }
+
+#[cfg(test)]
+mod tests;

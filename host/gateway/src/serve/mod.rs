@@ -6,6 +6,7 @@
 
 mod arrival;
 mod at_hand;
+mod begun;
 mod body;
 mod cache;
 mod carry_on;
@@ -40,9 +41,11 @@ mod state;
 mod stream;
 mod target;
 mod tls;
+mod tries;
 mod upload;
 mod upstream;
 mod usage;
+mod waits;
 
 use std::sync::{
     Arc,
@@ -58,7 +61,9 @@ pub use body::{Body, BodyError};
 pub use errors::ServeError;
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
-pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
+pub use record::{
+    Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
+};
 pub use tls::{TlsError, TlsKeys};
 pub use upstream::{ClientError, Clients};
 

@@ -46,6 +46,11 @@ pub(super) struct Pick {
 }
 
 impl Upstream {
+    /// Whether a try that failed here finds no other endpoint.
+    pub(super) fn is_alone(&self) -> bool {
+        self.endpoints.len() < 2
+    }
+
     /// `None`: no endpoint is available.
     pub(super) fn pick(&self, ask: &Ask<'_>) -> Option<Pick> {
         let Ask { model, avoid } = ask;

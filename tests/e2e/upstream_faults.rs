@@ -124,3 +124,14 @@ async fn ask_until_tried(site: &Site) -> Value {
     }
     panic!("it was never asked");
 }
+
+/// The first answer that is no success, of so many at most.
+async fn first_failure(site: &Site) -> crate::client::Answer {
+    for _ in 0..8 {
+        let answer = site.chat().send().await;
+        if answer.status != 200 {
+            return answer;
+        }
+    }
+    panic!("none failed");
+}

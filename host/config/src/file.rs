@@ -5,14 +5,22 @@
 //! `resolve` reads them, so that all mistakes come out together.
 
 mod attempts;
+mod balance;
+mod endpoints;
+mod health;
+mod overload;
 
 use std::borrow::Cow;
 
+pub(crate) use balance::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use attempts::{Cause, Hedge, OrOff, Retries, Waits};
+pub(crate) use endpoints::{Endpoints, Found, Listed};
+pub(crate) use health::{Active, Breaker, Health, Passive, PeriodOrOff, Switch};
+pub(crate) use overload::{Concurrency, Overload, Priorities, Queue};
 
 use crate::{
     model,
@@ -58,6 +66,8 @@ pub(crate) struct File {
     pub(crate) limits: Option<At<Limits>>,
     /// How long the data path waits, and for what.
     pub(crate) timeouts: Option<At<Timeouts>>,
+    /// How much is taken on at once.
+    pub(crate) overload: Option<At<Overload>>,
     /// Bounds of a plugin instance, where its policy sets none of its own.
     pub(crate) sandbox: Option<At<Sandbox>>,
     /// Bounds of the process that compiles plugins.
@@ -203,10 +213,13 @@ pub(crate) struct Upstream {
     /// What its bodies mean. Default: openai.
     pub(crate) dialect: Option<Dialect>,
     /// How an endpoint is picked. Default: round-robin.
-    pub(crate) balance: Option<Balance>,
-    /// URLs: `http` or `https`, host, optional port, optional base path.
-    #[schemars(length(min = 1))]
-    pub(crate) endpoints: At<Vec<At<String>>>,
+    /// A list of URLs, or where they are found.
+    pub(crate) endpoints: At<Endpoints>,
+    /// When an endpoint is left alone.
+    pub(crate) health: Option<Health>,
+    /// How much it is given at once.
+    pub(crate) concurrency: Option<At<Concurrency>>,
+    pub(crate) balance: Option<At<Balance>>,
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]
     pub(crate) headers: Named<At<String>>,
@@ -230,13 +243,6 @@ pub(crate) enum Dialect {
     Seldon,
     /// Nothing is known of the bodies.
     Opaque,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Balance {
-    /// One after the other.
-    RoundRobin,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

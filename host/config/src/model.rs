@@ -4,13 +4,21 @@
 //! name in it exists, every limit is in range. Knows nothing of YAML.
 
 mod attempts;
+mod balance;
+mod endpoints;
+mod health;
+mod overload;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use balance::*;
 use ipnet::IpNet;
 
 pub(crate) use attempts::FALLBACK_ON;
 pub use attempts::{Cause, FALLBACK_MAX, Hedge, RETRIES_MAX, Retries, Waits};
+pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
+pub use health::{Active, Circuit, Health, Passive};
+pub use overload::*;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +42,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub overload: Overload,
     /// Defaults for every plugin; already merged into each [`Policy::sandbox`].
     pub compile: CompileLimits,
 }
@@ -163,23 +172,18 @@ pub struct CompileLimits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     pub dialect: Dialect,
-    /// At least one; `http://` or `https://`, host, port, and a base path without a slash at its end.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Endpoints,
+    /// How an endpoint is picked.
+    pub balance: Balance,
+    pub health: Health,
+    /// `None`: no bound.
+    pub concurrency: Option<Concurrency>,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,
     /// A PEM file of additional roots for `https`.
     pub ca: Option<PathBuf>,
     /// What ends a stream: see [`StreamEnd`].
     pub stream_end: StreamEnd,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    pub https: bool,
-    /// `host:port`, as it goes into the `host` header (default ports left out) and the connection.
-    pub authority: String,
-    /// `` or `/v1`-like.
-    pub base_path: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

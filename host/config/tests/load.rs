@@ -114,12 +114,16 @@ fn settings_are_read_as_yaml_1_2_and_nothing_is_guessed() {
 fn upstreams_and_models_are_resolved() {
     let config = good();
     let vllm = &config.upstreams["vllm"];
+    let Endpoints::Listed(endpoints) = &vllm.endpoints else {
+        panic!("{:?}", vllm.endpoints)
+    };
     assert_eq!(
-        vllm.endpoints[1],
+        endpoints[1],
         Endpoint {
             https: true,
             authority: "api.example.com".into(),
-            base_path: "/v1".into()
+            base_path: "/v1".into(),
+            weight: 1,
         }
     );
     let secret = HeaderValue::Secret {

@@ -45,8 +45,8 @@ async fn the_first_to_answer_wins_and_the_other_is_cancelled() {
     for line in hedged {
         assert_eq!(outcomes(line), ["outrun"]);
         assert_eq!(line["attempts"], 2);
-        assert_eq!(line["endpoint"], good.addr.to_string());
-        assert_eq!(line["tries"][0]["endpoint"], bad.addr.to_string());
+        assert_eq!(line["endpoint"], good.url());
+        assert_eq!(line["tries"][0]["endpoint"], bad.url());
     }
     site.metric_becomes("tollgate_exchanges_open", 0.0).await;
 }

@@ -5,6 +5,10 @@
 //! there is no [`Config`].
 
 mod attempts;
+mod balance;
+mod endpoints;
+mod health;
+mod overload;
 mod policies;
 mod routes;
 mod scope;
@@ -137,6 +141,9 @@ impl Resolver<'_> {
             }),
             timeouts: self.section(merged.timeouts, |scope, section| {
                 tuning::timeouts(scope, &section)
+            }),
+            overload: self.section(merged.overload, |scope, section| {
+                overload::overload(scope, &section)
             }),
             compile: self.section(merged.compile, |scope, section| {
                 tuning::compile(scope, &section)

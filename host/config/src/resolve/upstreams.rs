@@ -1,9 +1,8 @@
 //! Upstreams, and the models that they serve.
 
-use super::{attempts, scope::Scope};
+use super::{attempts, balance, endpoints, health, overload, scope::Scope};
 use crate::{
-    defaults,
-    file::{self, Balance},
+    defaults, file,
     model::{
         Cause, Dialect, FALLBACK_MAX, FALLBACK_ON, HeaderValue, Model, Target, Upstream,
         UpstreamHeader,
@@ -18,24 +17,15 @@ const MAX_TARGETS: usize = 1_000;
 const MAX_HEADERS: usize = 64;
 
 pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
-    match written.balance {
-        None | Some(Balance::RoundRobin) => {}
-    }
-    if written.endpoints.value.is_empty() {
-        let expected = "at least one URL such as `http://127.0.0.1:9000`";
-        scope.refuse(
-            written.endpoints.place,
-            "the upstream has no endpoint",
-            expected,
-        );
-    }
     let dialect = written.dialect.map_or_else(Dialect::default, Into::into);
-    let endpoints = written.endpoints.value.iter();
     Upstream {
         dialect,
-        endpoints: endpoints
-            .filter_map(|url| scope.read(url, spelling::endpoint))
-            .collect(),
+        endpoints: endpoints::endpoints(scope, written.endpoints),
+        health: health::health(scope, written.health.unwrap_or_default(), dialect),
+        concurrency: written
+            .concurrency
+            .map(|written| overload::concurrency(scope, &written)),
+        balance: balance::balance(scope, written.balance.as_ref()),
         headers: headers(scope, &written.headers),
         ca: written.ca.map(|path| scope.path(&path)),
         stream_end: written

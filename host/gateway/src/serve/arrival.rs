@@ -77,6 +77,7 @@ pub(super) fn enter(
     exchange: &mut Exchange,
     request: &mut Request<Incoming>,
 ) -> Result<Entry, ServeError> {
+    check_room(exchange)?;
     let limits = &exchange.generation.config.limits;
     head::check(request, limits)?;
     if let Some(shared) = exchange.shared() {
@@ -96,6 +97,19 @@ pub(super) fn enter(
         Found::ByModel(need) => Ok(Entry::ByModel(need)),
         Found::Nothing => Err(ServeError::NoRoute),
     }
+}
+
+/// Whether one more may be open: so a flood is refused for the price of a head, whatever its
+/// exchanges wait for.
+fn check_room(exchange: &Exchange) -> Result<(), ServeError> {
+    let Some(shared) = exchange.shared() else {
+        return Ok(());
+    };
+    if shared.gauges.exchanges() <= exchange.generation.config.overload.exchanges {
+        return Ok(());
+    }
+    shared.gauges.note_turned_away();
+    Err(ServeError::TooManyExchanges)
 }
 
 /// Waits for the body, if something needs it.
@@ -290,6 +304,14 @@ impl Arrival {
             self.content = Content::ToCome(body);
         }
         is_whole
+    }
+
+    /// The body that is still to come.
+    pub(super) fn into_body(self) -> Option<Incoming> {
+        match self.content {
+            Content::ToCome(body) => Some(body),
+            _ => None,
+        }
     }
 
     /// Whether a body is still to come that nobody has read.

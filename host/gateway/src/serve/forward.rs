@@ -13,6 +13,7 @@ use tollgate_sandbox::contract::Hooks;
 use super::{
     arrival::Arrival,
     carry_on::Gone,
+    clients::Pool,
     content::Content,
     errors::ServeError,
     headers,
@@ -173,7 +174,7 @@ impl From<ServeError> for Unanswered {
 /// No connection, no response in time, or a client whose body failed or that left.
 pub(super) async fn send(
     bounds: Bounds<'_>,
-    (upstream, pick): (&Upstream, &Pick),
+    pick: &Pick,
     prepared: Prepared,
 ) -> Result<Response<Incoming>, Unanswered> {
     let Prepared {
@@ -193,7 +194,7 @@ pub(super) async fn send(
         .uri(path)
         .map_err(|_| ServeError::UpstreamUnreachable)?;
     *request.headers_mut() = fields;
-    let waited = wait(bounds, upstream, request, progress.as_ref()).await;
+    let waited = wait(bounds, &endpoint.pool, request, progress.as_ref()).await;
     // The request is gone by now, and has given back what it did not take.
     waited.map_err(|error| Unanswered {
         error,
@@ -203,13 +204,13 @@ pub(super) async fn send(
 
 async fn wait(
     bounds: Bounds<'_>,
-    upstream: &Upstream,
+    pool: &Pool,
     mut request: Request<Upload>,
     progress: Option<&Progress>,
 ) -> Result<Response<Incoming>, ServeError> {
     let sent = Instant::now();
     let connection = bounds.connect.map(|_| capture_connection(&mut request));
-    let mut response = pin!(upstream.pool.request(request));
+    let mut response = pin!(pool.request(request));
     if let (Some(most), Some(mut connection)) = (bounds.connect, connection) {
         let due = (sent + most).min(bounds.deadline);
         // The response too: one that fails to connect is never captured.

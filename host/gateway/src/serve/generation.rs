@@ -17,14 +17,17 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use tollgate_config::{Config, Destination, Retries};
 use tollgate_sandbox::Policy;
+use tollgate_upstreams::{admission::Gate, discovery::DiscoveryError};
 
 use super::{
+    admission,
     cache::{self, Shape},
+    clients::{ClientError, Clients},
     headers,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
     tries::{Manner, Retry},
-    upstream::{ClientError, Clients, Endpoint, Upstream},
+    upstream::Upstream,
 };
 
 /// See the module.
@@ -43,6 +46,8 @@ pub struct Generation {
     /// The longest that anything waits for a connection: so long the pools do.
     pub(super) connect: Duration,
     pub(super) header: HeaderValue,
+    /// Before all upstreams together, where requests are bounded.
+    pub(crate) gate: Option<Arc<Gate>>,
     in_flight: AtomicUsize,
 }
 
@@ -91,13 +96,13 @@ pub enum GenerationError {
         /// The secret's.
         secret: String,
     },
-    /// No host and port.
-    #[error("upstream `{upstream}`: `{endpoint}` is not an address")]
-    Endpoint {
+    /// A file of endpoints that cannot be read.
+    #[error("upstream `{upstream}`: {source}")]
+    Endpoints {
         /// Its name.
         upstream: String,
-        /// As written.
-        endpoint: String,
+        /// What is wrong.
+        source: DiscoveryError,
     },
     /// A method or header that can never match.
     #[error("route `{0}`: a method or header in `match` can never be sent")]
@@ -123,23 +128,19 @@ impl Generation {
         let connect = longest_connect(&config);
         let mut upstreams = HashMap::new();
         for (name, upstream) in &config.upstreams {
-            let pool =
-                clients
-                    .pool(upstream, connect)
-                    .map_err(|source| GenerationError::Client {
-                        upstream: name.clone(),
-                        source,
-                    })?;
-            let upstream = Upstream {
-                name: name.as_str().into(),
-                dialect: upstream.dialect,
-                stream_end: upstream.stream_end,
-                headers: upstream_headers(name, upstream, secret)?,
-                endpoints: endpoints(name, upstream)?,
-                turn: AtomicUsize::new(0),
-                pool,
-            };
-            upstreams.insert(name.clone(), Arc::new(upstream));
+            let way = clients
+                .way(upstream, connect)
+                .map_err(|source| GenerationError::Client {
+                    upstream: name.clone(),
+                    source,
+                })?;
+            let headers = upstream_headers(name, upstream, secret)?;
+            let upstream = Upstream::new(name, upstream, headers, (way, clients), &config.overload)
+                .map_err(|source| GenerationError::Endpoints {
+                    upstream: name.clone(),
+                    source,
+                })?;
+            upstreams.insert(name.clone(), upstream);
         }
         let parts = Parts {
             config: &config,
@@ -168,9 +169,22 @@ impl Generation {
             retry: Retry::new(Retries::default()),
             connect,
             header: HeaderValue::from(id),
+            gate: clients.gate.of(&config.overload),
             in_flight: AtomicUsize::new(0),
             config,
         })
+    }
+
+    /// From now on its bounds hold for all upstreams together.
+    pub(crate) fn take_over(&self) {
+        if let Some(gate) = &self.gate {
+            admission::follow(gate, &self.config.overload);
+        }
+    }
+
+    /// Its upstreams, by name.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (&String, &Arc<Upstream>)> {
+        self.upstreams.iter()
     }
 
     /// Exchanges that it serves right now, their last hooks included.
@@ -278,21 +292,6 @@ fn longest_connect(config: &Config) -> Duration {
     let of_models = config.models.values().map(|model| &model.timeouts);
     let said = of_routes.chain(of_models).filter_map(|waits| waits.connect);
     said.fold(config.timeouts.connect, Duration::max)
-}
-
-fn endpoints(
-    name: &str,
-    upstream: &tollgate_config::Upstream,
-) -> Result<Vec<Arc<Endpoint>>, GenerationError> {
-    let parse = |endpoint: &tollgate_config::Endpoint| {
-        Endpoint::new(endpoint)
-            .map(Arc::new)
-            .ok_or_else(|| GenerationError::Endpoint {
-                upstream: name.to_owned(),
-                endpoint: endpoint.authority.clone(),
-            })
-    };
-    upstream.endpoints.iter().map(parse).collect()
 }
 
 fn upstream_headers(

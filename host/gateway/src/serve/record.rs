@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Uri, uri::Authority};
+use http::{HeaderValue, Method, Uri};
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
     Failure, Given, Policy, Spent,
@@ -45,8 +45,8 @@ pub struct Record {
     pub upstream: Option<Arc<str>>,
     /// Whether the client asked for a stream, or got one.
     pub streaming: bool,
-    /// The endpoint of it, as host and port.
-    pub endpoint: Option<Authority>,
+    /// The endpoint of it, by its URL.
+    pub endpoint: Option<Arc<str>>,
     /// How often an upstream was asked.
     pub attempts: u32,
     /// Why it was asked the last time.
@@ -75,12 +75,23 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// Whether a policy had the answer looked up, and what came of it.
     pub cache: Option<Cached>,
+    /// How long it waited for its turn, if it did.
+    pub queued: Option<Duration>,
     /// From the request sent to the response's head.
     pub upstream_head: Option<Duration>,
     /// From the request's arrival to the first byte of the response's body.
     pub first_byte: Option<Duration>,
     /// From the request's arrival to the end of the response's body.
     pub total: Duration,
+}
+
+impl Record {
+    /// It waited for its turn, once more or for the first time.
+    pub(super) fn note_queued(&mut self, waited: Option<Duration>) {
+        if let Some(waited) = waited {
+            self.queued = Some(self.queued.unwrap_or_default() + waited);
+        }
+    }
 }
 
 impl Default for Record {
@@ -111,6 +122,7 @@ impl Default for Record {
             bytes_out: 0,
             usage: None,
             cache: None,
+            queued: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,

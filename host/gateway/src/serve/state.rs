@@ -36,7 +36,6 @@ use super::{
     record::{Record, RequestId},
     route::Route,
     tries::{Answer, Reason},
-    upstream::Endpoint,
     waits::Waits,
 };
 
@@ -214,12 +213,13 @@ impl Exchange {
         }
     }
 
-    /// An endpoint is about to be asked.
-    pub(super) fn begin_try(&mut self, reason: Reason, endpoint: &Endpoint) {
+    /// An upstream is about to be asked.
+    pub(super) fn begin_try(&mut self, reason: Reason, upstream: &Arc<str>) {
         let record = &mut self.record;
         record.attempts += 1;
         record.reason = reason;
-        record.endpoint = Some(endpoint.authority.clone());
+        record.upstream = Some(upstream.clone());
+        record.endpoint = None;
         record.target_model = None;
     }
 

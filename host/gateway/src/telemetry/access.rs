@@ -10,7 +10,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::uri::Authority;
 use tollgate_sandbox::{
     Failure,
     contract::{Ending, Usage},
@@ -55,11 +54,7 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
     optional(out, "model", record.model.as_deref());
     optional(out, "target_model", record.target_model.as_deref());
     optional(out, "upstream", record.upstream.as_deref());
-    optional(
-        out,
-        "endpoint",
-        record.endpoint.as_ref().map(Authority::as_str),
-    );
+    optional(out, "endpoint", record.endpoint.as_deref());
     number(out, "attempts", record.attempts.into());
     tries(out, record);
     number(out, "status", record.status.into());
@@ -73,6 +68,7 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
         number(out, "bytes_in", bytes);
     }
     number(out, "bytes_out", record.bytes_out);
+    duration(out, "queue_us", record.queued);
     duration(out, "upstream_us", record.upstream_head);
     duration(out, "first_byte_us", record.first_byte);
     duration(out, "total_us", Some(record.total));
@@ -109,11 +105,7 @@ fn tries(out: &mut Vec<u8>, record: &Record) {
         }
         out.extend_from_slice(b"{\"upstream\":");
         escape::string(out, &tried.upstream);
-        optional(
-            out,
-            "endpoint",
-            tried.endpoint.as_ref().map(Authority::as_str),
-        );
+        optional(out, "endpoint", tried.endpoint.as_deref());
         text(out, "reason", tried.reason.as_str());
         text(out, "outcome", tried.outcome.as_str());
         if let TryOutcome::Status(status) = tried.outcome {
@@ -316,14 +308,14 @@ mod tests {
     fn a_line_tells_each_try_where_and_why() {
         let tried = |endpoint: &str, reason, outcome| crate::serve::Try {
             upstream: "near".into(),
-            endpoint: endpoint.parse().ok(),
+            endpoint: Some(endpoint.into()),
             reason,
             outcome,
             took: Duration::from_micros(70),
         };
         let record = Record {
             upstream: Some("far".into()),
-            endpoint: "c:1".parse().ok(),
+            endpoint: Some("c:1".into()),
             attempts: 3,
             reason: Reason::Fallback,
             tries: vec![

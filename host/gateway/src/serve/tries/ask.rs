@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use super::super::{
     begun::{Begun, Unbegun},
     content::Content,
+    endpoint::Endpoint,
     errors::ServeError,
     forward::{self, Bounds, Prepared, Unanswered},
     pick::Pick,
     respond::is_events,
     stall::Stall,
     state::Exchange,
-    upstream::{Endpoint, Upstream},
 };
 
 /// How long a try may take.
@@ -83,11 +83,11 @@ pub(super) struct Missed {
 /// No answer, none in time, or one that broke off before it began.
 pub(super) async fn ask(
     terms: Terms<'_>,
-    (upstream, mut pick): (&Upstream, Pick),
+    mut pick: Pick,
     prepared: Prepared,
 ) -> Result<Answer, Missed> {
     let sent = Instant::now();
-    match answer(terms, (upstream, &mut pick), prepared, sent).await {
+    match answer(terms, &mut pick, prepared, sent).await {
         Ok((response, head)) => Ok(Answer {
             response,
             pick,
@@ -110,13 +110,13 @@ pub(super) async fn ask(
 
 async fn answer(
     terms: Terms<'_>,
-    (upstream, pick): (&Upstream, &mut Pick),
+    pick: &mut Pick,
     prepared: Prepared,
     sent: Instant,
 ) -> Result<(Response<Content>, Duration), Unanswered> {
-    let response = forward::send(terms.bounds, (upstream, pick), prepared).await?;
+    let response = forward::send(terms.bounds, pick, prepared).await?;
     let head = sent.elapsed();
-    pick.answered(response.status(), head);
+    pick.answered(response.status(), response.headers());
     let (parts, body) = response.into_parts();
     let is_held = terms.is_held && parts.status.is_success() && is_events(&parts.headers);
     let content = if is_held {

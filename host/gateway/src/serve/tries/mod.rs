@@ -20,13 +20,16 @@ use tollgate_sandbox::contract::{Destination, Hooks, Target};
 use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
 
 use super::{
+    admission,
     arrival::Arrival,
     chance,
     content::Content,
     dialect,
+    endpoint::Endpoint,
     errors::ServeError,
     forward,
     generation::Generation,
+    hints::Hints,
     pick::{self, Pick},
     policies,
     reply::Reply,
@@ -34,7 +37,6 @@ use super::{
     route::{Need, Route},
     state::Exchange,
     target::{self, Choice, Line},
-    upstream::Endpoint,
 };
 pub(super) use ask::Answer;
 use ask::{Missed, Terms};
@@ -102,8 +104,6 @@ struct Tries<'a> {
     /// Longer than this no pool waits for a connection.
     connect_max: Duration,
     reason: Reason,
-    /// Where the next try goes, if that is known.
-    pick: Option<Pick>,
     /// The endpoints of this target that failed.
     failed: Vec<Arc<Endpoint>>,
     /// Whether the request is still there.
@@ -158,7 +158,6 @@ impl<'a> Tries<'a> {
             connect_max: generation.connect,
             line,
             reason: Reason::First,
-            pick: None,
             failed: Vec::new(),
             is_kept: false,
         }
@@ -176,18 +175,23 @@ impl<'a> Tries<'a> {
             || (self.line.has_next() && self.fallback_on.contains(&cause))
     }
 
-    /// An endpoint of the target, one that did not fail before any that did.
-    fn pick(&self, exchange: &Exchange, avoid: &[Arc<Endpoint>]) -> Option<Pick> {
+    /// An endpoint of the target; one of these only where there is no other.
+    fn pick(&self, exchange: &Exchange, hints: &Hints, avoid: &[Arc<Endpoint>]) -> Option<Pick> {
+        let record = &exchange.record;
+        let model = record.target_model.as_deref().or(record.model.as_deref());
         self.choice.upstream.pick(&pick::Ask {
-            model: exchange.record.model.as_deref(),
+            model,
+            key: hints.key,
+            prefix: hints.prefix(),
             avoid,
         })
     }
 
-    /// An endpoint that is none of these.
-    fn pick_other(&self, exchange: &Exchange, than: &[Arc<Endpoint>]) -> Option<Pick> {
-        let is_other = |pick: &Pick| !than.iter().any(|known| Arc::ptr_eq(known, pick.endpoint()));
-        self.pick(exchange, than).filter(is_other)
+    /// Whether the target has an endpoint that did not fail. It is asked for again when the
+    /// request is ready.
+    fn has_other(&self, exchange: &Exchange) -> bool {
+        let picked = self.pick(exchange, &Hints::default(), &self.failed);
+        picked.is_some_and(|pick| !self.failed.iter().any(|failed| failed.is(pick.endpoint())))
     }
 
     /// One try: readies the request for its target, and sends it.
@@ -197,27 +201,22 @@ impl<'a> Tries<'a> {
         arrival: &mut Arrival,
     ) -> Result<Attempted, ServeError> {
         let choice = self.choice.clone();
-        exchange.record.upstream = Some(choice.upstream.name.clone());
         let need = Need::at_target(
             choice.policies,
             choice.model.is_some() && arrival.names_in_body(),
         );
+        let need = need.max(choice.upstream.need());
         arrival.have(exchange, need).await?;
-        let picked = self
-            .pick
-            .take()
-            .or_else(|| self.pick(exchange, &self.failed));
+        exchange.begin_try(self.reason, &choice.upstream.name);
         self.is_kept = self.may_retry() || self.line.has_next();
-        let Some(pick) = picked else {
-            return Ok(Attempted::Failed(Box::new(Failure::unavailable())));
-        };
-        exchange.begin_try(self.reason, pick.endpoint());
         let mut request = arrival.for_try(self.is_kept);
         request.call_model(exchange, choice.model.clone())?;
         if !choice.policies.is_empty() || self.reason == Reason::Fallback {
             exchange.line_up(choice.policies);
         }
         let asked = ask_policies(exchange, &choice, &mut request).await;
+        let model = choice.model.as_deref().or(exchange.record.model.as_deref());
+        let hints = choice.upstream.hints(&mut request.message, model);
         exchange.record.facts = mem::take(&mut request.message.facts);
         if let Some(reply) = asked? {
             return Ok(Attempted::Reply(reply));
@@ -230,12 +229,33 @@ impl<'a> Tries<'a> {
         };
         exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH | again);
         let is_streamed = request.is_streamed();
+        let pick = match self.enter(exchange, &hints).await {
+            Ok(pick) => pick,
+            Err(error) => {
+                exchange.record.attempts -= 1;
+                let unread = is_streamed.then(|| request.into_body());
+                return Ok(Attempted::failed(Failure::unasked(error, unread)));
+            }
+        };
+        exchange.record.endpoint = Some(pick.endpoint().label.clone());
         let prepared = forward::prepare(exchange, choice.upstream, request)?;
         let ended = match self.hedge {
-            None => ask::ask(self.terms(exchange), (choice.upstream, pick), prepared).await,
-            Some(hedge) => Box::pin(race::run(self, exchange, hedge, (pick, prepared))).await,
+            None => ask::ask(self.terms(exchange), pick, prepared).await,
+            Some(hedge) => {
+                let race = race::run(self, exchange, hedge, &hints, (pick, prepared));
+                Box::pin(race).await
+            }
         };
         Ok(self.judge(exchange, ended, is_streamed))
+    }
+
+    /// Waits for its turn, and for the endpoint that is the best by then.
+    async fn enter(&self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
+        let upstream = self.choice.upstream;
+        let permits = admission::admit(exchange, upstream.door.as_ref()).await?;
+        exchange.record.note_queued(permits.waited);
+        let pick = self.pick(exchange, hints, &self.failed);
+        Ok(pick.ok_or(ServeError::NoEndpoint)?.under(permits))
     }
 
     fn terms<'t>(&self, exchange: &'t Exchange) -> Terms<'t> {
@@ -264,7 +284,7 @@ impl<'a> Tries<'a> {
                 }
                 let headers = answer.response.headers();
                 let value = |name| headers.get(name).map(http::HeaderValue::as_bytes);
-                Attempted::Failed(Box::new(Failure {
+                Attempted::failed(Failure {
                     outcome: TryOutcome::Status(status),
                     endpoint: Some(answer.pick.endpoint().clone()),
                     took: answer.head,
@@ -275,7 +295,7 @@ impl<'a> Tries<'a> {
                     ),
                     end: End::Answer(answer),
                     streamed: is_streamed.then_some(None),
-                }))
+                })
             }
             Err(Missed {
                 unanswered,
@@ -283,14 +303,14 @@ impl<'a> Tries<'a> {
                 took,
             }) => {
                 exchange.record.upstream_head = Some(took);
-                Attempted::Failed(Box::new(Failure {
+                Attempted::failed(Failure {
                     outcome: TryOutcome::of(&unanswered.error),
                     end: End::Error(unanswered.error),
                     endpoint: Some(endpoint),
                     took,
                     asked_pause: None,
                     streamed: is_streamed.then_some(unanswered.unread),
-                }))
+                })
             }
         }
     }
@@ -313,7 +333,7 @@ impl<'a> Tries<'a> {
         } = failure;
         let told = Try {
             upstream: self.choice.upstream.name.clone(),
-            endpoint: endpoint.as_ref().map(|endpoint| endpoint.authority.clone()),
+            endpoint: endpoint.as_ref().map(|endpoint| endpoint.label.clone()),
             reason: exchange.record.reason,
             outcome,
             took,
@@ -325,33 +345,32 @@ impl<'a> Tries<'a> {
             .cause()
             .filter(|_| self.is_kept && is_whole && is_time);
         self.failed.extend(endpoint);
-        let is_followed = match cause {
-            None => false,
-            Some(cause) => self.advance(exchange, cause, asked_pause).await?,
+        let next = cause.and_then(|cause| self.next(exchange, cause, asked_pause));
+        if next.is_some() || matches!(end, End::Error(_)) {
+            exchange.record.tries.push(told);
+        }
+        let Some(pause) = next else {
+            return Ok(Some(end));
         };
-        if is_followed {
-            exchange.record.tries.push(told);
-            return Ok(None);
+        // Its connection and its place in line are free from now on.
+        drop(end);
+        if !pause.is_zero() {
+            exchange.gone.or(sleep(pause)).await?;
         }
-        if matches!(end, End::Error(_)) {
-            exchange.record.tries.push(told);
-        }
-        Ok(Some(end))
+        Ok(None)
     }
 
-    async fn advance(
+    /// How long to wait for the next try; `None`: there is none.
+    fn next(
         &mut self,
         exchange: &mut Exchange,
         cause: Cause,
         asked_pause: Option<Duration>,
-    ) -> Result<bool, ServeError> {
-        let mut is_retried = self.may_retry() && self.retry.rules.on.contains(&cause);
-        if is_retried && let Some(pick) = self.pick_other(exchange, &self.failed) {
-            is_retried = self.spend(exchange, cause);
-            if is_retried {
-                self.pick = Some(pick);
-                return Ok(true);
-            }
+    ) -> Option<Duration> {
+        let is_retried = self.may_retry() && self.retry.rules.on.contains(&cause);
+        let is_elsewhere = is_retried && self.has_other(exchange);
+        if is_elsewhere && self.spend(exchange, cause) {
+            return Some(Duration::ZERO);
         }
         if self.fallback_on.contains(&cause)
             && let Some(next) = self.line.next()
@@ -359,20 +378,17 @@ impl<'a> Tries<'a> {
             self.choice = next;
             self.reason = Reason::Fallback;
             self.failed.clear();
-            return Ok(true);
+            return Some(Duration::ZERO);
         }
         let rules = &self.retry.rules;
-        let asked = asked_pause.unwrap_or_default();
-        if !is_retried || !rules.same_endpoint || asked > rules.backoff_max {
-            return Ok(false);
+        let is_patient = asked_pause.unwrap_or_default() <= rules.backoff_max;
+        if !is_retried || is_elsewhere || !rules.same_endpoint || !is_patient {
+            return None;
         }
         let count = rules.count - self.retries_left + 1;
         let pause = self.retry.backoff.pause(count, asked_pause, chance::next());
-        if Instant::now() + pause >= exchange.deadline || !self.spend(exchange, cause) {
-            return Ok(false);
-        }
-        exchange.gone.or(sleep(pause)).await?;
-        Ok(true)
+        let is_over = Instant::now() + pause >= exchange.deadline;
+        (!is_over && self.spend(exchange, cause)).then_some(pause)
     }
 
     /// Takes a retry, if one is left of all that there may be.
@@ -387,15 +403,22 @@ impl<'a> Tries<'a> {
     }
 }
 
+impl Attempted {
+    fn failed(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
 impl Failure {
-    fn unavailable() -> Self {
+    /// Nobody was asked.
+    fn unasked(error: ServeError, streamed: Option<Option<Incoming>>) -> Self {
         Self {
-            outcome: TryOutcome::Unavailable,
-            end: End::Error(ServeError::UpstreamUnreachable),
+            outcome: TryOutcome::of(&error),
+            end: End::Error(error),
             endpoint: None,
             took: Duration::ZERO,
             asked_pause: None,
-            streamed: None,
+            streamed,
         }
     }
 }

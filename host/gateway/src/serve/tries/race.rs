@@ -4,7 +4,7 @@
 //! The second gets the very request that the first got, so the target's policies are asked
 //! once for both.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout};
@@ -12,18 +12,29 @@ use tollgate_config::Cause;
 use tollgate_upstreams::hedge::Hedge;
 
 use super::{
-    super::{forward::Prepared, pick::Pick, state::Exchange},
+    super::{
+        admission::try_admit, endpoint::Endpoint, forward::Prepared, hints::Hints, pick::Pick,
+        state::Exchange,
+    },
     Reason, Tries, Try, TryOutcome,
     ask::{Answer, Missed, ask},
 };
 
-/// What became of both.
+/// What became of one or both.
 struct Raced {
     /// The one that counts.
     ended: Result<Answer, Missed>,
-    /// Whether that is the second.
-    by_second: bool,
-    /// The other one, if it had failed before.
+    second: Option<Second>,
+    is_over_budget: bool,
+}
+
+/// That a second endpoint was asked, and how the try went that does not count.
+struct Second {
+    endpoint: Arc<Endpoint>,
+    sent: Instant,
+    /// Whether it is the second that counts.
+    is_first_over: bool,
+    /// How the other failed; `None`: it was still awaited.
     failed: Option<Result<Answer, Missed>>,
 }
 
@@ -32,35 +43,55 @@ pub(super) async fn run(
     tries: &mut Tries<'_>,
     exchange: &mut Exchange,
     hedge: &Hedge,
+    hints: &Hints,
     (pick, prepared): (Pick, Prepared),
 ) -> Result<Answer, Missed> {
     hedge.note_request(Instant::now());
-    let upstream = &**tries.choice.upstream;
+    let (first, sent) = (pick.endpoint().clone(), Instant::now());
+    let raced = race(tries, exchange, hedge, hints, (pick, prepared)).await;
+    exchange.record.over_budget += u32::from(raced.is_over_budget);
+    if let Some(second) = raced.second {
+        note_second(tries, exchange, hedge, (first, sent), second);
+    }
+    if let Ok(answer) = &raced.ended {
+        exchange.record.endpoint = Some(answer.pick.endpoint().label.clone());
+        if answer.response.status().is_success() {
+            hedge.note_first_byte(answer.took, Instant::now());
+        }
+    }
+    raced.ended
+}
+
+async fn race(
+    tries: &Tries<'_>,
+    exchange: &mut Exchange,
+    hedge: &Hedge,
+    hints: &Hints,
+    (pick, prepared): (Pick, Prepared),
+) -> Raced {
     let terms = tries.terms(exchange);
-    let sent = Instant::now();
-    let first_endpoint = pick.endpoint().clone();
+    let mut known = tries.failed.clone();
+    known.push(pick.endpoint().clone());
     let again = prepared.again();
-    let mut first = pin!(ask(terms, (upstream, pick), prepared));
+    let mut first = pin!(ask(terms, pick, prepared));
     let (Some(delay), Some(again)) = (hedge.delay(), again) else {
-        return note(hedge, first.await);
+        return Raced::alone(first.await);
     };
     if let Ok(ended) = timeout(delay, first.as_mut()).await {
-        return note(hedge, ended);
+        return Raced::alone(ended);
     }
-    let mut known = tries.failed.clone();
-    known.push(first_endpoint.clone());
-    let Some(second_pick) = tries.pick_other(exchange, &known) else {
-        return note(hedge, first.await);
+    let Some(pick) = other(tries, exchange, hints, &known) else {
+        return Raced::alone(first.await);
     };
     if hedge.spend(Instant::now()).is_err() {
-        drop(second_pick);
-        let ended = note(hedge, first.await);
-        exchange.record.over_budget += 1;
-        return ended;
+        drop(pick);
+        return Raced {
+            is_over_budget: true,
+            ..Raced::alone(first.await)
+        };
     }
-    let second_endpoint = second_pick.endpoint().clone();
-    let second_sent = Instant::now();
-    let mut second = pin!(ask(terms, (upstream, second_pick), again));
+    let (endpoint, sent) = (pick.endpoint().clone(), Instant::now());
+    let mut second = pin!(ask(terms, pick, again));
     let is_well = |ended: &Result<Answer, Missed>| match ended {
         Ok(answer) => {
             let status = answer.response.status().as_u16();
@@ -68,61 +99,72 @@ pub(super) async fn run(
         }
         Err(_) => false,
     };
-    let raced = match select(first.as_mut(), second.as_mut()).await {
-        Either::Left((ended, _)) if is_well(&ended) => Raced::won(ended, false),
-        Either::Right((ended, _)) if is_well(&ended) => Raced::won(ended, true),
-        Either::Left((failed, second)) => Raced::after(failed, second.await, true),
-        Either::Right((failed, first)) => Raced::after(failed, first.await, false),
+    let (ended, is_first_over, failed) = match select(first.as_mut(), second.as_mut()).await {
+        Either::Left((ended, _)) if is_well(&ended) => (ended, false, None),
+        Either::Right((ended, _)) if is_well(&ended) => (ended, true, None),
+        Either::Left((failed, second)) => (second.await, true, Some(failed)),
+        Either::Right((failed, first)) => (first.await, false, Some(failed)),
     };
-    let Raced {
+    Raced {
         ended,
-        by_second,
-        failed,
-    } = raced;
-    let (first_reason, first_took, second_took) =
-        (tries.reason, sent.elapsed(), second_sent.elapsed());
-    let (other, other_took, reason, other_reason) = match by_second {
-        true => (first_endpoint, first_took, Reason::Hedge, first_reason),
-        false => (second_endpoint, second_took, first_reason, Reason::Hedge),
+        second: Some(Second {
+            endpoint,
+            sent,
+            is_first_over,
+            failed,
+        }),
+        is_over_budget: false,
+    }
+}
+
+/// Tells the record, and the hedge, of the try that does not count.
+fn note_second(
+    tries: &mut Tries<'_>,
+    exchange: &mut Exchange,
+    hedge: &Hedge,
+    (first, first_sent): (Arc<Endpoint>, Instant),
+    second: Second,
+) {
+    let (endpoint, sent, reason, counts) = match second.is_first_over {
+        true => (first, first_sent, tries.reason, Reason::Hedge),
+        false => (second.endpoint, second.sent, Reason::Hedge, tries.reason),
     };
-    let (outcome, took) = outcome(failed, other_took, hedge);
+    let (outcome, took) = outcome(second.failed, sent.elapsed(), hedge);
     let record = &mut exchange.record;
     record.attempts += 1;
-    record.reason = reason;
+    record.reason = counts;
     record.tries.push(Try {
-        upstream: upstream.name.clone(),
-        endpoint: Some(other.authority.clone()),
-        reason: other_reason,
+        upstream: tries.choice.upstream.name.clone(),
+        endpoint: Some(endpoint.label.clone()),
+        reason,
         outcome,
         took,
     });
-    if let Ok(answer) = &ended {
-        record.endpoint = Some(answer.pick.endpoint().authority.clone());
-    }
     if outcome != TryOutcome::Outrun {
-        tries.failed.push(other);
+        tries.failed.push(endpoint);
     }
-    note(hedge, ended)
+}
+
+/// An endpoint that was not asked yet, if that costs no wait.
+fn other(
+    tries: &Tries<'_>,
+    exchange: &Exchange,
+    hints: &Hints,
+    known: &[Arc<Endpoint>],
+) -> Option<Pick> {
+    let door = tries.choice.upstream.door.as_ref();
+    let permits = try_admit(exchange.generation.gate.as_ref(), door)?;
+    let pick = tries.pick(exchange, hints, known)?;
+    let is_known = known.iter().any(|known| known.is(pick.endpoint()));
+    (!is_known).then(|| pick.under(permits))
 }
 
 impl Raced {
-    fn won(ended: Result<Answer, Missed>, by_second: bool) -> Self {
+    fn alone(ended: Result<Answer, Missed>) -> Self {
         Self {
             ended,
-            by_second,
-            failed: None,
-        }
-    }
-
-    fn after(
-        failed: Result<Answer, Missed>,
-        ended: Result<Answer, Missed>,
-        by_second: bool,
-    ) -> Self {
-        Self {
-            ended,
-            by_second,
-            failed: Some(failed),
+            second: None,
+            is_over_budget: false,
         }
     }
 }
@@ -145,13 +187,4 @@ fn outcome(
             (TryOutcome::Outrun, awaited)
         }
     }
-}
-
-fn note(hedge: &Hedge, ended: Result<Answer, Missed>) -> Result<Answer, Missed> {
-    if let Ok(answer) = &ended
-        && answer.response.status().is_success()
-    {
-        hedge.note_first_byte(answer.took, Instant::now());
-    }
-    ended
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::uri::Authority;
 use tollgate_config::Cause;
 
 use super::super::errors::ServeError;
@@ -42,8 +41,8 @@ impl Reason {
 pub struct Try {
     /// Who was asked.
     pub upstream: Arc<str>,
-    /// Where; `None`: there was no endpoint to ask.
-    pub endpoint: Option<Authority>,
+    /// Where, by its URL; `None`: nobody was asked.
+    pub endpoint: Option<Arc<str>>,
     /// Why.
     pub reason: Reason,
     /// How it went.
@@ -65,7 +64,7 @@ pub enum TryOutcome {
     FirstByteTimeout,
     /// It answered with this status, and another was asked.
     Status(u16),
-    /// There was no endpoint to ask.
+    /// There was no endpoint to ask, or no place to wait for one.
     Unavailable,
     /// Another endpoint was asked too, and answered first.
     Outrun,
@@ -112,6 +111,7 @@ impl TryOutcome {
             ServeError::UpstreamUnreachable => Self::Connect,
             ServeError::ConnectTimeout => Self::ConnectTimeout,
             ServeError::UpstreamFailed => Self::Reset,
+            ServeError::NoEndpoint | ServeError::Overloaded(_) => Self::Unavailable,
             ServeError::FirstByteTimeout | ServeError::BetweenBytesTimeout => {
                 Self::FirstByteTimeout
             }

@@ -291,7 +291,10 @@ impl Arrival {
             content,
             path: self.path.clone(),
             host: self.host.clone(),
-            model: self.model.clone(),
+            model: match is_kept {
+                true => self.model.clone(),
+                false => self.model.take(),
+            },
             named: self.named,
             read: self.read,
         }

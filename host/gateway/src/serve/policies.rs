@@ -431,6 +431,11 @@ impl Slot {
 
     /// The session, if the policy has none of the hooks that are to come.
     pub(super) fn let_go(&mut self, to_come: Hooks) -> Option<Session> {
+        let to_come = if self.is_aside() {
+            to_come & Hooks::FINISH
+        } else {
+            to_come
+        };
         if self.policy().hooks().intersects(to_come) {
             return None;
         }

@@ -220,7 +220,6 @@ impl Exchange {
         record.reason = reason;
         record.upstream = Some(upstream.clone());
         record.endpoint = None;
-        record.target_model = None;
     }
 
     /// Keeps the endpoint that answered as busy until the exchange ends.

@@ -190,7 +190,7 @@ fn count_tries(upstreams: &Named<Upstream>, record: &Record) {
             continue;
         };
         add(&upstream.missed[tried.outcome.index()], 1);
-        if tried.outcome != TryOutcome::Unavailable {
+        if tried.endpoint.is_some() {
             add(&upstream.attempts[tried.reason as usize], 1);
             left = left.saturating_sub(1);
         }
@@ -420,7 +420,7 @@ routes: [ { name: chat, match: { path: /v1/chat/completions } } ]
         counters.know(&config());
         let tried = |outcome| crate::serve::Try {
             upstream: "up".into(),
-            endpoint: None,
+            endpoint: (outcome != TryOutcome::Unavailable).then(|| "http://a".into()),
             reason: Reason::First,
             outcome,
             took: std::time::Duration::ZERO,

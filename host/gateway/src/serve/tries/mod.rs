@@ -6,6 +6,7 @@
 //! only where one may follow is a copy of that kept.
 
 mod ask;
+mod follow;
 mod manner;
 mod race;
 mod told;
@@ -13,8 +14,6 @@ mod told;
 use std::{mem, sync::Arc, time::Duration};
 
 use http::Response;
-use hyper::body::Incoming;
-use tokio::time::{Instant, sleep};
 use tollgate_config::Cause;
 use tollgate_sandbox::contract::{Destination, Hooks, Target};
 use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
@@ -22,7 +21,6 @@ use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
 use super::{
     admission,
     arrival::Arrival,
-    chance,
     content::Content,
     dialect,
     endpoint::Endpoint,
@@ -40,6 +38,7 @@ use super::{
 };
 pub(super) use ask::Answer;
 use ask::{Missed, Terms};
+use follow::{End, Failure};
 pub(super) use manner::{Manner, Retry};
 pub use told::{Reason, Try, TryOutcome};
 
@@ -117,24 +116,6 @@ enum Attempted {
     Failed(Box<Failure>),
 }
 
-/// A try that another may follow.
-struct Failure {
-    outcome: TryOutcome,
-    end: End,
-    endpoint: Option<Arc<Endpoint>>,
-    took: Duration,
-    /// How long the upstream asks to be left alone.
-    asked_pause: Option<Duration>,
-    /// The request's body was still to come, and this came back of it.
-    streamed: Option<Option<Incoming>>,
-}
-
-/// What the client gets if no other try follows.
-enum End {
-    Error(ServeError),
-    Answer(Answer),
-}
-
 impl<'a> Tries<'a> {
     fn new(
         (generation, route): (&'a Generation, &'a Route),
@@ -187,13 +168,6 @@ impl<'a> Tries<'a> {
         })
     }
 
-    /// Whether the target has an endpoint that did not fail. It is asked for again when the
-    /// request is ready.
-    fn has_other(&self, exchange: &Exchange) -> bool {
-        let picked = self.pick(exchange, &Hints::default(), &self.failed);
-        picked.is_some_and(|pick| !self.failed.iter().any(|failed| failed.is(pick.endpoint())))
-    }
-
     /// One try: readies the request for its target, and sends it.
     async fn attempt(
         &mut self,
@@ -207,10 +181,15 @@ impl<'a> Tries<'a> {
         );
         let need = need.max(choice.upstream.need());
         arrival.have(exchange, need).await?;
-        exchange.begin_try(self.reason, &choice.upstream.name);
         self.is_kept = self.may_retry() || self.line.has_next();
         let mut request = arrival.for_try(self.is_kept);
-        request.call_model(exchange, choice.model.clone())?;
+        exchange.record.target_model = None;
+        let called = request.call_model(exchange, choice.model.clone());
+        if called.is_err() {
+            exchange.record.facts = mem::take(&mut request.message.facts);
+        }
+        called?;
+        exchange.begin_try(self.reason, &choice.upstream.name);
         if !choice.policies.is_empty() || self.reason == Reason::Fallback {
             exchange.line_up(choice.policies);
         }
@@ -314,112 +293,11 @@ impl<'a> Tries<'a> {
             }
         }
     }
-
-    /// Says where the next try goes; or, if none follows, what the client gets. At once to an
-    /// endpoint that has not failed, or to the next target; after a pause to one that has.
-    async fn follow(
-        &mut self,
-        exchange: &mut Exchange,
-        arrival: &mut Arrival,
-        failure: Failure,
-    ) -> Result<Option<End>, ServeError> {
-        let Failure {
-            outcome,
-            end,
-            endpoint,
-            took,
-            asked_pause,
-            streamed,
-        } = failure;
-        let told = Try {
-            upstream: self.choice.upstream.name.clone(),
-            endpoint: endpoint.as_ref().map(|endpoint| endpoint.label.clone()),
-            reason: exchange.record.reason,
-            outcome,
-            took,
-        };
-        // A body of which something was taken is gone.
-        let is_whole = streamed.is_none_or(|unread| arrival.take_back(unread));
-        let is_time = Instant::now() < exchange.deadline;
-        let cause = outcome
-            .cause()
-            .filter(|_| self.is_kept && is_whole && is_time);
-        self.failed.extend(endpoint);
-        let next = cause.and_then(|cause| self.next(exchange, cause, asked_pause));
-        if next.is_some() || matches!(end, End::Error(_)) {
-            exchange.record.tries.push(told);
-        }
-        let Some(pause) = next else {
-            return Ok(Some(end));
-        };
-        // Its connection and its place in line are free from now on.
-        drop(end);
-        if !pause.is_zero() {
-            exchange.gone.or(sleep(pause)).await?;
-        }
-        Ok(None)
-    }
-
-    /// How long to wait for the next try; `None`: there is none.
-    fn next(
-        &mut self,
-        exchange: &mut Exchange,
-        cause: Cause,
-        asked_pause: Option<Duration>,
-    ) -> Option<Duration> {
-        let is_retried = self.may_retry() && self.retry.rules.on.contains(&cause);
-        let is_elsewhere = is_retried && self.has_other(exchange);
-        if is_elsewhere && self.spend(exchange, cause) {
-            return Some(Duration::ZERO);
-        }
-        if self.fallback_on.contains(&cause)
-            && let Some(next) = self.line.next()
-        {
-            self.choice = next;
-            self.reason = Reason::Fallback;
-            self.failed.clear();
-            return Some(Duration::ZERO);
-        }
-        let rules = &self.retry.rules;
-        let is_patient = asked_pause.unwrap_or_default() <= rules.backoff_max;
-        if !is_retried || is_elsewhere || !rules.same_endpoint || !is_patient {
-            return None;
-        }
-        let count = rules.count - self.retries_left + 1;
-        let pause = self.retry.backoff.pause(count, asked_pause, chance::next());
-        let is_over = Instant::now() + pause >= exchange.deadline;
-        (!is_over && self.spend(exchange, cause)).then_some(pause)
-    }
-
-    /// Takes a retry, if one is left of all that there may be.
-    fn spend(&mut self, exchange: &mut Exchange, cause: Cause) -> bool {
-        if !self.retry.spend(cause) {
-            exchange.record.over_budget += 1;
-            return false;
-        }
-        self.retries_left -= 1;
-        self.reason = Reason::Retry;
-        true
-    }
 }
 
 impl Attempted {
     fn failed(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
-    }
-}
-
-impl Failure {
-    /// Nobody was asked.
-    fn unasked(error: ServeError, streamed: Option<Option<Incoming>>) -> Self {
-        Self {
-            outcome: TryOutcome::of(&error),
-            end: End::Error(error),
-            endpoint: None,
-            took: Duration::ZERO,
-            asked_pause: None,
-            streamed,
-        }
     }
 }
 

@@ -113,8 +113,9 @@ impl Place {
     }
 
     async fn is_visited_by(&self, crowd: usize) {
-        let connect = async |stage: usize| {
-            let mut client = TcpStream::connect(self.addr).await.unwrap();
+        let addr = self.addr;
+        let connect = |stage: usize| async move {
+            let mut client = TcpStream::connect(addr).await.unwrap();
             client.write_all(&words(stage)).await.unwrap();
             client
         };

@@ -84,6 +84,8 @@ async fn until_states(site: &Site, expected: &[&str]) {
 async fn until_asked(site: &Site, server: &Standin) {
     let before = server.seen().requests;
     until_async("a request at the server", async || {
+        // The connection of the request before is back in its pool then.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         site.chat().send().await;
         (server.seen().requests > before).then_some(())
     })

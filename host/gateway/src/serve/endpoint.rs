@@ -177,16 +177,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_path_reaches_an_endpoint_byte_for_byte() {
-        let upstream = Upstream::listed(&["https://api.example.com/base"]);
+        let upstream = Upstream::listed(&["http://api.example.com/base"]);
         let endpoint = upstream.endpoints()[0].clone();
         for path in ["/v1/a%20b;c=d?x=%2e%2e/&y=[z]", "/", "/v1/"] {
             let uri = endpoint.uri(path.parse().unwrap()).unwrap();
             assert_eq!(
                 uri.to_string(),
-                format!("https://api.example.com/base{path}")
+                format!("http://api.example.com/base{path}")
             );
         }
         let own = endpoint.own_uri("/metrics", Some(8002)).unwrap();
-        assert_eq!(own, "https://api.example.com:8002/metrics");
+        assert_eq!(own, "http://api.example.com:8002/metrics");
     }
 }

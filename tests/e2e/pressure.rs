@@ -141,7 +141,7 @@ async fn over_http2_an_upstream_is_stopped_too() {
         let driver = tokio::spawn(async move { drop(connection.await) });
         let uri = format!("http://{}/v1/chat/completions", site.gateway.addr());
         let request = Request::post(uri).header("content-type", "application/json");
-        let request = request.body(Full::from(Bytes::from(CHAT))).unwrap();
+        let request = request.body(Full::<Bytes>::from(Bytes::from(CHAT))).unwrap();
         let ignored = timeout(PATIENCE, sender.send_request(request)).await;
         let ignored = ignored.unwrap().unwrap();
         let line = &site.exchanges(1).await[0];

@@ -154,7 +154,8 @@ async fn a_crowd_that_vanishes_leaves_no_connection_no_task_and_no_memory() {
     place.is_visited_by(crowd).await;
     place.becomes("tollgate_tasks", &settled).await;
     let memory = place.memory();
-    for _ in 0..2 {
+    for _ in 0..4 {
+        eprintln!("memory {}", place.memory());
         place.is_visited_by(crowd).await;
         place.becomes("tollgate_tasks", &settled).await;
     }

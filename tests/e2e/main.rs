@@ -43,4 +43,5 @@ mod streams;
 mod swaps;
 mod tls;
 mod unread;
+mod upstream_faults;
 mod upstream_tls;

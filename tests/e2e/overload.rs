@@ -75,7 +75,7 @@ fn told_to_come_back(answer: &Answer) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_more_waits_for_its_turn_and_is_served() {
-    let site = Site::start(&one_at_a_time("queue: { length: 4 }")).await;
+    let site = Site::start(&one_at_a_time("queue: { length: 4, timeout: 10m }")).await;
     let held = hold(&site).await;
     let waiting = ask_in_order(&site, [site.chat()]).await;
     assert_eq!(site.standin.seen().requests, 1);
@@ -95,7 +95,7 @@ async fn one_more_waits_for_its_turn_and_is_served() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_keeps_its_place_until_it_ends() {
-    let site = Site::start(&one_at_a_time("queue: { length: 4 }")).await;
+    let site = Site::start(&one_at_a_time("queue: { length: 4, timeout: 10m }")).await;
     let ask = site.streamed().behaving("tokens=8,stall-after=3");
     let mut stream = ask.stream().await;
     stream.next().await.unwrap();
@@ -121,7 +121,7 @@ async fn where_there_is_no_place_to_wait_one_is_refused_at_once() {
     assert_eq!(site.metric(refused).await, 1.0);
     assert_eq!(site.exchanges(1).await[0]["ending"], "refused");
 
-    site.reconfigure(&one_at_a_time("queue: { length: 1 }"))
+    site.reconfigure(&one_at_a_time("queue: { length: 1, timeout: 10m }"))
         .await;
     let waiting = ask_in_order(&site, [site.chat()]).await;
     let answer = site.chat().send().await;
@@ -161,7 +161,11 @@ async fn one_that_waits_too_long_is_refused() {
 async fn whoever_leaves_while_waiting_gives_the_place_back() {
     let probe = "\n  probe: { PROBE, on_error: refuse }";
     for chat in [chat_through("", ""), chat_through("probe", probe)] {
-        let config = bounded(&chat, "{ endpoint: 1, queue: { length: 20 } }", "");
+        let config = bounded(
+            &chat,
+            "{ endpoint: 1, queue: { length: 20, timeout: 10m } }",
+            "",
+        );
         let site = Site::start(&config).await;
         let held = hold(&site).await;
         let crowd: Vec<_> = (0..20).map(|_| site.chat().begin()).collect();
@@ -188,7 +192,7 @@ async fn whoever_leaves_while_waiting_gives_the_place_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_take_turns() {
     let chat = chat_through("callers", &callers());
-    let site = Site::start(&bounded(&chat, "{ total: 1 }", "")).await;
+    let site = Site::start(&bounded(&chat, "{ total: 1, queue: { timeout: 10m } }", "")).await;
     let by = |key: &str| site.chat().header("authorization", key);
     let before = by(ADA).behaving("stall-before").begin();
     site.metric_becomes(IN_USE, 1.0).await;
@@ -210,7 +214,12 @@ async fn the_important_go_first_and_the_others_go_too() {
     let chat = chat_through("callers", &callers());
     let priorities =
         "overload: { priorities: { fact: tier, weights: { team: 2, trial: 1 }, default: trial } }";
-    let site = Site::start(&bounded(&chat, "{ total: 1 }", priorities)).await;
+    let site = Site::start(&bounded(
+        &chat,
+        "{ total: 1, queue: { timeout: 10m } }",
+        priorities,
+    ))
+    .await;
     let by = |key: &str| site.chat().header("authorization", key);
     let before = by(ADA).behaving("stall-before").begin();
     site.metric_becomes(IN_USE, 1.0).await;
@@ -234,7 +243,7 @@ async fn all_upstreams_together_are_bounded_too() {
     let config = chat_through("", "")
         .replace("upstreams: { ", other)
         .replace("upstream: standin }\n", "upstream: other }\n");
-    let more = "overload: { concurrency: 1, queue: { length: 1 } }\n";
+    let more = "overload: { concurrency: 1, queue: { length: 1, timeout: 10m } }\n";
     let site = Site::start(&(config + more)).await;
     let held = hold(&site).await;
     let all = r#"tollgate_gate_waiting{upstream=""}"#;
@@ -272,7 +281,7 @@ async fn more_exchanges_than_may_be_open_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_counts_after_a_reload_and_new_bounds_hold_at_once() {
     let bounded = |limit: u32| {
-        let bounds = format!("{{ endpoint: {limit}, queue: {{ length: 4 }} }}");
+        let bounds = format!("{{ endpoint: {limit}, queue: {{ length: 4, timeout: 10m }} }}");
         bounded(&chat_through("", ""), &bounds, "")
     };
     let site = Site::start(&bounded(1)).await;

@@ -19,7 +19,10 @@ use crate::{model, place::At};
 #[schemars(untagged)]
 pub(crate) enum Balance {
     Word(BalanceWord),
-    Options(BalanceOptions),
+    Options(Box<BalanceOptions>),
+    /// Another word: refused where its place is known.
+    #[schemars(skip)]
+    Unknown(String),
 }
 
 /// A way that needs no option.
@@ -112,11 +115,13 @@ impl<'de> Deserialize<'de> for Balance {
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<Balance, E> {
-                BalanceWord::deserialize(StrDeserializer::new(word)).map(Balance::Word)
+                let known = BalanceWord::deserialize(StrDeserializer::<E>::new(word));
+                Ok(known.map_or_else(|_| Balance::Unknown(word.to_owned()), Balance::Word))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Balance, A::Error> {
-                BalanceOptions::deserialize(MapAccessDeserializer::new(map)).map(Balance::Options)
+                let options = BalanceOptions::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Balance::Options(Box::new(options)))
             }
         }
         deserializer.deserialize_any(WordOrMap)

@@ -7,7 +7,7 @@ use crate::{
     defaults,
     file::{self, BalanceOptions, BalanceWord},
     model::{BOUND_MAX, BOUND_MIN, Balance, ConsistentHash, HashOn, ModelAware, PeakEwma, Scrape},
-    place::At,
+    place::{At, Place},
     spelling,
 };
 
@@ -24,25 +24,39 @@ pub(super) fn balance(scope: &Scope<'_>, written: Option<&At<file::Balance>>) ->
         file::Balance::Word(BalanceWord::LeastRequests) => Balance::LeastRequests,
         file::Balance::Word(BalanceWord::PeakEwma) => Balance::PeakEwma(PeakEwma::default()),
         file::Balance::Word(BalanceWord::ModelAware) => Balance::ModelAware(ModelAware::default()),
-        file::Balance::Options(BalanceOptions {
-            peak_ewma: Some(options),
-            consistent_hash: None,
-            model_aware: None,
-        }) => Balance::PeakEwma(peak_ewma(scope, &options.value)),
-        file::Balance::Options(BalanceOptions {
-            peak_ewma: None,
-            consistent_hash: Some(options),
-            model_aware: None,
-        }) => consistent_hash(scope, &options.value),
-        file::Balance::Options(BalanceOptions {
-            peak_ewma: None,
-            consistent_hash: None,
-            model_aware: Some(options),
-        }) => Balance::ModelAware(model_aware(scope, &options.value)),
-        file::Balance::Options(_) => {
-            let expected = "one of `peak-ewma`, `consistent-hash` and `model-aware`";
-            scope.refuse(*place, "this is not one way to balance", expected);
+        file::Balance::Options(options) => one_way(scope, *place, options),
+        file::Balance::Unknown(word) => {
+            let message = format!("unknown value {}", spelling::quote(word));
+            scope.refuse(*place, message, expected_word(word));
             Balance::default()
+        }
+    }
+}
+
+fn one_way(scope: &Scope<'_>, place: Place, written: &BalanceOptions) -> Balance {
+    let ways = (
+        &written.peak_ewma,
+        &written.consistent_hash,
+        &written.model_aware,
+    );
+    match ways {
+        (Some(options), None, None) => Balance::PeakEwma(peak_ewma(scope, &options.value)),
+        (None, Some(options), None) => consistent_hash(scope, &options.value),
+        (None, None, Some(options)) => Balance::ModelAware(model_aware(scope, &options.value)),
+        _ => {
+            let expected = "one of `peak-ewma`, `consistent-hash` and `model-aware`";
+            scope.refuse(place, "this is not one way to balance", expected);
+            Balance::default()
+        }
+    }
+}
+
+fn expected_word(word: &str) -> &'static str {
+    match word {
+        "consistent-hash" => "what to hash: `{ consistent-hash: { on: { fact: caller } } }`",
+        _ => {
+            "`round-robin`, `least-requests`, `peak-ewma`, `model-aware`, or a map such as \
+             `{ consistent-hash: { on: { fact: caller } } }`"
         }
     }
 }

@@ -13,7 +13,6 @@ use super::{
     content::Content,
     errors::ServeError,
     head, headers,
-    hints::Hints,
     model_name::{self, InPath},
     route::{Asked, Found, Need, Route},
     state::Exchange,
@@ -67,8 +66,6 @@ pub(super) struct Arrival {
     named: Named,
     /// What of the body was asked for so far.
     read: Need,
-    /// What the balance of the upstream that it goes to goes by.
-    pub(super) hints: Hints,
 }
 
 /// Refuses what is ambiguous, and finds the route. What `connection` names is gone then: no
@@ -218,6 +215,21 @@ fn begins_with_document(content: &Content, headers: &HeaderMap, depth_max: usize
     })
 }
 
+/// As the policies left it; no plan, which is followed once.
+fn copy(message: &Message) -> Message {
+    Message {
+        method: message.method.clone(),
+        path: message.path.clone(),
+        headers: message.headers.clone(),
+        body: message.body.clone(),
+        json: message.json.clone(),
+        json_depth: message.json_depth,
+        facts: message.facts.clone(),
+        given: message.given.clone(),
+        ..Message::default()
+    }
+}
+
 fn route_by_model(
     exchange: &mut Exchange,
     parts: &Parts,
@@ -260,8 +272,54 @@ impl Arrival {
             model,
             named: Named::InBody,
             read: Need::Nothing,
-            hints: Hints::default(),
         }
+    }
+
+    /// The request for one try, and a copy of it where another may follow. A body that is
+    /// still to come goes with the try.
+    pub(super) fn for_try(&mut self, is_kept: bool) -> Self {
+        let content = match &self.content {
+            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            _ => mem::replace(&mut self.content, Content::Empty),
+        };
+        let message = match is_kept {
+            true => copy(&self.message),
+            false => mem::take(&mut self.message),
+        };
+        Self {
+            message,
+            content,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            model: match is_kept {
+                true => self.model.clone(),
+                false => self.model.take(),
+            },
+            named: self.named,
+            read: self.read,
+        }
+    }
+
+    /// Takes back what a try has left of a body that was still to come: whether all of it.
+    pub(super) fn take_back(&mut self, unread: Option<Incoming>) -> bool {
+        let is_whole = unread.is_some();
+        if let Some(body) = unread {
+            self.content = Content::ToCome(body);
+        }
+        is_whole
+    }
+
+    /// The body that is still to come.
+    pub(super) fn into_body(self) -> Option<Incoming> {
+        match self.content {
+            Content::ToCome(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// Whether a body is still to come that nobody has read.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.message.body.is_none() && matches!(self.content, Content::ToCome(_))
     }
 
     /// Waits for the body, if a target needs more of it than the route did.

@@ -11,13 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::{HeaderName, HeaderValue};
-use tollgate_config::{Config, Destination};
+use tollgate_config::{Config, Destination, Retries};
 use tollgate_sandbox::Policy;
-use tollgate_upstreams::admission::Gate;
-use tollgate_upstreams::discovery::DiscoveryError;
+use tollgate_upstreams::{admission::Gate, discovery::DiscoveryError};
 
 use super::{
     admission,
@@ -26,6 +26,7 @@ use super::{
     headers,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
+    tries::{Manner, Retry},
     upstream::Upstream,
 };
 
@@ -40,6 +41,10 @@ pub struct Generation {
     pub(super) routes: RouteTable,
     pub(super) models: HashMap<String, Model>,
     pub(super) upstreams: HashMap<String, Arc<Upstream>>,
+    /// Where neither route nor model says how a try is made again.
+    pub(super) retry: Retry,
+    /// The longest that anything waits for a connection: so long the pools do.
+    pub(super) connect: Duration,
     pub(super) header: HeaderValue,
     /// Before all upstreams together, where requests are bounded.
     pub(crate) gate: Option<Arc<Gate>>,
@@ -120,10 +125,11 @@ impl Generation {
             clients,
             secret,
         } = ingredients;
+        let connect = longest_connect(&config);
         let mut upstreams = HashMap::new();
         for (name, upstream) in &config.upstreams {
             let way = clients
-                .way(upstream, config.timeouts.connect)
+                .way(upstream, connect)
                 .map_err(|source| GenerationError::Client {
                     upstream: name.clone(),
                     source,
@@ -160,6 +166,8 @@ impl Generation {
             routes,
             models,
             upstreams,
+            retry: Retry::new(Retries::default()),
+            connect,
             header: HeaderValue::from(id),
             gate: clients.gate.of(&config.overload),
             in_flight: AtomicUsize::new(0),
@@ -211,15 +219,26 @@ impl Parts<'_> {
     }
 
     fn model(&self, model: &tollgate_config::Model) -> Result<Model, GenerationError> {
-        let targets = model.targets.iter().map(|target| {
+        let manner = Manner::new(
+            model.retries.as_ref(),
+            model.hedge.as_ref(),
+            &model.timeouts,
+            std::iter::empty(),
+        );
+        let in_line = (self.targets(&model.fallback)?, model.fallback_on.clone());
+        Ok(Model::new(self.targets(&model.targets)?, in_line, manner))
+    }
+
+    fn targets(&self, targets: &[tollgate_config::Target]) -> Result<Vec<Target>, GenerationError> {
+        let ready = |target: &tollgate_config::Target| {
             Ok(Target {
                 upstream: self.upstream(&target.upstream)?,
                 model: target.model.as_deref().map(Arc::from),
                 weight: target.weight,
                 policies: self.policies(&target.policies)?,
             })
-        });
-        Ok(Model::new(targets.collect::<Result<_, GenerationError>>()?))
+        };
+        targets.iter().map(ready).collect()
     }
 
     fn route(
@@ -244,6 +263,12 @@ impl Parts<'_> {
             policies,
             to,
             dialect: route.dialect,
+            manner: Manner::new(
+                route.retries.as_ref(),
+                route.hedge.as_ref(),
+                &route.timeouts,
+                self.config.models.keys(),
+            ),
         }))
     }
 
@@ -253,12 +278,20 @@ impl Parts<'_> {
         if !policies.iter().any(plans) {
             return None;
         }
-        let targets = self.config.models.values().flat_map(|model| &model.targets);
+        let models = self.config.models.values();
+        let targets = models.flat_map(tollgate_config::Model::all_targets);
         let at_targets = targets.flat_map(|target| &target.policies);
         let at_targets = at_targets.filter_map(|name| self.policies.get(name));
         let all = policies.iter().chain(at_targets).map(|policy| &**policy);
         Some(cache::shape(self.config, self.secret, route, all))
     }
+}
+
+fn longest_connect(config: &Config) -> Duration {
+    let of_routes = config.routes.iter().map(|route| &route.timeouts);
+    let of_models = config.models.values().map(|model| &model.timeouts);
+    let said = of_routes.chain(of_models).filter_map(|waits| waits.connect);
+    said.fold(config.timeouts.connect, Duration::max)
 }
 
 fn upstream_headers(

@@ -7,6 +7,7 @@
 mod admission;
 mod arrival;
 mod at_hand;
+mod begun;
 mod body;
 mod cache;
 mod carry_on;
@@ -46,9 +47,11 @@ mod state;
 mod stream;
 mod target;
 mod tls;
+mod tries;
 mod upload;
 mod upstream;
 mod usage;
+mod waits;
 
 use std::sync::{
     Arc,
@@ -68,7 +71,9 @@ pub(crate) use fleet::{Fleet, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
 pub(crate) use question::Question;
-pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
+pub use record::{
+    Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
+};
 pub use tls::{TlsError, TlsKeys};
 pub(crate) use upstream::Upstream;
 

@@ -12,6 +12,8 @@ use tollgate_sandbox::{
     contract::{Ending, Usage, Verdict},
 };
 
+pub use super::tries::{Reason, Try, TryOutcome};
+
 use super::chance;
 
 /// Is told of every exchange that ended.
@@ -43,8 +45,16 @@ pub struct Record {
     pub upstream: Option<Arc<str>>,
     /// Whether the client asked for a stream, or got one.
     pub streaming: bool,
+    /// The endpoint of it, by its URL.
+    pub endpoint: Option<Arc<str>>,
     /// How often an upstream was asked.
     pub attempts: u32,
+    /// Why it was asked the last time.
+    pub reason: Reason,
+    /// The tries that failed or were given up, in the order in which they did.
+    pub tries: Vec<Try>,
+    /// How often a retry or a hedge was due, and none was left in the budget.
+    pub over_budget: u32,
     /// What the client was sent; 0 if it was gone before.
     pub status: u16,
     /// How it ended.
@@ -97,7 +107,11 @@ impl Default for Record {
             target_model: None,
             upstream: None,
             streaming: false,
+            endpoint: None,
             attempts: 0,
+            reason: Reason::First,
+            tries: Vec::new(),
+            over_budget: 0,
             status: 0,
             ending: Ending::ClientGone,
             error: None,

@@ -1,8 +1,8 @@
 //! Which endpoint of an upstream gets the next request.
 //!
 //! One [`Balancer`] an upstream, built from its configuration; it holds options and a turn,
-//! while all that is known of an endpoint is in its [`Load`], which outlives it. A pick looks at
-//! all candidates at most twice, takes no lock and allocates nothing. Chance and time are handed
+//! while all that is known of an endpoint is in its [`Load`], which outlives it. A pick passes
+//! over the candidates a few times, takes no lock and allocates nothing. Chance and time are handed
 //! in, so that a pick can be repeated.
 
 mod consistent_hash;

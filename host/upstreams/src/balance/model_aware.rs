@@ -19,7 +19,7 @@ use super::{
 use crate::{load::Report, scrape::Figures};
 
 /// What a request at work takes: it makes every step longer, and holds a place in the batch.
-const ACTIVE: f64 = 6.0;
+const ACTIVE: f64 = 4.0;
 /// What a request that waits for a place costs besides.
 const WAITING: f64 = 6.0;
 /// From here on a cache is so full that requests may be put off or begun again.

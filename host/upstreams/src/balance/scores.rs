@@ -19,7 +19,7 @@ pub(super) fn pick(
             _ => equals += 1,
         }
         // The nth of equals replaces those before it one time in n.
-        if chance() % equals == 0 {
+        if chance().is_multiple_of(equals) {
             best = Some((at, score));
         }
     }

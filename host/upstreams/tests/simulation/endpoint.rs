@@ -17,7 +17,7 @@ const ANSWER_TOKEN_MICROS: u64 = 200;
 /// Tokens of prompts that one step reads at most.
 const CHUNK: u64 = 2_048;
 const BATCH: usize = 32;
-const MEMORY_TOKENS: u64 = 160_000;
+const MEMORY_TOKENS: u64 = 64_000;
 
 #[derive(Default)]
 pub(crate) struct Endpoint {

@@ -51,7 +51,7 @@ fn request(at: u64, session: u64, prompt: &[u8], answer_tokens: u64) -> Request 
 /// demand than others; a turn repeats all that was said before.
 pub(crate) fn shared(seed: u64) -> Traffic {
     const INSTRUCTIONS: usize = 40;
-    const SESSIONS_A_SECOND: f64 = 6.5;
+    const SESSIONS_A_SECOND: f64 = 7.0;
     let mut chance = Chance::new(seed);
     let instructions: Vec<Vec<u8>> = (0..INSTRUCTIONS)
         .map(|_| {
@@ -84,18 +84,27 @@ pub(crate) fn shared(seed: u64) -> Traffic {
 
 /// Prompts of many lengths that have nothing in common.
 pub(crate) fn uniform(seed: u64) -> Traffic {
-    const A_SECOND: f64 = 22.0;
+    alone(seed, 22.0, (100, 3_000), (50, 250))
+}
+
+/// Short prompts that have nothing in common, and long answers.
+pub(crate) fn long_answers(seed: u64) -> Traffic {
+    alone(seed, 18.0, (20, 400), (200, 900))
+}
+
+/// So many a second, with prompts and answers of such lengths.
+fn alone(seed: u64, a_second: f64, prompts: (u64, u64), answers: (u64, u64)) -> Traffic {
     let mut chance = Chance::new(seed);
     let mut requests = Vec::new();
     let mut at = 0;
     for session in 0.. {
-        at += chance.wait(A_SECOND);
+        at += chance.wait(a_second);
         if at > LENGTH {
             break;
         }
-        let tokens = chance.between(100, 3_000);
+        let tokens = chance.between(prompts.0, prompts.1);
         let prompt = chance.text(tokens);
-        let answer_tokens = chance.between(50, 250);
+        let answer_tokens = chance.between(answers.0, answers.1);
         requests.push(request(at, session, &prompt, answer_tokens));
     }
     Traffic { seed, requests }

@@ -28,13 +28,17 @@ use super::{
     cache::{Flight, Part},
     carry_on::Gone,
     connection::{Busy, Connection},
+    content::Content,
     dialect,
     errors::ServeError,
     generation::Held,
     origin,
+    pick::Pick,
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
+    tries::{Answer, Reason},
+    waits::Waits,
 };
 
 /// See the module.
@@ -46,10 +50,20 @@ pub(super) struct Exchange {
     pub(super) gone: Gone,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    pub(super) waits: Waits,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
+    /// The endpoint that answers, from the head of its response to the end of the body.
+    held: Option<Holding>,
     busy: Option<Busy>,
     streaming: bool,
+}
+
+/// A try that was answered.
+struct Holding {
+    pick: Pick,
+    sent: Instant,
+    has_begun: bool,
 }
 
 impl Exchange {
@@ -58,6 +72,7 @@ impl Exchange {
         let started = Instant::now();
         let id = RequestId::of(request.headers().get("x-request-id"));
         let hidden = || hidden(&generation.hidden, request);
+        let waits = Waits::new(&generation.config.timeouts, request.headers());
         let record = Record {
             journal: connection.shared.watchers.begin(id.as_str(), hidden),
             id,
@@ -77,9 +92,11 @@ impl Exchange {
             slots: Vec::new(),
             gone: Gone::default(),
             started,
-            deadline: started + generation.config.timeouts.total,
+            deadline: started + waits.total(),
+            waits,
             generation,
             cache: None,
+            held: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
         })
@@ -103,14 +120,18 @@ impl Exchange {
             ..Record::default()
         };
         let busy = self.busy.as_ref();
+        // Others listen, too, who did not ask for less time.
+        let waits = self.waits.of_nobody();
         Box::new(Self {
             record,
             slots: self.slots.split_off(asked.min(self.slots.len())),
             gone: Gone::watched(),
             started: self.started,
-            deadline: self.deadline,
+            deadline: self.started + waits.total(),
+            waits,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
+            held: None,
             busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
             streaming: false,
         })
@@ -156,6 +177,32 @@ impl Exchange {
     pub(super) fn note_route(&mut self, route: &Route) {
         self.record.route = Some(route.name.clone());
         self.record.dialect = route.dialect;
+        self.wait_as(&route.manner.waits);
+    }
+
+    /// How long is waited, as a route or a model says.
+    pub(super) fn wait_as(&mut self, said: &tollgate_config::Waits) {
+        self.waits.follow(said);
+        self.deadline = self.started + self.waits.total();
+    }
+
+    /// Puts the policies of a target in line behind the route's. Those of a target that was
+    /// given up stand aside: they are told how the exchange ended, and asked no more.
+    pub(super) fn line_up(&mut self, policies: &[Arc<Policy>]) {
+        for slot in &mut self.slots {
+            slot.stand_aside();
+        }
+        for policy in policies {
+            let is_its = |slot: &Slot| Arc::ptr_eq(slot.policy(), policy);
+            match self.slots.iter().position(is_its) {
+                Some(at) if self.slots[at].is_aside() => {
+                    let slot = self.slots.remove(at);
+                    self.slots.push(slot.back_in_line());
+                }
+                Some(_) => {}
+                None => self.slots.push(Slot::of_target(policy.clone())),
+            }
+        }
     }
 
     /// What the client speaks.
@@ -171,8 +218,45 @@ impl Exchange {
         if !matches!(error, ServeError::ClientGone) {
             self.record.error = Some(error.code().to_owned());
         }
+        if let (Some(held), Some(fault)) = (&mut self.held, error.fault()) {
+            held.pick.failed(fault);
+        }
         if let Some(part) = &self.cache {
             part.note_error(error);
+        }
+    }
+
+    /// An upstream is about to be asked.
+    pub(super) fn begin_try(&mut self, reason: Reason, upstream: &Arc<str>) {
+        let record = &mut self.record;
+        record.attempts += 1;
+        record.reason = reason;
+        record.upstream = Some(upstream.clone());
+        record.endpoint = None;
+    }
+
+    /// Keeps the endpoint that answered as busy until the exchange ends.
+    pub(super) fn keep(&mut self, answer: Answer) -> Response<Content> {
+        let Answer {
+            response,
+            pick,
+            sent,
+            ..
+        } = answer;
+        self.held = Some(Holding {
+            pick,
+            sent,
+            has_begun: false,
+        });
+        response
+    }
+
+    /// Bytes of the response's body came.
+    pub(super) fn note_arrival(&mut self) {
+        if let Some(held) = &mut self.held
+            && !std::mem::replace(&mut held.has_begun, true)
+        {
+            held.pick.first_token(held.sent.elapsed());
         }
     }
 

@@ -1,5 +1,6 @@
 //! Endpoints that come and go, fail and return, while the gateway serves.
 
+#[allow(dead_code, reason = "the tests of discovery say more")]
 #[path = "../name_server.rs"]
 mod name_server;
 

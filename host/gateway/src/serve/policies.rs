@@ -274,10 +274,10 @@ impl Slot {
         }
     }
 
-    pub(super) fn of_target(policy: Arc<Policy>) -> Self {
+    pub(super) fn of_target(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
         Self {
             place: Place::Target,
-            ..Self::new(policy)
+            ..Self::new(policy, journal)
         }
     }
 

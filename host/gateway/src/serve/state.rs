@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
 use tollgate_config::Dialect;
@@ -200,7 +200,10 @@ impl Exchange {
                     self.slots.push(slot.back_in_line());
                 }
                 Some(_) => {}
-                None => self.slots.push(Slot::of_target(policy.clone())),
+                None => {
+                    let journal = self.record.journal.as_ref();
+                    self.slots.push(Slot::of_target(policy.clone(), journal));
+                }
             }
         }
     }
@@ -288,13 +291,13 @@ impl Exchange {
     }
 
     /// An upstream was asked, `began` after the request's arrival, if somebody watches.
-    pub(super) fn note_attempt<T>(
+    pub(super) fn note_attempt(
         &self,
         (upstream, model): (&str, Option<&str>),
-        began: Option<Duration>,
-        answered: &Result<Response<T>, ServeError>,
+        began: Duration,
+        answered: Result<StatusCode, &ServeError>,
     ) {
-        let (Some(journal), Some(began)) = (&self.record.journal, began) else {
+        let Some(journal) = &self.record.journal else {
             return;
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -303,11 +306,8 @@ impl Exchange {
             model: model.map(str::to_owned),
             at_us: micros(began),
             us: micros(journal.now().saturating_sub(began)),
-            status: answered
-                .as_ref()
-                .ok()
-                .map(|response| response.status().as_u16()),
-            error: answered.as_ref().err().map(|error| error.code().to_owned()),
+            status: answered.ok().map(|status| status.as_u16()),
+            error: answered.err().map(|error| error.code().to_owned()),
         });
     }
 

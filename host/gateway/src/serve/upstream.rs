@@ -99,6 +99,11 @@ impl Upstream {
         self.endpoints.load_full()
     }
 
+    /// Whether no endpoint could stand in for another.
+    pub(super) fn is_alone(&self) -> bool {
+        self.present().len() < 2
+    }
+
     pub(super) fn present(&self) -> arc_swap::Guard<Arc<Vec<Arc<Endpoint>>>> {
         self.endpoints.load()
     }

@@ -218,6 +218,11 @@ impl<'a> Tries<'a> {
         };
         exchange.record.endpoint = Some(pick.endpoint().label.clone());
         let prepared = forward::prepare(exchange, choice.upstream, request)?;
+        let began = exchange
+            .record
+            .journal
+            .as_ref()
+            .map(|journal| journal.now());
         let ended = match self.hedge {
             None => ask::ask(self.terms(exchange), pick, prepared).await,
             Some(hedge) => {
@@ -225,6 +230,15 @@ impl<'a> Tries<'a> {
                 Box::pin(race).await
             }
         };
+        if let Some(began) = began {
+            let model = exchange.record.target_model.as_deref();
+            let model = model.or(exchange.record.model.as_deref());
+            let answered = match &ended {
+                Ok(answer) => Ok(answer.response.status()),
+                Err(missed) => Err(&missed.unanswered.error),
+            };
+            exchange.note_attempt((&choice.upstream.name, model), began, answered);
+        }
         Ok(self.judge(exchange, ended, is_streamed))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Config, Destination, HeaderValue};
+use crate::model::{Config, Destination, HeaderValue, Model};
 
 impl Config {
     /// What the operator should look at, one sentence each; empty if all is well.
@@ -10,7 +10,7 @@ impl Config {
         let mut warnings = Vec::new();
         if !self.admin.ip().is_loopback() {
             warnings.push(format!(
-                "the admin port listens on {}, which others than this machine may reach; it asks nobody who they are",
+                "the admin port listens on {}, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
                 self.admin
             ));
         }
@@ -30,7 +30,7 @@ impl Config {
     }
 
     fn warn_of_unused(&self, warnings: &mut Vec<String>) {
-        let targets = || self.models.values().flat_map(|model| &model.targets);
+        let targets = || self.models.values().flat_map(Model::all_targets);
         let on_routes = self.routes.iter().flat_map(|route| &route.policies);
         let policies: BTreeSet<&String> = on_routes
             .chain(targets().flat_map(|target| &target.policies))
@@ -47,7 +47,7 @@ impl Config {
             HeaderValue::Secret { name, .. } => Some(name),
             HeaderValue::Plain(_) => None,
         });
-        let secrets: BTreeSet<&String> = granted.chain(sent).collect();
+        let secrets: BTreeSet<&String> = granted.chain(sent).chain(&self.admin_token).collect();
         let unused = |noun: &str, name: &String| format!("the {noun} `{name}` is used by nothing");
         warnings.extend(
             self.policies

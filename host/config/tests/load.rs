@@ -115,12 +115,16 @@ fn settings_are_read_as_yaml_1_2_and_nothing_is_guessed() {
 fn upstreams_and_models_are_resolved() {
     let config = good();
     let vllm = &config.upstreams["vllm"];
+    let Endpoints::Listed(endpoints) = &vllm.endpoints else {
+        panic!("{:?}", vllm.endpoints)
+    };
     assert_eq!(
-        vllm.endpoints[1],
+        endpoints[1],
         Endpoint {
             https: true,
             authority: "api.example.com".into(),
-            base_path: "/v1".into()
+            base_path: "/v1".into(),
+            weight: 1,
         }
     );
     let secret = HeaderValue::Secret {
@@ -248,7 +252,7 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
     assert_eq!(
         warnings,
         [
-            "the admin port listens on 0.0.0.0:9901, which others than this machine may reach; it asks nobody who they are",
+            "the admin port listens on 0.0.0.0:9901, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
             "the route `any` goes by the request's model, but there are no models",
             "the policy `p` is used by nothing",
             "the secret `s` is used by nothing",
@@ -407,4 +411,37 @@ fn a_file_with_any_one_byte_changed_loads_or_is_refused_and_never_panics() {
             let _ = parse(&String::from_utf8(bytes).unwrap());
         }
     }
+}
+
+#[test]
+fn what_follows_a_failed_try_is_resolved_by_route_and_model() {
+    let config = load(Path::new("tests/golden/good-attempts.yaml")).unwrap();
+    let chat = &config.models["chat"];
+    let targets: Vec<_> = chat.all_targets().map(|target| &*target.upstream).collect();
+    assert_eq!(targets, ["near", "near", "far"]);
+    assert_eq!(
+        chat.fallback_on,
+        [
+            Cause::Connect,
+            Cause::Timeout,
+            Cause::Unavailable,
+            Cause::Status(529)
+        ]
+    );
+    let retries = chat.retries.as_ref().unwrap();
+    assert_eq!(
+        retries.on,
+        [Cause::Connect, Cause::Reset, Cause::Status(503)]
+    );
+    assert_eq!((retries.count, retries.budget_percent), (2, 10));
+    assert!(retries.same_endpoint);
+    assert_eq!(chat.hedge, Some(Hedge::default()));
+    assert_eq!(chat.timeouts.first_token, Some(Duration::from_secs(2)));
+    let [first, second] = config.routes.as_slice() else {
+        panic!("{:?}", config.routes)
+    };
+    assert_eq!(first.retries, Some(Retries::off()));
+    assert_eq!(first.timeouts.total_max, Some(Duration::from_secs(120)));
+    assert_eq!((&second.retries, &second.hedge), (&None, &None));
+    assert_eq!(config.timeouts.total_max, Some(Duration::from_secs(3600)));
 }

@@ -5,12 +5,15 @@
 //! demo start the very same thing on ports of their own.
 
 mod admin;
+pub mod authoring;
 pub mod cli;
 mod control;
 pub mod demo;
 pub mod descriptors;
 pub mod serve;
 pub mod telemetry;
+pub mod trace;
+mod upkeep;
 
 use std::{
     fmt,
@@ -29,12 +32,13 @@ use tokio_util::{
 };
 
 use control::{First, Reloader, Reloads, Reports, Status, note_drained};
-pub use control::{Refused, Reloaded, Stage};
+pub use control::{Refused, Reloaded, Stage, Warning};
 use serve::{Server, Shared, TlsKeys};
 use telemetry::{
     Lines, Observer,
     event::{Started, Stopping},
 };
+use upkeep::Upkeep;
 
 /// What a gateway is started with, besides its configuration.
 #[derive(Debug, Clone)]
@@ -164,6 +168,8 @@ impl Gateway {
             admin,
             admin_stop.clone(),
         ));
+        let upkeep = Upkeep::new(tasks.clone(), control_stop.clone());
+        let reports = (reports, upkeep);
         let reloader = Reloader::new(first, Arc::clone(&shared), tls.clone(), reports, orders);
         tasks.spawn(reloader.run(control_stop.clone()));
         let server = Server::start(listener, Arc::clone(&shared), tls)?;
@@ -173,6 +179,7 @@ impl Gateway {
             generation: 1,
         }
         .emit();
+        control::warn_of(&shared.generation.load_full(), &options.config);
         let (control, admin) = (control_stop.drop_guard(), admin_stop.drop_guard());
         Ok(Self {
             server,
@@ -260,6 +267,7 @@ async fn bind(name: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn check(options: &Options) -> Result<Checked, Refused> {
     let first = First::build(options).await?;
     let generation = &first.proven.generation;
+    let warnings = control::warnings(generation, &options.config);
     let policies = generation.policies.values();
     Ok(Checked {
         config: options.config.clone(),
@@ -273,6 +281,7 @@ pub async fn check(options: &Options) -> Result<Checked, Refused> {
                 version: policy.version().to_owned(),
             })
             .collect(),
+        warnings,
     })
 }
 
@@ -289,6 +298,8 @@ pub struct Checked {
     pub upstreams: usize,
     /// By name.
     pub policies: Vec<CheckedPolicy>,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<Warning>,
 }
 
 /// A policy that was compiled, configured and tried.
@@ -310,6 +321,7 @@ impl fmt::Display for Checked {
             models,
             upstreams,
             policies,
+            ..
         } = self;
         let path = config.display();
         writeln!(

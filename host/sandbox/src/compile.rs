@@ -10,8 +10,12 @@ mod cache;
 mod child;
 mod configure;
 mod pipeline;
+mod setting_up;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 pub use child::compile_worker;
@@ -20,9 +24,9 @@ use sha2::{Digest, Sha256};
 use tollgate_config::CompileLimits;
 use wasmtime::Engine;
 
-use crate::{LoadError, contract};
+use crate::{LoadError, contract, sandbox::SettingError};
 pub(crate) use cache::Cache;
-pub(crate) use pipeline::{PACKAGE, VERSION, exported};
+pub(crate) use pipeline::{ON_GRANT, PACKAGE, VERSION, componentize, exported};
 
 /// What is asked of the compiling child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +35,16 @@ pub(crate) struct Job {
     /// The interfaces that may be imported, such as `kv`.
     pub(crate) granted: Vec<String>,
     pub(crate) limits: JobLimits,
+    pub(crate) task: Task,
+}
+
+/// How far a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Up to machine code.
+    Compile,
+    /// The facts alone, before any settings are read.
+    Describe,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +72,8 @@ pub(crate) struct Facts {
     /// is configured when it is made.
     pub(crate) snapshotted: bool,
     pub(crate) form: Form,
+    /// JSON.
+    pub(crate) settings_schema: String,
 }
 
 /// What a plugin was compiled as.
@@ -131,7 +147,9 @@ impl From<contract::Sample> for SampleText {
 pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) reason: String,
-    pub(crate) settings_pointer: Option<String>,
+    /// Each mistake in the settings, as `<json pointer>: <message>`.
+    #[serde(default)]
+    pub(crate) settings_errors: Vec<String>,
 }
 
 impl Refusal {
@@ -139,7 +157,7 @@ impl Refusal {
         Self {
             code: code.to_owned(),
             reason: reason.into(),
-            settings_pointer: None,
+            settings_errors: Vec::new(),
         }
     }
 }
@@ -192,17 +210,7 @@ impl Compiler {
         if let Some(found) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
             return Ok(found);
         }
-        let made = match &self.program {
-            Some(program) => child::compile(program, &job, &wasm).await?,
-            None => {
-                let job = job.clone();
-                tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
-                    .await
-                    .map_err(|panic| {
-                        Refusal::new("compile", format!("the compiler failed: {panic}"))
-                    })??
-            }
-        };
+        let made = make(self.program.as_deref(), wasm, &job).await?;
         let Some(cache) = &self.cache else {
             return Ok(made);
         };
@@ -229,6 +237,21 @@ impl Compiler {
         }
         hex(&hash.finalize())
     }
+}
+
+/// Runs a job in a child of `program`, or in this process.
+pub(crate) async fn make(
+    program: Option<&Path>,
+    wasm: Bytes,
+    job: &Job,
+) -> Result<Artefact, Refusal> {
+    let Some(program) = program else {
+        let job = job.clone();
+        return tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
+            .await
+            .map_err(|panic| Refusal::new("compile", format!("the compiler failed: {panic}")))?;
+    };
+    child::compile(program, job, &wasm).await
 }
 
 impl From<&CompileLimits> for JobLimits {
@@ -269,7 +292,31 @@ impl LoadError {
             plugin: plugin.to_owned(),
             code: refusal.code,
             reason: plain(&refusal.reason),
-            settings_pointer: refusal.settings_pointer,
+            settings_errors: refusal
+                .settings_errors
+                .iter()
+                .map(|error| SettingError::of(error))
+                .collect(),
+        }
+    }
+}
+
+impl LoadError {
+    /// JSON pointer into the settings, where the reason lies there.
+    #[must_use]
+    pub fn settings_pointer(&self) -> Option<&str> {
+        let first = self.settings_errors.first()?;
+        Some(first.pointer.as_str())
+    }
+}
+
+impl SettingError {
+    fn of(error: &str) -> Self {
+        let (pointer, reason) = error.split_once(": ").unwrap_or(("", error));
+        let is_pointer = configure::is_pointer(pointer);
+        Self {
+            pointer: if is_pointer { pointer } else { "" }.to_owned(),
+            reason: plain(if pointer.is_empty() { reason } else { error }),
         }
     }
 }

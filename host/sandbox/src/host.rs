@@ -6,6 +6,7 @@
 
 mod capability;
 pub(crate) mod exchange;
+mod machine;
 mod reservations;
 
 use std::{
@@ -23,7 +24,9 @@ use crate::{
     Message,
     direct::{Direct, Pages},
     policy::Counters,
+    recording::Recorded,
 };
+use machine::Output;
 use reservations::Reservations;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
@@ -73,6 +76,8 @@ pub struct ExchangeContext {
     pub request_id: Arc<str>,
     /// When the whole exchange is out of time.
     pub deadline: Instant,
+    /// Whether what its guests ask the host is written down: see [`crate::Recording`].
+    pub recorded: bool,
 }
 
 impl Default for ExchangeContext {
@@ -81,6 +86,7 @@ impl Default for ExchangeContext {
         Self {
             request_id: NONE.get_or_init(|| Arc::from("-")).clone(),
             deadline: Instant::now() + Duration::from_secs(60),
+            recorded: false,
         }
     }
 }
@@ -95,6 +101,8 @@ pub(crate) struct State {
     may_plan: bool,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
+    /// `None`: nobody watches.
+    pub(crate) recorded: Recorded,
     ticks: u32,
     host_calls: u32,
     log_lines: u32,
@@ -110,6 +118,8 @@ pub(crate) struct State {
     pub(crate) pages: Pages,
     /// The size of a memory that is to come and is the host's own.
     map_bytes: Option<usize>,
+    /// What a component of another language wrote, up to a line's end.
+    output: Output,
 }
 
 impl State {
@@ -121,6 +131,7 @@ impl State {
             may_plan: false,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
+            recorded: None,
             ticks: 0,
             host_calls: 0,
             log_lines: 0,
@@ -132,6 +143,7 @@ impl State {
             written: Vec::new(),
             pages: Pages::default(),
             map_bytes: None,
+            output: Output::default(),
         }
     }
 
@@ -150,6 +162,7 @@ impl State {
     /// For the next exchange.
     pub(crate) fn begin(&mut self, exchange: &ExchangeContext) {
         self.exchange = exchange.clone();
+        self.recorded = exchange.recorded.then(Box::default);
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;
@@ -182,6 +195,7 @@ impl State {
     }
 
     pub(crate) fn end_hook(&mut self) {
+        self.end_lines();
         self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
     }
 

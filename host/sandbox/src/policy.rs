@@ -9,7 +9,7 @@ mod counters;
 mod quarantine;
 mod ready;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
@@ -18,7 +18,7 @@ use ready::{READY_MIN, Ready};
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
-    Failure, Session,
+    Failure, Observed, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
     host::{ExchangeContext, Shared},
@@ -41,6 +41,7 @@ pub struct Policy {
     hooks: Hooks,
     needs: Needs,
     ready: Ready,
+    observed: OnceLock<Observed>,
 }
 
 /// What a policy is made of.
@@ -68,6 +69,7 @@ impl Policy {
             hash: parts.hash,
             config: parts.config,
             ready: Ready::default(),
+            observed: OnceLock::new(),
         })
     }
 
@@ -117,6 +119,13 @@ impl Policy {
         }
     }
 
+    /// Whether its instances begin with the memory that it had after `configure`; else each
+    /// is configured when it is made.
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        self.facts.snapshotted
+    }
+
     /// Whether closing a session asks the plugin nothing and makes no other instance: the
     /// one it had is put back in place.
     #[must_use]
@@ -156,6 +165,19 @@ impl Policy {
         stats.ready = self.ready.len() as u64;
         stats.quarantined = self.quarantine.is_closed();
         stats
+    }
+
+    /// What it was seen to do when it was proven.
+    #[must_use]
+    pub fn observed(&self) -> &Observed {
+        static NOTHING: Observed = Observed::NOTHING;
+        self.observed.get().unwrap_or(&NOTHING)
+    }
+
+    /// Once.
+    pub(crate) fn note(&self, observed: Observed) {
+        // A policy that is proven once more does the same.
+        let _ = self.observed.set(observed);
     }
 
     /// Opens a session for one exchange.

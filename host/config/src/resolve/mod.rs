@@ -4,7 +4,11 @@
 //! What stands in for a mistaken value never leaves this module: one problem, and
 //! there is no [`Config`].
 
+mod attempts;
 mod balance;
+mod endpoints;
+mod health;
+mod overload;
 mod passage;
 mod policies;
 mod routes;
@@ -111,6 +115,10 @@ impl Resolver<'_> {
         Config {
             listen: self.address(merged.listen.as_ref(), defaults::LISTEN),
             admin: self.address(merged.admin.as_ref(), defaults::ADMIN),
+            admin_token: merged.admin_token.map(|name| {
+                let scope = self.scope(name.source);
+                scope.secret(&name.value)
+            }),
             tls: merged.tls.map(|tls| self.tls(&tls)),
             plugins: self.path(merged.plugins.as_ref(), defaults::PLUGINS),
             cache: match &merged.cache {
@@ -140,6 +148,9 @@ impl Resolver<'_> {
             }),
             timeouts: self.section(merged.timeouts, |scope, section| {
                 tuning::timeouts(scope, &section)
+            }),
+            overload: self.section(merged.overload, |scope, section| {
+                overload::overload(scope, &section)
             }),
             compile: self.section(merged.compile, |scope, section| {
                 tuning::compile(scope, &section)

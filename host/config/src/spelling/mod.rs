@@ -22,7 +22,7 @@ pub(crate) use path::asked_path;
 pub(crate) use protocol::protocol;
 pub(crate) use quantity::{period, show_bytes, show_period, size};
 pub(crate) use share::share;
-pub(crate) use url::{address, endpoint, origin};
+pub(crate) use url::{address, endpoint, origin, resolver};
 
 /// Why a text is not what it should be.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
-use super::Admin;
+use super::{Admin, gates, upstreams};
 use crate::{
     serve::NotMirrored,
     telemetry::exposition::{Exposition, Family, Kind},
@@ -14,6 +14,7 @@ use crate::{
 pub(super) fn render(admin: &Admin) -> String {
     let mut out = Exposition::default();
     process(admin, &mut out);
+    watchers(admin, &mut out);
     admin.control.render(&mut out);
     admin.exchanges.render(&mut out);
     let live = admin.shared.generation.load();
@@ -23,8 +24,28 @@ pub(super) fn render(admin: &Admin) -> String {
         .map(|policy| (&**policy, policy.stats()))
         .collect();
     policies(&stats, &mut out);
+    upstreams::render(&live, &mut out);
+    gates::render(&live, &admin.shared.gauges, &mut out);
     admin.plugin_metrics.render(out.text_mut());
     out.into_text()
+}
+
+fn watchers(admin: &Admin, out: &mut Exposition) {
+    let watchers = &admin.shared.watchers;
+    out.single(
+        "tollgate_trace_watchers",
+        Kind::Gauge,
+        "Those who watch exchanges.",
+        watchers.len(),
+    );
+    let mut family = out.family(
+        "tollgate_traces_lost_total",
+        Kind::Counter,
+        "Exchanges that a watcher was not shown, by reason.",
+    );
+    for (reason, lost) in watchers.lost() {
+        family.sample(&[("reason", reason)], lost);
+    }
 }
 
 fn process(admin: &Admin, out: &mut Exposition) {
@@ -82,6 +103,14 @@ fn process(admin: &Admin, out: &mut Exposition) {
         Kind::Gauge,
         "Event streams on their way to a client.",
         gauges.streams(),
+    );
+    out.single(
+        "tollgate_tasks",
+        Kind::Gauge,
+        "Tasks alive: of connections, exchanges, and the gateway's own.",
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
     );
     out.single(
         "tollgate_upgrades_open",

@@ -81,6 +81,7 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
         "version": policy.version(),
         "sha256": policy.hash(),
         "runs_as": policy.runs_as(),
+        "snapshot": policy.is_snapshot(),
         "hooks": hooks(policy.hooks()),
         "on_error": match policy.on_error() { OnError::Refuse => "refuse", OnError::Bypass => "bypass" },
         "isolation": match written.isolation { Isolation::Exchange => "exchange", Isolation::Shared => "shared" },

@@ -4,7 +4,11 @@
 //! A policy whose plugin, settings, grants and limits are those of the present one
 //! is kept as it is. Knows nothing of why a candidate is built, or when.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use futures_util::{
     future::BoxFuture,
@@ -124,11 +128,13 @@ impl Loaded {
         sandbox: &Arc<Sandbox>,
         places: &Places,
         present: &Policies,
+        source: &Path,
     ) -> Result<Compiled, Refused> {
         let Snapshot {
             config,
             plugins,
             geo,
+            missing,
         } = self.snapshot;
         let secrets = Arc::new(EmbeddedSecrets::new(config.secrets.clone()));
         let loading = Loading {
@@ -154,7 +160,7 @@ impl Loaded {
             secrets: Arc::clone(&secrets),
             loaded: 0,
         };
-        let mut refused = Vec::new();
+        let mut refused = missing;
         for result in results {
             match result {
                 Ok((name, identity, policy, is_new)) => {
@@ -166,6 +172,9 @@ impl Loaded {
                 }
                 Err(error) => refused.push(error),
             }
+        }
+        if !refused.is_empty() {
+            refused.extend(unreadable_secrets(&compiled.config, &secrets, source));
         }
         Refused::all(refused).map_or(Ok(compiled), Err)
     }
@@ -200,25 +209,43 @@ impl Loading<'_> {
             secrets: Arc::clone(self.secrets) as Arc<dyn SecretStore>,
             geo: Arc::clone(&self.geo.0),
         };
-        match self.sandbox.load(spec).await {
-            Ok(loaded) => Ok((name, identity, loaded, true)),
-            Err(error) => Err(refused_policy(&error, policy, plugin)),
+        let tried = spec.clone();
+        let loaded = self.sandbox.load(spec).await;
+        let loaded = loaded.map_err(|error| refused_policy(&error, policy, plugin))?;
+        if let Err(disproof) = tollgate_cases::prove(self.sandbox, &tried).await {
+            loaded.retire();
+            return Err(refused_plugin("case", &disproof, (name, policy, plugin)));
         }
+        Ok((name, identity, loaded, true))
     }
 }
 
 /// Settings are mended in the configuration, everything else in the plugin.
 fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &Part) -> Refused {
     let code = error.code.to_string();
-    if error.settings_pointer.is_some() || is_about_settings(&code) {
-        let at = policy.locate_setting(error.settings_pointer.as_deref().unwrap_or_default());
-        return Refused {
+    let setting = |pointer: &str, message: String| {
+        let at = policy.locate_setting(pointer);
+        Refused {
             stage: Stage::Compile,
-            code,
-            message: render(&at, &error.to_string()),
+            code: code.clone(),
+            message: render(&at, &message),
             file: Some(at.file),
             line: Some(at.line),
-        };
+            parts: Vec::new(),
+        }
+    };
+    let (name, plugin_name) = (&error.policy, &error.plugin);
+    let each = error.settings_errors.iter().map(|mistake| {
+        let reason = &mistake.reason;
+        let message =
+            format!("policy `{name}` (plugin `{plugin_name}`): the settings are refused: {reason}");
+        setting(&mistake.pointer, message)
+    });
+    if let Some(refused) = Refused::all(each.collect()) {
+        return refused;
+    }
+    if is_about_settings(&code) {
+        return setting("", error.to_string());
     }
     let at = &policy.settings_at;
     Refused {
@@ -232,6 +259,29 @@ fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &
         ),
         file: Some(plugin.file.clone()),
         line: None,
+        parts: Vec::new(),
+    }
+}
+
+/// What only the plugin's author can mend.
+fn refused_plugin(
+    code: &str,
+    why: &dyn std::fmt::Display,
+    (name, policy, plugin): (&str, &tollgate_config::Policy, &Part),
+) -> Refused {
+    let (file, at) = (plugin.file.display(), &policy.settings_at);
+    Refused {
+        stage: Stage::Prove,
+        code: code.to_owned(),
+        message: format!(
+            "{file}: policy `{name}` (plugin `{}`): {why} ({}:{})",
+            policy.plugin,
+            at.file.display(),
+            at.line
+        ),
+        file: Some(plugin.file.clone()),
+        line: None,
+        parts: Vec::new(),
     }
 }
 
@@ -240,6 +290,11 @@ fn is_about_settings(code: &str) -> bool {
 }
 
 impl Compiled {
+    /// What it is made from.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Builds the whole generation and tries what only the whole can show: that
     /// every secret can be read, every key pair and root fits, every route leads
     /// somewhere.
@@ -253,7 +308,10 @@ impl Compiled {
         source: &Path,
     ) -> Result<Proven, Refused> {
         let secrets = &self.secrets;
-        readable_secrets(&self.config, secrets, source)?;
+        let unreadable = unreadable_secrets(&self.config, secrets, source);
+        if let Some(refused) = Refused::all(unreadable) {
+            return Err(refused);
+        }
         if let Some(tls) = &self.config.tls {
             TlsKeys::load(tls).map_err(|error| Refused {
                 stage: Stage::Prove,
@@ -261,6 +319,7 @@ impl Compiled {
                 file: Some(tls.certificate.clone()),
                 line: None,
                 message: error.to_string(),
+                parts: Vec::new(),
             })?;
         }
         let ingredients = Ingredients {
@@ -290,7 +349,7 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Client { upstream, .. }
         | GenerationError::Header { upstream, .. }
         | GenerationError::Secret { upstream, .. }
-        | GenerationError::Endpoint { upstream, .. } => {
+        | GenerationError::Endpoints { upstream, .. } => {
             let name = upstream.replace('~', "~0").replace('/', "~1");
             format!("/upstreams/{name}")
         }
@@ -301,11 +360,7 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
 }
 
 /// A secret that is used has to be there when the generation goes live.
-fn readable_secrets(
-    config: &Config,
-    secrets: &EmbeddedSecrets,
-    written: &Path,
-) -> Result<(), Refused> {
+fn unreadable_secrets(config: &Config, secrets: &EmbeddedSecrets, written: &Path) -> Vec<Refused> {
     let granted = config
         .policies
         .values()
@@ -318,18 +373,18 @@ fn readable_secrets(
         HeaderValue::Secret { name, .. } => Some(name),
         HeaderValue::Plain(_) => None,
     });
-    for name in granted.chain(sent) {
-        if let Err(error) = secrets.get(name) {
-            let at = format!("/secrets/{name}");
-            return Err(Refused::written(
-                Stage::Prove,
-                "secret",
-                (written, &at),
-                format_args!("secret `{name}` ({}): {error}", source(config, name)),
-            ));
-        }
-    }
-    Ok(())
+    let used: BTreeSet<&String> = granted.chain(sent).chain(&config.admin_token).collect();
+    let unreadable = used.into_iter().filter_map(|name| {
+        let error = secrets.get(name).err()?;
+        let at = format!("/secrets/{name}");
+        Some(Refused::written(
+            Stage::Prove,
+            "secret",
+            (written, &at),
+            format_args!("secret `{name}` ({}): {error}", source(config, name)),
+        ))
+    });
+    unreadable.collect()
 }
 
 fn source(config: &Config, secret: &str) -> String {

@@ -25,7 +25,7 @@ use tollgate_sandbox::contract::Destination;
 
 use super::{
     Shared, arrival::Arrival, body::Body, chance, content::Content, errors::ServeError,
-    exchange::onward, generation::Generation, reply::Reply, route::Route, state::Exchange,
+    generation::Generation, reply::Reply, route::Route, state::Exchange, tries,
 };
 
 /// Why a request that was to be copied was not.
@@ -195,7 +195,12 @@ async fn run(
     let gone = exchange.gone.clone();
     let replied = {
         let mut stopping = pin!(shared.stopping.cancelled());
-        let mut way = pin!(onward(&mut exchange, (&generation, &route), to, copy));
+        let mut way = pin!(tries::onward(
+            &mut exchange,
+            (&generation, &route),
+            to,
+            copy
+        ));
         // A hook at work ends first; what waits for the network ends at once.
         poll_fn(|context| {
             if stopping.as_mut().poll(context).is_ready() {

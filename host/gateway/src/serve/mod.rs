@@ -4,24 +4,30 @@
 //! one step of it. An exchange takes one [`Generation`] and keeps it. Knows nothing
 //! of files, of how a generation came to be, or of who reads the records.
 
+mod admission;
 mod arrival;
 mod at_hand;
+mod begun;
 mod body;
 mod cache;
 mod carry_on;
 mod certificate;
-mod chance;
+pub(crate) mod chance;
+mod clients;
 mod connection;
 mod content;
 mod dialect;
+mod endpoint;
 mod errors;
 mod events;
 mod exchange;
 mod exhaustion;
+mod fleet;
 mod forward;
 mod generation;
 mod head;
 mod headers;
+mod hints;
 mod introduction;
 mod listener;
 mod mirror;
@@ -30,6 +36,7 @@ mod onion;
 mod origin;
 mod pick;
 mod policies;
+mod question;
 mod record;
 mod relay;
 mod reply;
@@ -41,14 +48,16 @@ mod state;
 mod stream;
 mod target;
 mod tls;
+mod tries;
 mod upgrade;
 mod upload;
 mod upstream;
 mod usage;
+mod waits;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -56,14 +65,21 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_capabilities::AnswerCache;
 
+use crate::trace::Watchers;
 pub use body::{Body, BodyError};
+pub use clients::{ClientError, Clients};
+pub(crate) use endpoint::{Asked, Endpoint};
 pub use errors::ServeError;
+pub(crate) use fleet::{Fleet, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
 pub use mirror::{Mirrors, NotMirrored};
-pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
+pub(crate) use question::Question;
+pub use record::{
+    Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
+};
 pub use tls::{TlsError, TlsKeys};
-pub use upstream::{ClientError, Clients};
+pub(crate) use upstream::Upstream;
 
 /// What all listeners and exchanges of the process share.
 pub struct Shared {
@@ -80,6 +96,8 @@ pub struct Shared {
     /// Answers that policies planned to keep; they survive a swap, for who asks the same of
     /// the same policies.
     pub cache: Arc<dyn AnswerCache>,
+    /// Who looks at exchanges.
+    pub watchers: Arc<Watchers>,
     flights: cache::Flights,
     /// Copies of requests.
     pub mirrors: Mirrors,
@@ -110,6 +128,7 @@ impl Shared {
             gauges: Gauges::default(),
             clients,
             cache,
+            watchers: Watchers::new(),
             flights: cache::Flights::default(),
             mirrors: Mirrors::default(),
             stopping: CancellationToken::new(),
@@ -128,6 +147,7 @@ pub struct Gauges {
     streams: AtomicUsize,
     upgrades: AtomicUsize,
     upgrades_refused: AtomicUsize,
+    turned_away: AtomicU64,
     connection_left: Notify,
 }
 
@@ -150,6 +170,15 @@ impl Gauges {
     /// Those that were one too many.
     pub fn upgrades_refused(&self) -> usize {
         self.upgrades_refused.load(Ordering::Relaxed)
+    }
+
+    fn note_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Exchanges that were refused because too many were open, so far.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Event streams on their way to a client.

@@ -10,8 +10,13 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 use tollgate_config::OnError;
 use tollgate_sandbox::{
     Failure, Json, Message, Policy, Session, Side,
-    contract::{CachePlan, Decision, Destination, Hooks, Outcome, Refusal, Target, Verdict},
+    contract::{
+        CachePlan, Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Target,
+        Verdict,
+    },
 };
+
+use crate::trace::{Journal, Page};
 
 use super::{
     errors::ServeError,
@@ -107,7 +112,7 @@ async fn ask_each(
         };
         let shadow = message.shadow.take();
         let decided = session.on_request(message).await;
-        let step = slot.judge(decided, message, Side::Request, (record, generation))?;
+        let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
         // A later wish before an earlier one, and none of a policy that failed.
         message.shadow = message.shadow.take().or(shadow);
         slot.close_early().await;
@@ -167,7 +172,7 @@ pub(super) async fn ask_attempt(
             continue;
         };
         let decided = session.on_attempt(target, message).await;
-        match slot.judge(decided, message, Side::Request, (record, generation))? {
+        match slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -205,7 +210,7 @@ pub(super) async fn ask_response(
             continue;
         };
         let decided = session.on_response(message.status, message).await;
-        match slot.judge(decided, message, Side::Response, (record, generation))? {
+        match slot.judge(decided, message, Hooks::RESPONSE, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -216,7 +221,19 @@ pub(super) async fn ask_response(
 /// One policy's place in one exchange.
 pub(super) struct Slot {
     state: State,
+    place: Place,
     record: PolicyRecord,
+    /// Where what it does is written down, if somebody watches.
+    page: Option<Box<Page>>,
+}
+
+/// Whose policy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Route,
+    Target,
+    /// Of a target that was given up.
+    Aside,
 }
 
 enum State {
@@ -251,11 +268,37 @@ impl Step {
 }
 
 impl Slot {
-    pub(super) fn new(policy: Arc<Policy>) -> Self {
+    pub(super) fn new(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
         Self {
             state: State::Waiting,
+            place: Place::Route,
             record: PolicyRecord::new(policy),
+            page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
+    }
+
+    pub(super) fn of_target(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
+        Self {
+            place: Place::Target,
+            ..Self::new(policy, journal)
+        }
+    }
+
+    /// A target was given up: its policies have no part in what another one answers.
+    pub(super) fn stand_aside(&mut self) {
+        if self.place == Place::Target {
+            self.place = Place::Aside;
+        }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        self.place == Place::Aside
+    }
+
+    /// The next target has it too: its session goes on.
+    pub(super) fn back_in_line(mut self) -> Self {
+        self.place = Place::Target;
+        self
     }
 
     pub(super) fn policy(&self) -> &Arc<Policy> {
@@ -264,7 +307,8 @@ impl Slot {
 
     /// Whether the policy has this hook and may still be asked.
     pub(super) fn wants(&self, hook: Hooks) -> bool {
-        !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
+        let is_asked = !self.is_aside() || hook == Hooks::FINISH;
+        is_asked && !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -309,7 +353,12 @@ impl Slot {
             let Introduction { head, context } = introduction.borrow();
             match self.record.policy.open(head, context).await {
                 Ok(session) => self.state = State::Open(session),
-                Err(failure) => self.failed(failure, record)?,
+                Err(failure) => {
+                    if let Some(page) = &self.page {
+                        page.not_opened(self.policy(), (&failure, self.may_be_bypassed()));
+                    }
+                    self.failed(failure, record)?;
+                }
             }
         }
         Ok(match &mut self.state {
@@ -343,6 +392,32 @@ impl Slot {
         &mut self,
         decided: Result<Decision, Failure>,
         message: &mut Message,
+        hook: Hooks,
+        place: (&Record, &Generation),
+    ) -> Result<Step, ServeError> {
+        let side = if hook == Hooks::RESPONSE {
+            Side::Response
+        } else {
+            Side::Request
+        };
+        let seen = match (&mut self.page, &mut self.state) {
+            (Some(page), State::Open(session)) => {
+                Some(page.decided(session, hook, (decided.as_ref().ok(), message)))
+            }
+            _ => None,
+        };
+        let step = self.judge_unseen(decided, message, side, place);
+        if let (Some(page), Some(seen)) = (&self.page, seen) {
+            let failure = self.record.failure.as_ref();
+            page.tell(seen, failure.map(|failure| (failure, self.record.bypassed)));
+        }
+        step
+    }
+
+    fn judge_unseen(
+        &mut self,
+        decided: Result<Decision, Failure>,
+        message: &mut Message,
         side: Side,
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
@@ -367,6 +442,23 @@ impl Slot {
                 message.shadow = None;
                 self.failed(failure, record).map(|()| Step::Next)
             }
+        }
+    }
+
+    fn may_be_bypassed(&self) -> bool {
+        self.policy().on_error() == OnError::Bypass
+    }
+
+    /// Writes down what becomes of a batch of events, if somebody watches.
+    pub(super) fn note_events(
+        &mut self,
+        batch: &[Event],
+        decided: &Result<EventsDecision, Failure>,
+    ) {
+        let bypassed = self.may_be_bypassed();
+        if let (Some(page), State::Open(session)) = (&mut self.page, &mut self.state) {
+            let decided = decided.as_ref().map_err(|failure| (failure, bypassed));
+            page.events(session, batch, decided);
         }
     }
 
@@ -399,6 +491,11 @@ impl Slot {
 
     /// The session, if the policy has none of the hooks that are to come.
     pub(super) fn let_go(&mut self, to_come: Hooks) -> Option<Session> {
+        let to_come = if self.is_aside() {
+            to_come & Hooks::FINISH
+        } else {
+            to_come
+        };
         if self.policy().hooks().intersects(to_come) {
             return None;
         }
@@ -439,6 +536,13 @@ impl Slot {
             self.record.failure = Some(failure);
         }
         self.record.spent = session.spent();
+        if let Some(page) = &mut self.page
+            && self.record.policy.hooks().contains(Hooks::FINISH)
+        {
+            let failure = self.record.failure.as_ref();
+            let step = page.step(&mut session, Hooks::FINISH);
+            page.tell(step, failure.map(|failure| (failure, self.record.bypassed)));
+        }
         (self.record, Some(session))
     }
 }

@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::{cache::Shape, mirror::Mirror, upstream::Upstream};
+use super::{cache::Shape, mirror::Mirror, tries::Manner, upstream::Upstream};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -37,6 +37,8 @@ pub(super) struct Route {
     /// Protocols that a connection may change to.
     pub(super) upgrades: Vec<Arc<str>>,
     pub(super) mirror: Option<Mirror>,
+    /// What it says of tries, where the model says nothing.
+    pub(super) manner: Manner,
 }
 
 impl Route {
@@ -330,6 +332,7 @@ mod tests {
             shape: None,
             upgrades: Vec::new(),
             mirror: None,
+            manner: Manner::new(None, None, &Default::default(), std::iter::empty()),
         })
     }
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
 use tollgate_config::Dialect;
@@ -21,11 +21,14 @@ use tollgate_sandbox::{
     contract::{Ending, Hooks, Outcome},
 };
 
+use crate::trace::{Attempt, Hidden};
+
 use super::{
     Shared,
     cache::{Flight, Part},
     carry_on::Gone,
     connection::{Busy, Connection},
+    content::Content,
     dialect,
     errors::ServeError,
     generation::Held,
@@ -34,7 +37,9 @@ use super::{
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
+    tries::{Answer, Reason},
     upgrade::Upgrade,
+    waits::Waits,
 };
 
 /// See the module.
@@ -46,6 +51,7 @@ pub(super) struct Exchange {
     pub(super) gone: Gone,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    pub(super) waits: Waits,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
     /// What its connection is to become, if the client asks and the route lets it.
@@ -67,8 +73,12 @@ impl Exchange {
     pub(super) fn begin(connection: Arc<Connection>, request: &Request<Incoming>) -> Box<Self> {
         let generation = Held::new(connection.shared.generation.load_full());
         let started = Instant::now();
+        let id = RequestId::of(request.headers().get("x-request-id"));
+        let hidden = || hidden(&generation.hidden, request);
+        let waits = Waits::new(&generation.config.timeouts, request.headers());
         let record = Record {
-            id: RequestId::of(request.headers().get("x-request-id")),
+            journal: connection.shared.watchers.begin(id.as_str(), hidden),
+            id,
             generation: generation.id,
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -85,7 +95,8 @@ impl Exchange {
             slots: Vec::new(),
             gone: Gone::default(),
             started,
-            deadline: started + generation.config.timeouts.total,
+            deadline: started + waits.total(),
+            waits,
             generation,
             cache: None,
             upgrade: None,
@@ -98,14 +109,20 @@ impl Exchange {
     /// The exchange that asks for an answer on behalf of this one and others: with the
     /// policies that were not asked yet, and in nobody's connection.
     pub(super) fn source(&mut self, flight: &Arc<Flight>, asked: usize) -> Box<Self> {
-        let record = self.record.of_the_same_request();
+        let record = Record {
+            journal: self.record.journal.clone(),
+            ..self.record.of_the_same_request()
+        };
         let busy = self.busy.as_ref();
+        // Others listen, too, who did not ask for less time.
+        let waits = self.waits.of_nobody();
         Box::new(Self {
             record,
             slots: self.slots.split_off(asked.min(self.slots.len())),
             gone: Gone::watched(),
             started: self.started,
-            deadline: self.deadline,
+            deadline: self.started + waits.total(),
+            waits,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
             upgrade: None,
@@ -129,6 +146,7 @@ impl Exchange {
             gone: Gone::watched(),
             started: Instant::now(),
             deadline,
+            waits: self.waits.of_nobody(),
             generation: self.generation.clone(),
             cache: None,
             upgrade: None,
@@ -153,13 +171,20 @@ impl Exchange {
 
     /// Puts policies in line, each once; none is asked yet.
     pub(super) fn enlist(&mut self, policies: &[Arc<Policy>]) {
+        let Record { journal, route, .. } = &mut self.record;
+        if journal
+            .as_ref()
+            .is_some_and(|journal| !journal.may_be_wanted(route.as_deref()))
+        {
+            *journal = None;
+        }
         for policy in policies {
             if !self
                 .slots
                 .iter()
                 .any(|slot| Arc::ptr_eq(slot.policy(), policy))
             {
-                self.slots.push(Slot::new(policy.clone()));
+                self.slots.push(Slot::new(policy.clone(), journal.as_ref()));
             }
         }
     }
@@ -171,6 +196,35 @@ impl Exchange {
     pub(super) fn note_route(&mut self, route: &Route) {
         self.record.route = Some(route.name.clone());
         self.record.dialect = route.dialect;
+        self.wait_as(&route.manner.waits);
+    }
+
+    /// How long is waited, as a route or a model says.
+    pub(super) fn wait_as(&mut self, said: &tollgate_config::Waits) {
+        self.waits.follow(said);
+        self.deadline = self.started + self.waits.total();
+    }
+
+    /// Puts the policies of a target in line behind the route's. Those of a target that was
+    /// given up stand aside: they are told how the exchange ended, and asked no more.
+    pub(super) fn line_up(&mut self, policies: &[Arc<Policy>]) {
+        for slot in &mut self.slots {
+            slot.stand_aside();
+        }
+        for policy in policies {
+            let is_its = |slot: &Slot| Arc::ptr_eq(slot.policy(), policy);
+            match self.slots.iter().position(is_its) {
+                Some(at) if self.slots[at].is_aside() => {
+                    let slot = self.slots.remove(at);
+                    self.slots.push(slot.back_in_line());
+                }
+                Some(_) => {}
+                None => {
+                    let journal = self.record.journal.as_ref();
+                    self.slots.push(Slot::of_target(policy.clone(), journal));
+                }
+            }
+        }
     }
 
     /// What the client speaks.
@@ -194,13 +248,29 @@ impl Exchange {
         }
     }
 
+    /// An upstream is about to be asked.
+    pub(super) fn begin_try(&mut self, reason: Reason, upstream: &Arc<str>) {
+        let record = &mut self.record;
+        record.attempts += 1;
+        record.reason = reason;
+        record.upstream = Some(upstream.clone());
+        record.endpoint = None;
+    }
+
     /// Keeps the endpoint that answered as busy until the exchange ends.
-    pub(super) fn hold(&mut self, pick: Pick, sent: Instant) {
+    pub(super) fn keep(&mut self, answer: Answer) -> Response<Content> {
+        let Answer {
+            response,
+            pick,
+            sent,
+            ..
+        } = answer;
         self.held = Some(Holding {
             pick,
             sent,
             has_begun: false,
         });
+        response
     }
 
     /// Bytes of the response's body came.
@@ -242,6 +312,27 @@ impl Exchange {
             return;
         };
         drop(shared.tracker.spawn_on(close(sessions), &shared.runtime));
+    }
+
+    /// An upstream was asked, `began` after the request's arrival, if somebody watches.
+    pub(super) fn note_attempt(
+        &self,
+        (upstream, model): (&str, Option<&str>),
+        began: Duration,
+        answered: Result<StatusCode, &ServeError>,
+    ) {
+        let Some(journal) = &self.record.journal else {
+            return;
+        };
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        journal.attempt(Attempt {
+            upstream: upstream.to_owned(),
+            model: model.map(str::to_owned),
+            at_us: micros(began),
+            us: micros(journal.now().saturating_sub(began)),
+            status: answered.ok().map(|status| status.as_u16()),
+            error: answered.err().map(|error| error.code().to_owned()),
+        });
     }
 
     /// Bytes that go to the client.
@@ -310,6 +401,16 @@ impl Drop for Exchange {
             shared.observer.finished(&self.record);
         }
     }
+}
+
+/// What nobody is shown of an exchange: the configuration's secrets, and the client's.
+fn hidden(of_generation: &Hidden, request: &Request<Incoming>) -> Hidden {
+    let mut hidden = of_generation.clone();
+    for (name, value) in request.headers() {
+        hidden.add_header(name.as_str(), value.as_bytes());
+    }
+    hidden.add_query(request.uri().query().unwrap_or_default());
+    hidden
 }
 
 /// Runs a future as far as it comes by itself; what has to wait is handed back. Most last

@@ -160,7 +160,7 @@ async fn settings_that_do_not_fit_the_schema_are_placed() {
         .refused(spec("hostile", wasm.into(), json!({ "a": "b" })))
         .await;
     assert_eq!(error.code, "settings", "{error}");
-    assert_eq!(error.settings_pointer.as_deref(), Some("/a"));
+    assert_eq!(error.settings_pointer(), Some("/a"));
     for settings in [Value::Null, json!(3), json!([])] {
         let error = refused(&stage, settings).await;
         assert_eq!(error.code, "settings", "{error}");
@@ -224,7 +224,7 @@ async fn errors_of_configure_are_shown_and_placed() {
     )
     .await;
     assert_eq!(error.code, "settings", "{error}");
-    assert_eq!(error.settings_pointer.as_deref(), Some("/limit"));
+    assert_eq!(error.settings_pointer(), Some("/limit"));
     assert!(error.reason.contains("it must be more than 3"), "{error}");
 }
 

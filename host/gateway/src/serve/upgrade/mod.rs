@@ -12,7 +12,7 @@ mod websocket;
 use std::sync::{Arc, atomic::Ordering};
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::upgrade::OnUpgrade;
 
 use super::{Shared, content::Content, errors::ServeError, route::Route, state::Exchange};
 pub(super) use tunnel::Tunnel;
@@ -185,9 +185,9 @@ impl Upgrade {
 ///
 /// # Errors
 /// Nobody asked, or not for this.
-pub(super) fn agree(
+pub(super) fn agree<B>(
     exchange: &mut Exchange,
-    response: &mut Response<Incoming>,
+    response: &mut Response<B>,
 ) -> Result<(), ServeError> {
     debug_assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     let asked = exchange.upgrade.as_mut();

@@ -85,14 +85,25 @@ impl Default for ExchangeContext {
     }
 }
 
+/// How far an exchange is when a hook is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Where it goes, and what becomes of the answer, can be planned.
+    Request,
+    /// The target is chosen, and its endpoint is not.
+    Attempt,
+    /// It is on its way back, or there is no message.
+    Response,
+}
+
 /// The host's side of one instance.
 pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     message: Message,
     /// Whether `message` is one, and not a place for one.
     shows: bool,
-    /// Whether the hook at work may plan what becomes of the request or its answer.
-    may_plan: bool,
+    /// How far the exchange is with it, and so what the hook at work may plan.
+    stage: Stage,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
     ticks: u32,
@@ -118,7 +129,7 @@ impl State {
             shared,
             message: Message::default(),
             shows: false,
-            may_plan: false,
+            stage: Stage::Response,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             ticks: 0,
@@ -164,16 +175,16 @@ impl State {
     }
 
     /// Lets the guest see a message, until [`State::hide`] gives it back.
-    pub(crate) fn show(&mut self, message: &mut Message, may_plan: bool) {
+    pub(crate) fn show(&mut self, message: &mut Message, stage: Stage) {
         mem::swap(&mut self.message, message);
         self.shows = true;
-        self.may_plan = may_plan;
+        self.stage = stage;
     }
 
     pub(crate) fn hide(&mut self, message: &mut Message) {
         mem::swap(&mut self.message, message);
         self.shows = false;
-        self.may_plan = false;
+        self.stage = Stage::Response;
     }
 
     pub(crate) fn begin_hook(&mut self) {

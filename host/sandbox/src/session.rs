@@ -10,7 +10,7 @@ use crate::{
     BadEdit, Message, Side,
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
     edit,
-    host::{Bound, Bounds, ExchangeContext},
+    host::{Bound, Bounds, ExchangeContext, Stage},
     instance::{FIRST_TICK, Instance},
     policy::{Hook, Policy},
     timed::{Times, timed},
@@ -156,8 +156,12 @@ impl Session {
             return Err(Failure::Quarantined);
         };
         let Instance { store, guest, .. } = &mut **instance;
-        let may_plan = matches!(asked, Asked::Request);
-        store.data_mut().show(message, may_plan);
+        let stage = match asked {
+            Asked::Request => Stage::Request,
+            Asked::Attempt(_) => Stage::Attempt,
+            Asked::Response(_) => Stage::Response,
+        };
+        store.data_mut().show(message, stage);
         let call = async {
             match asked {
                 Asked::Request => guest.on_request(store).await,

@@ -69,6 +69,9 @@ extern crate self as tollgate_sdk;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/writing-policies.md")]
+#[doc = include_str!("../../docs/hooks-by-example.md")]
+#[doc = include_str!("../../docs/streaming.md")]
+#[doc = include_str!("../../docs/state-and-budgets.md")]
 struct Pages;
 
 #[doc(hidden)]

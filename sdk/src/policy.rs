@@ -132,6 +132,11 @@ pub trait Policy: Described + Sized + 'static {
     }
 
     /// The request for one target, once per try, for a policy attached to a target.
+    ///
+    /// A request may be tried again, at this target or another: then this is called again, in
+    /// the same session, with the request as it was before the first call and a higher
+    /// [`Target::attempt`]. What was remembered of an earlier try has to be replaced. If the
+    /// answer is another target's, only [`on_finish`](Self::on_finish) follows.
     fn on_attempt(&mut self, target: &Target, request: &mut Request) -> Verdict {
         let _ = (target, request);
         Verdict::next()

@@ -25,6 +25,16 @@
 //! | `limits.mirror_bodies` | 16MiB | | `timeouts.upgrade_idle` | 5m |
 //! | `timeouts.upgrade_total` | 24h | | `routes.mirror.timeout` | 60s |
 //! | `routes.mirror.share` | 100% | | `routes.upgrades` | none |
+//! | `….endpoints.refresh` | 2s for a file, else the records' | | `….endpoints.timeout` | 5s |
+//! | `….health.max_out` | 50 | | `….health.slow_start` | 10s |
+//! | `….health.passive` | below, in `Passive` | | `….health.busy_max` | 30s |
+//! | `….health.active` | off | | `….health.breaker` | off |
+//! | `….peak-ewma.decay` | 10s | | `….consistent-hash.bound` | 125 |
+//! | `….model-aware.prefix_cache` | 8MiB | | `….model-aware.scrape.path` | `/metrics` |
+//! | `….model-aware.scrape.interval` | 1s | | `….model-aware.scrape.stale` | 5s |
+//! | `….concurrency` | no bound | | `overload.concurrency` | no bound |
+//! | `….queue.length` | 128 | | `….queue.timeout` | 10s |
+//! | `overload.exchanges` | 20000 | | `overload.priorities` | fact `priority`: high 8, normal 4, low 1 |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -32,7 +42,10 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{CompileLimits, Dialect, Limits, SandboxLimits, StreamEnd, Timeouts};
+use crate::model::{
+    Circuit, CompileLimits, Dialect, Health, Limits, ModelAware, Overload, Passive, PeakEwma,
+    Priorities, Queue, SandboxLimits, Scrape, StreamEnd, Timeouts,
+};
 
 pub(crate) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -45,11 +58,59 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) const CALL_RESPONSE_BYTES: usize = 64 << 10;
 pub(crate) const CALLS: u32 = 4;
 pub(crate) const MIRROR_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const FILE_REFRESH: Duration = Duration::from_secs(2);
+pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const PROBE_JITTER: u32 = 20;
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const DOWN_AFTER: u32 = 3;
+pub(crate) const UP_AFTER: u32 = 2;
+
+/// What a server of this dialect answers to when it is ready; `None`: nobody knows.
+pub(crate) fn probe_path(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::OpenAi => Some("/health"),
+        Dialect::Anthropic => Some("/v1/models"),
+        Dialect::OpenInference => Some("/v2/health/ready"),
+        Dialect::Seldon => Some("/ready"),
+        Dialect::Opaque => None,
+    }
+}
+/// In percent.
+pub(crate) const BOUND: u32 = 125;
 
 pub(crate) fn stream_end(dialect: Dialect) -> StreamEnd {
     match dialect {
         Dialect::OpenAi | Dialect::Anthropic => StreamEnd::DoneEvent,
         Dialect::OpenInference | Dialect::Seldon | Dialect::Opaque => StreamEnd::Transport,
+    }
+}
+
+impl Default for PeakEwma {
+    fn default() -> Self {
+        Self {
+            decay: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for ModelAware {
+    fn default() -> Self {
+        Self {
+            scrape: Scrape::default(),
+            prefix_cache_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Default for Scrape {
+    fn default() -> Self {
+        Self {
+            path: "/metrics".into(),
+            port: None,
+            interval: Duration::from_secs(1),
+            stale: Duration::from_secs(5),
+        }
     }
 }
 
@@ -63,6 +124,49 @@ impl Default for SandboxLimits {
             host_calls: 1_000,
             edits: 64,
             log_lines: 20,
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            passive: Some(Passive::default()),
+            active: None,
+            breaker: None,
+            max_out_percent: 50,
+            slow_start: Duration::from_secs(10),
+            busy_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Passive {
+    fn default() -> Self {
+        Self {
+            consecutive_errors: 5,
+            circuit: Circuit {
+                error_percent: 50,
+                min_requests: 20,
+                window: Duration::from_secs(10),
+                pause: Duration::from_secs(5),
+                pause_max: Duration::from_secs(300),
+                probes: 1,
+            },
+        }
+    }
+}
+
+impl Circuit {
+    /// What the circuit breaker of an upstream has where nothing else is written.
+    pub(crate) fn breaker() -> Self {
+        Self {
+            error_percent: 50,
+            min_requests: 50,
+            window: Duration::from_secs(10),
+            pause: Duration::from_secs(5),
+            pause_max: Duration::from_secs(60),
+            probes: 3,
         }
     }
 }
@@ -95,6 +199,36 @@ impl Default for Limits {
     }
 }
 
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            exchanges: 20_000,
+            concurrency: None,
+            priorities: Priorities::default(),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            length: 128,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Priorities {
+    fn default() -> Self {
+        let weights = [("high", 8), ("normal", 4), ("low", 1)];
+        Self {
+            fact: "priority".into(),
+            weights: weights.map(|(name, weight)| (name.into(), weight)).into(),
+            default: 1,
+        }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -107,6 +241,7 @@ impl Default for Timeouts {
             total: Duration::from_secs(600),
             upgrade_idle: Duration::from_secs(300),
             upgrade_total: Duration::from_secs(24 * 3600),
+            total_max: None,
             shutdown: Duration::from_secs(30),
         }
     }

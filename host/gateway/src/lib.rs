@@ -11,6 +11,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod serve;
 pub mod telemetry;
+mod upkeep;
 
 use std::{
     fmt,
@@ -35,6 +36,7 @@ use telemetry::{
     Lines, Observer,
     event::{Started, Stopping},
 };
+use upkeep::Upkeep;
 
 /// What a gateway is started with, besides its configuration.
 #[derive(Debug, Clone)]
@@ -164,6 +166,8 @@ impl Gateway {
             admin,
             admin_stop.clone(),
         ));
+        let upkeep = Upkeep::new(tasks.clone(), control_stop.clone());
+        let reports = (reports, upkeep);
         let reloader = Reloader::new(first, Arc::clone(&shared), tls.clone(), reports, orders);
         tasks.spawn(reloader.run(control_stop.clone()));
         let server = Server::start(listener, Arc::clone(&shared), tls)?;

@@ -311,6 +311,23 @@ fn every_link_between_the_pages_leads_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+#[test]
+fn every_page_has_its_place_in_the_book() {
+    let book = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let listed = links(&book);
+    let pages = files(&["docs"], "md").into_iter().filter(|page| {
+        let name = page.file_name().unwrap();
+        name != "SUMMARY.md" && !page.parent().unwrap().ends_with("decisions")
+    });
+    let docs = root().join("docs");
+    let named = pages.map(|page| page.strip_prefix(&docs).unwrap().display().to_string());
+    let missing: Vec<_> = named.filter(|page| !listed.contains(page)).collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/SUMMARY.md: {missing:?}; a page is found through the book"
+    );
+}
+
 fn has_anchor(page: &Path, wanted: &str) -> bool {
     let text = fs::read_to_string(page).unwrap();
     let mut headings = text.lines().filter(|line| line.starts_with('#'));

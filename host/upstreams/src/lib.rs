@@ -4,3 +4,13 @@
 //! how that ended, how long it took. It opens no connection for an exchange and knows
 //! nothing of HTTP messages, policies or wasm, so that each part is tested, and simulated,
 //! by itself.
+
+pub mod admission;
+pub mod balance;
+pub mod discovery;
+pub mod health;
+pub mod hedge;
+pub mod load;
+pub mod retry;
+pub mod scrape;
+mod seen;

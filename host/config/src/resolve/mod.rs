@@ -4,6 +4,11 @@
 //! What stands in for a mistaken value never leaves this module: one problem, and
 //! there is no [`Config`].
 
+mod attempts;
+mod balance;
+mod endpoints;
+mod health;
+mod overload;
 mod passage;
 mod policies;
 mod routes;
@@ -139,6 +144,9 @@ impl Resolver<'_> {
             }),
             timeouts: self.section(merged.timeouts, |scope, section| {
                 tuning::timeouts(scope, &section)
+            }),
+            overload: self.section(merged.overload, |scope, section| {
+                overload::overload(scope, &section)
             }),
             compile: self.section(merged.compile, |scope, section| {
                 tuning::compile(scope, &section)

@@ -80,6 +80,17 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
 pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts {
     let base = Timeouts::default();
     let period = |text: &Option<_>, base| scope.period(text.as_ref(), base);
+    let total = period(&section.total, base.total);
+    let most = |text| scope.period(Some(text), total);
+    let total_max = section.max_total.as_ref().map(most);
+    if let Some(text) = section
+        .max_total
+        .as_ref()
+        .filter(|_| total_max < Some(total))
+    {
+        let message = "`max_total` is shorter than `total`";
+        scope.refuse(text.place, message, "at least as long");
+    }
     Timeouts {
         header: period(&section.header, base.header),
         idle: period(&section.idle, base.idle),
@@ -87,9 +98,10 @@ pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts 
         connect: period(&section.connect, base.connect),
         first_byte: period(&section.first_byte, base.first_byte),
         between_bytes: period(&section.between_bytes, base.between_bytes),
-        total: period(&section.total, base.total),
         upgrade_idle: period(&section.upgrade_idle, base.upgrade_idle),
         upgrade_total: period(&section.upgrade_total, base.upgrade_total),
+        total,
+        total_max,
         shutdown: period(&section.shutdown, base.shutdown),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
-use super::Admin;
+use super::{Admin, gates, upstreams};
 use crate::telemetry::exposition::{Exposition, Family, Kind};
 
 pub(super) fn render(admin: &Admin) -> String {
@@ -20,6 +20,8 @@ pub(super) fn render(admin: &Admin) -> String {
         .map(|policy| (&**policy, policy.stats()))
         .collect();
     policies(&stats, &mut out);
+    upstreams::render(&live, &mut out);
+    gates::render(&live, &admin.shared.gauges, &mut out);
     admin.plugin_metrics.render(out.text_mut());
     out.into_text()
 }
@@ -79,6 +81,14 @@ fn process(admin: &Admin, out: &mut Exposition) {
         Kind::Gauge,
         "Event streams on their way to a client.",
         gauges.streams(),
+    );
+    out.single(
+        "tollgate_tasks",
+        Kind::Gauge,
+        "Tasks alive: of connections, exchanges, and the gateway's own.",
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
     );
     out.single(
         "tollgate_log_lines_dropped_total",

@@ -4,11 +4,13 @@
 //! by default, to its own address by name, and to few connections that may not
 //! dawdle. Never shows a setting, a secret or a body.
 
+mod gates;
 mod host;
 mod metrics;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::{
     net::SocketAddr,
@@ -75,6 +77,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .route("/metrics/{name}", get(pages::metric))
         .route("/generations", get(pages::generations))
         .route("/policies", get(pages::policies))
+        .route("/upstreams", get(upstreams::upstreams))
         .route("/reload", post(pages::reload))
         .fallback(|| async { (StatusCode::NOT_FOUND, NOT_FOUND) })
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), around))
@@ -85,7 +88,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .with_state(admin)
 }
 
-const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, and POST /reload.\n";
+const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, /upstreams, and POST /reload.\n";
 
 async fn readyz(State(admin): State<Shown>) -> Response {
     if admin.status.is_ready() {

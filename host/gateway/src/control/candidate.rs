@@ -240,6 +240,11 @@ fn is_about_settings(code: &str) -> bool {
 }
 
 impl Compiled {
+    /// What it is made from.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Builds the whole generation and tries what only the whole can show: that
     /// every secret can be read, every key pair and root fits, every route leads
     /// somewhere.
@@ -290,7 +295,7 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Client { upstream, .. }
         | GenerationError::Header { upstream, .. }
         | GenerationError::Secret { upstream, .. }
-        | GenerationError::Endpoint { upstream, .. } => {
+        | GenerationError::Endpoints { upstream, .. } => {
             let name = upstream.replace('~', "~0").replace('/', "~1");
             format!("/upstreams/{name}")
         }

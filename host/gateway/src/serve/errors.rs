@@ -12,6 +12,8 @@ use tollgate_sandbox::{
     contract::{Ending, Refusal},
 };
 
+use tollgate_upstreams::admission::{Reason, Refused as Overloaded};
+
 use super::{carry_on::ClientLeft, dialect, pick::Fault, reply::Reply};
 
 /// Why an exchange ended early.
@@ -71,6 +73,9 @@ pub enum ServeError {
     /// This very process has sent the request before.
     #[error("the request came back to the gateway that sent it")]
     Loop,
+    /// Every endpoint of the upstream is out, or it has none.
+    #[error("no endpoint of the upstream is available")]
+    NoEndpoint,
     /// No connection to the upstream.
     #[error("the upstream cannot be reached")]
     UpstreamUnreachable,
@@ -107,6 +112,12 @@ pub enum ServeError {
     /// The client reads slower than others that the answer is shared with.
     #[error("the client fell too far behind others that the answer is shared with")]
     FellBehind,
+    /// It found no place to wait in, or waited too long.
+    #[error("{}", turned_away(*.0))]
+    Overloaded(Overloaded),
+    /// More exchanges are open than may be.
+    #[error("the gateway has too many requests in hand")]
+    TooManyExchanges,
     /// Nobody is there to read an answer.
     #[error("the client went away")]
     ClientGone,
@@ -141,6 +152,7 @@ impl ServeError {
             Self::Refused(refusal) => (refusal.status, &refusal.code, Refused),
             Self::PolicyFailed(_) => (500, "policy_failed", Refused),
             Self::Loop => (508, "loop_detected", Refused),
+            Self::NoEndpoint => (503, "no_endpoint_available", UpstreamFailed),
             Self::UpstreamUnreachable => (502, "upstream_unreachable", UpstreamFailed),
             Self::ConnectTimeout => (504, "upstream_connect_timeout", TimedOut),
             Self::UpstreamFailed => (502, "upstream_failed", UpstreamFailed),
@@ -152,6 +164,12 @@ impl ServeError {
             Self::ResponseMalformed(_) => (502, "response_malformed", UpstreamFailed),
             Self::StreamBroken => (502, "stream_broken", UpstreamFailed),
             Self::StreamMalformed(_) => (502, "stream_malformed", UpstreamFailed),
+            Self::Overloaded(refused) => match refused.reason {
+                Reason::Full => (503, "overloaded", Refused),
+                Reason::Share => (429, "too_many_waiting", Refused),
+                Reason::Late => (503, "queue_timeout", TimedOut),
+            },
+            Self::TooManyExchanges => (503, "overloaded", Refused),
             Self::FellBehind => (504, "fell_behind", TimedOut),
             Self::ClientGone => (499, "client_gone", ClientGone),
         }
@@ -199,18 +217,25 @@ impl ServeError {
         }
     }
 
+    /// In seconds.
+    fn retry_after(&self) -> Option<u64> {
+        let millis = match self {
+            Self::Refused(refusal) => u128::from(refusal.retry_after_ms?),
+            Self::Overloaded(refused) => refused.retry_after.as_millis(),
+            Self::TooManyExchanges => 1_000,
+            _ => return None,
+        };
+        u64::try_from(millis.div_ceil(1_000)).ok()
+    }
+
     pub(super) fn reply(&self, dialect: Dialect) -> Reply {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if let Self::Refused(Refusal {
-            retry_after_ms: Some(pause),
-            ..
-        }) = self
-        {
-            headers.insert(header::RETRY_AFTER, u64::from(*pause).div_ceil(1000).into());
+        if let Some(pause) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, pause.into());
         }
         if matches!(self, Self::Method) {
             headers.insert(
@@ -219,6 +244,14 @@ impl ServeError {
             );
         }
         Reply::at_hand(self.status(), headers, dialect::object(dialect, self))
+    }
+}
+
+fn turned_away(refused: Overloaded) -> &'static str {
+    match refused.reason {
+        Reason::Full => "too many requests are waiting already",
+        Reason::Share => "too many requests of this caller are waiting already",
+        Reason::Late => "the request waited too long for its turn",
     }
 }
 

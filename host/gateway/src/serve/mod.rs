@@ -4,24 +4,30 @@
 //! one step of it. An exchange takes one [`Generation`] and keeps it. Knows nothing
 //! of files, of how a generation came to be, or of who reads the records.
 
+mod admission;
 mod arrival;
 mod at_hand;
+mod begun;
 mod body;
 mod cache;
 mod carry_on;
 mod certificate;
-mod chance;
+pub(crate) mod chance;
+mod clients;
 mod connection;
 mod content;
 mod dialect;
+mod endpoint;
 mod errors;
 mod events;
 mod exchange;
 mod exhaustion;
+mod fleet;
 mod forward;
 mod generation;
 mod head;
 mod headers;
+mod hints;
 mod introduction;
 mod listener;
 mod model_name;
@@ -29,6 +35,7 @@ mod onion;
 mod origin;
 mod pick;
 mod policies;
+mod question;
 mod record;
 mod relay;
 mod reply;
@@ -40,13 +47,15 @@ mod state;
 mod stream;
 mod target;
 mod tls;
+mod tries;
 mod upload;
 mod upstream;
 mod usage;
+mod waits;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -55,12 +64,18 @@ use tokio_util::task::TaskTracker;
 use tollgate_capabilities::AnswerCache;
 
 pub use body::{Body, BodyError};
+pub use clients::{ClientError, Clients};
+pub(crate) use endpoint::{Asked, Endpoint};
 pub use errors::ServeError;
+pub(crate) use fleet::{Fleet, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
-pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
+pub(crate) use question::Question;
+pub use record::{
+    Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
+};
 pub use tls::{TlsError, TlsKeys};
-pub use upstream::{ClientError, Clients};
+pub(crate) use upstream::Upstream;
 
 /// What all listeners and exchanges of the process share.
 pub struct Shared {
@@ -114,6 +129,7 @@ pub struct Gauges {
     connections: AtomicUsize,
     exchanges: AtomicUsize,
     streams: AtomicUsize,
+    turned_away: AtomicU64,
     connection_left: Notify,
 }
 
@@ -126,6 +142,15 @@ impl Gauges {
     /// Exchanges whose last hook has not ended yet.
     pub fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    fn note_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Exchanges that were refused because too many were open, so far.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Event streams on their way to a client.

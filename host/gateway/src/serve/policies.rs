@@ -213,7 +213,17 @@ pub(super) async fn ask_response(
 /// One policy's place in one exchange.
 pub(super) struct Slot {
     state: State,
+    place: Place,
     record: PolicyRecord,
+}
+
+/// Whose policy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Route,
+    Target,
+    /// Of a target that was given up.
+    Aside,
 }
 
 enum State {
@@ -251,8 +261,33 @@ impl Slot {
     pub(super) fn new(policy: Arc<Policy>) -> Self {
         Self {
             state: State::Waiting,
+            place: Place::Route,
             record: PolicyRecord::new(policy),
         }
+    }
+
+    pub(super) fn of_target(policy: Arc<Policy>) -> Self {
+        Self {
+            place: Place::Target,
+            ..Self::new(policy)
+        }
+    }
+
+    /// A target was given up: its policies have no part in what another one answers.
+    pub(super) fn stand_aside(&mut self) {
+        if self.place == Place::Target {
+            self.place = Place::Aside;
+        }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        self.place == Place::Aside
+    }
+
+    /// The next target has it too: its session goes on.
+    pub(super) fn back_in_line(mut self) -> Self {
+        self.place = Place::Target;
+        self
     }
 
     pub(super) fn policy(&self) -> &Arc<Policy> {
@@ -261,7 +296,8 @@ impl Slot {
 
     /// Whether the policy has this hook and may still be asked.
     pub(super) fn wants(&self, hook: Hooks) -> bool {
-        !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
+        let is_asked = !self.is_aside() || hook == Hooks::FINISH;
+        is_asked && !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -395,6 +431,11 @@ impl Slot {
 
     /// The session, if the policy has none of the hooks that are to come.
     pub(super) fn let_go(&mut self, to_come: Hooks) -> Option<Session> {
+        let to_come = if self.is_aside() {
+            to_come & Hooks::FINISH
+        } else {
+            to_come
+        };
         if self.policy().hooks().intersects(to_come) {
             return None;
         }

@@ -12,6 +12,8 @@ use tollgate_sandbox::{
     contract::{Ending, Usage, Verdict},
 };
 
+pub use super::tries::{Reason, Try, TryOutcome};
+
 use super::chance;
 
 /// Is told of every exchange that ended.
@@ -43,8 +45,16 @@ pub struct Record {
     pub upstream: Option<Arc<str>>,
     /// Whether the client asked for a stream, or got one.
     pub streaming: bool,
+    /// The endpoint of it, by its URL.
+    pub endpoint: Option<Arc<str>>,
     /// How often an upstream was asked.
     pub attempts: u32,
+    /// Why it was asked the last time.
+    pub reason: Reason,
+    /// The tries that failed or were given up, in the order in which they did.
+    pub tries: Vec<Try>,
+    /// How often a retry or a hedge was due, and none was left in the budget.
+    pub over_budget: u32,
     /// What the client was sent; 0 if it was gone before.
     pub status: u16,
     /// How it ended.
@@ -65,12 +75,23 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// Whether a policy had the answer looked up, and what came of it.
     pub cache: Option<Cached>,
+    /// How long it waited for its turn, if it did.
+    pub queued: Option<Duration>,
     /// From the request sent to the response's head.
     pub upstream_head: Option<Duration>,
     /// From the request's arrival to the first byte of the response's body.
     pub first_byte: Option<Duration>,
     /// From the request's arrival to the end of the response's body.
     pub total: Duration,
+}
+
+impl Record {
+    /// It waited for its turn, once more or for the first time.
+    pub(super) fn note_queued(&mut self, waited: Option<Duration>) {
+        if let Some(waited) = waited {
+            self.queued = Some(self.queued.unwrap_or_default() + waited);
+        }
+    }
 }
 
 impl Default for Record {
@@ -86,7 +107,11 @@ impl Default for Record {
             target_model: None,
             upstream: None,
             streaming: false,
+            endpoint: None,
             attempts: 0,
+            reason: Reason::First,
+            tries: Vec::new(),
+            over_budget: 0,
             status: 0,
             ending: Ending::ClientGone,
             error: None,
@@ -97,6 +122,7 @@ impl Default for Record {
             bytes_out: 0,
             usage: None,
             cache: None,
+            queued: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,

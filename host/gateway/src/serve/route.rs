@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::{cache::Shape, upstream::Upstream};
+use super::{cache::Shape, tries::Manner, upstream::Upstream};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -34,6 +34,8 @@ pub(super) struct Route {
     pub(super) asks_policies: bool,
     /// Of its answers, where one of its policies may plan to keep them.
     pub(super) shape: Option<Shape>,
+    /// What it says of tries, where the model says nothing.
+    pub(super) manner: Manner,
 }
 
 impl Route {
@@ -325,6 +327,7 @@ mod tests {
             need_of_policies: Need::Nothing,
             asks_policies: false,
             shape: None,
+            manner: Manner::new(None, None, &Default::default(), std::iter::empty()),
         })
     }
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
 use tollgate_config::Dialect;
@@ -26,6 +26,7 @@ use super::{
     cache::{Flight, Part},
     carry_on::Gone,
     connection::{Busy, Connection},
+    content::Content,
     dialect,
     errors::ServeError,
     generation::Held,
@@ -34,6 +35,8 @@ use super::{
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
+    tries::{Answer, Reason},
+    waits::Waits,
 };
 
 /// See the module.
@@ -45,6 +48,7 @@ pub(super) struct Exchange {
     pub(super) gone: Gone,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    pub(super) waits: Waits,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
     /// The endpoint that answers, from the head of its response to the end of the body.
@@ -64,6 +68,7 @@ impl Exchange {
     pub(super) fn begin(connection: Arc<Connection>, request: &Request<Incoming>) -> Box<Self> {
         let generation = Held::new(connection.shared.generation.load_full());
         let started = Instant::now();
+        let waits = Waits::new(&generation.config.timeouts, request.headers());
         let record = Record {
             id: RequestId::of(request.headers().get("x-request-id")),
             generation: generation.id,
@@ -82,7 +87,8 @@ impl Exchange {
             slots: Vec::new(),
             gone: Gone::default(),
             started,
-            deadline: started + generation.config.timeouts.total,
+            deadline: started + waits.total(),
+            waits,
             generation,
             cache: None,
             held: None,
@@ -108,12 +114,15 @@ impl Exchange {
             ..Record::default()
         };
         let busy = self.busy.as_ref();
+        // Others listen, too, who did not ask for less time.
+        let waits = self.waits.of_nobody();
         Box::new(Self {
             record,
             slots: self.slots.split_off(asked.min(self.slots.len())),
             gone: Gone::watched(),
             started: self.started,
-            deadline: self.deadline,
+            deadline: self.started + waits.total(),
+            waits,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
             held: None,
@@ -155,6 +164,32 @@ impl Exchange {
     pub(super) fn note_route(&mut self, route: &Route) {
         self.record.route = Some(route.name.clone());
         self.record.dialect = route.dialect;
+        self.wait_as(&route.manner.waits);
+    }
+
+    /// How long is waited, as a route or a model says.
+    pub(super) fn wait_as(&mut self, said: &tollgate_config::Waits) {
+        self.waits.follow(said);
+        self.deadline = self.started + self.waits.total();
+    }
+
+    /// Puts the policies of a target in line behind the route's. Those of a target that was
+    /// given up stand aside: they are told how the exchange ended, and asked no more.
+    pub(super) fn line_up(&mut self, policies: &[Arc<Policy>]) {
+        for slot in &mut self.slots {
+            slot.stand_aside();
+        }
+        for policy in policies {
+            let is_its = |slot: &Slot| Arc::ptr_eq(slot.policy(), policy);
+            match self.slots.iter().position(is_its) {
+                Some(at) if self.slots[at].is_aside() => {
+                    let slot = self.slots.remove(at);
+                    self.slots.push(slot.back_in_line());
+                }
+                Some(_) => {}
+                None => self.slots.push(Slot::of_target(policy.clone())),
+            }
+        }
     }
 
     /// What the client speaks.
@@ -178,13 +213,29 @@ impl Exchange {
         }
     }
 
+    /// An upstream is about to be asked.
+    pub(super) fn begin_try(&mut self, reason: Reason, upstream: &Arc<str>) {
+        let record = &mut self.record;
+        record.attempts += 1;
+        record.reason = reason;
+        record.upstream = Some(upstream.clone());
+        record.endpoint = None;
+    }
+
     /// Keeps the endpoint that answered as busy until the exchange ends.
-    pub(super) fn hold(&mut self, pick: Pick, sent: Instant) {
+    pub(super) fn keep(&mut self, answer: Answer) -> Response<Content> {
+        let Answer {
+            response,
+            pick,
+            sent,
+            ..
+        } = answer;
         self.held = Some(Holding {
             pick,
             sent,
             has_begun: false,
         });
+        response
     }
 
     /// Bytes of the response's body came.

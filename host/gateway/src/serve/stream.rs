@@ -57,7 +57,7 @@ impl EventStream {
             body,
             events: Events::new(config.limits.event_bytes, end),
             client_takes_done: dialect::ends_with_done(exchange.dialect()),
-            stall: Stall::new(config.timeouts.between_bytes, exchange.deadline),
+            stall: Stall::new(exchange.waits.between_bytes, exchange.deadline),
             state: Upstream::Open,
         };
         let client = Client {

@@ -1,7 +1,8 @@
 //! The body of an upstream request.
 //!
 //! One that is still to come is bounded in length and in each wait, and says how it
-//! went, since the pool below only knows that it failed.
+//! went, since the pool below only knows that it failed. Dropped before a byte of it was
+//! taken, it is there for another try.
 
 use std::{
     pin::Pin,
@@ -15,12 +16,20 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use super::{content::Content, errors::ServeError, stall::Stall};
 
 /// How an upload goes. Shared with the one who waits for the response.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU8>);
+pub(super) struct Progress(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    /// The body, given back unread.
+    unread: Mutex<Option<Incoming>>,
+}
 
 const DONE: u8 = 1;
 const TOO_LARGE: u8 = 2;
@@ -29,12 +38,17 @@ const BROKEN: u8 = 4;
 
 impl Progress {
     pub(super) fn is_done(&self) -> bool {
-        self.0.load(Ordering::Acquire) == DONE
+        self.0.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// The body, if the request is gone and nothing of it was taken.
+    pub(super) fn unread(&self) -> Option<Incoming> {
+        self.0.unread.lock().take()
     }
 
     /// What was wrong with the client's body, if that is why the request failed.
     pub(super) fn fault(&self, bytes_max: u64) -> Option<ServeError> {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) {
             TOO_LARGE => Some(ServeError::BodyTooLarge(bytes_max)),
             STALLED => Some(ServeError::BodyTimeout),
             BROKEN => Some(ServeError::BodyBroken),
@@ -43,7 +57,7 @@ impl Progress {
     }
 
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Release);
+        self.0.state.store(state, Ordering::Release);
     }
 }
 
@@ -55,7 +69,9 @@ pub(super) enum Upload {
 }
 
 pub(super) struct ToCome {
-    body: Incoming,
+    /// `None`: given back.
+    body: Option<Incoming>,
+    is_unread: bool,
     bytes_left: u64,
     stall: Stall,
     progress: Progress,
@@ -70,13 +86,14 @@ impl Upload {
     /// `Progress` is there if the body is still to come.
     pub(super) fn new(content: Content, bytes_max: u64, stall: Stall) -> (Self, Option<Progress>) {
         match content {
-            // A request's body is never one that was kept.
-            Content::Empty | Content::Kept(_) => (Self::Empty, None),
+            // A request's body is never one that was kept or waited for.
+            Content::Empty | Content::Kept(_) | Content::Begun(_) => (Self::Empty, None),
             Content::AtHand(bytes) => (Self::AtHand(Some(bytes)), None),
             Content::ToCome(body) => {
                 let progress = Progress::default();
                 let to_come = ToCome {
-                    body,
+                    body: Some(body),
+                    is_unread: true,
                     bytes_left: bytes_max,
                     stall,
                     progress: progress.clone(),
@@ -107,7 +124,7 @@ impl Body for Upload {
             Self::Empty => true,
             Self::AtHand(bytes) => bytes.is_none(),
             Self::ToCome(to_come) => {
-                let ended = to_come.body.is_end_stream();
+                let ended = to_come.body.as_ref().is_none_or(Body::is_end_stream);
                 if ended {
                     to_come.progress.set(DONE);
                 }
@@ -120,7 +137,10 @@ impl Body for Upload {
         match self {
             Self::Empty | Self::AtHand(None) => SizeHint::with_exact(0),
             Self::AtHand(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Self::ToCome(to_come) => to_come.body.size_hint(),
+            Self::ToCome(to_come) => {
+                let body = to_come.body.as_ref();
+                body.map(Body::size_hint).unwrap_or_default()
+            }
         }
     }
 }
@@ -131,9 +151,13 @@ impl ToCome {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            let Some(body) = &mut self.body else {
+                return Poll::Ready(None);
+            };
+            let Poll::Ready(frame) = Pin::new(body).poll_frame(context) else {
                 return self.stall.poll(context).map(|_| self.fail(STALLED));
             };
+            self.is_unread = false;
             self.stall.moved();
             match frame {
                 None => {
@@ -158,5 +182,13 @@ impl ToCome {
     fn fail(&mut self, state: u8) -> Option<Result<Frame<Bytes>, UploadFailed>> {
         self.progress.set(state);
         Some(Err(UploadFailed))
+    }
+}
+
+impl Drop for ToCome {
+    fn drop(&mut self) {
+        if self.is_unread {
+            *self.progress.0.unread.lock() = self.body.take();
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     access,
     exposition::{Exposition, Histogram, Kind},
 };
-use crate::serve::{Cached, Record};
+use crate::serve::{Cached, Reason, Record, TryOutcome};
 
 /// Names that are kept after they left the configuration, so their counters go on.
 const FORMER_MAX: usize = 1000;
@@ -49,7 +49,11 @@ struct Route {
 #[derive(Debug, Default)]
 struct Upstream {
     head: Histogram,
-    attempts: AtomicU64,
+    /// By why it was asked.
+    attempts: [AtomicU64; Reason::ALL.len()],
+    /// Tries that did not answer, by how they went.
+    missed: [AtomicU64; TryOutcome::WORDS.len()],
+    over_budget: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -121,16 +125,7 @@ impl Counters {
         if let Some(cached) = record.cache {
             add(&route.cached[cached as usize], 1);
         }
-        if let Some(upstream) = record
-            .upstream
-            .as_ref()
-            .and_then(|name| known.upstreams.get(name))
-        {
-            add(&upstream.attempts, record.attempts.into());
-            if let Some(time) = record.upstream_head {
-                upstream.head.add(time);
-            }
-        }
+        count_tries(&known.upstreams, record);
         if let Some(usage) = &record.usage {
             let model = record
                 .model
@@ -172,26 +167,7 @@ impl Counters {
                 );
             }
         }
-        let upstreams = sorted(&known.upstreams);
-        let mut family = out.family(
-            "tollgate_upstream_attempts_total",
-            Kind::Counter,
-            "Requests sent to an upstream.",
-        );
-        for (name, upstream) in &upstreams {
-            family.sample(
-                &[("upstream", name)],
-                upstream.attempts.load(Ordering::Relaxed),
-            );
-        }
-        let mut family = out.family(
-            "tollgate_upstream_head_seconds",
-            Kind::Histogram,
-            "From the request sent to the head of the upstream's response.",
-        );
-        for (name, upstream) in &upstreams {
-            family.histogram(&[("upstream", name)], &upstream.head);
-        }
+        upstreams(out, &sorted(&known.upstreams));
         let mut family = out.family(
             "tollgate_policy_exchange_seconds",
             Kind::Histogram,
@@ -200,6 +176,79 @@ impl Counters {
         for (name, times) in sorted(&known.policies) {
             family.histogram(&[("policy", name)], times);
         }
+    }
+}
+
+/// Each try for the upstream that it went to.
+fn count_tries(upstreams: &Named<Upstream>, record: &Record) {
+    let add = |counter: &AtomicU64, by: u32| {
+        counter.fetch_add(by.into(), Ordering::Relaxed);
+    };
+    let mut left = record.attempts;
+    for tried in &record.tries {
+        let Some(upstream) = upstreams.get(&tried.upstream) else {
+            continue;
+        };
+        add(&upstream.missed[tried.outcome.index()], 1);
+        if tried.endpoint.is_some() {
+            add(&upstream.attempts[tried.reason as usize], 1);
+            left = left.saturating_sub(1);
+        }
+    }
+    let last = record.upstream.as_ref();
+    let Some(upstream) = last.and_then(|name| upstreams.get(name)) else {
+        return;
+    };
+    add(&upstream.attempts[record.reason as usize], left.min(1));
+    add(&upstream.over_budget, record.over_budget);
+    if let Some(time) = record.upstream_head {
+        upstream.head.add(time);
+    }
+}
+
+fn upstreams(out: &mut Exposition, upstreams: &BTreeMap<&str, &Upstream>) {
+    let mut family = out.family(
+        "tollgate_upstream_attempts_total",
+        Kind::Counter,
+        "Requests sent to an upstream, by why: first, retry, fallback or hedge.",
+    );
+    for (name, upstream) in upstreams {
+        for (reason, count) in Reason::ALL.iter().zip(&upstream.attempts) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 || *reason == Reason::First {
+                family.sample(&[("upstream", name), ("reason", reason.as_str())], count);
+            }
+        }
+    }
+    let mut family = out.family(
+        "tollgate_upstream_missed_total",
+        Kind::Counter,
+        "Tries that did not answer the client, by how they went.",
+    );
+    for (name, upstream) in upstreams {
+        for (outcome, count) in TryOutcome::WORDS.iter().zip(&upstream.missed) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                family.sample(&[("upstream", name), ("outcome", outcome)], count);
+            }
+        }
+    }
+    let mut family = out.family(
+        "tollgate_upstream_over_budget_total",
+        Kind::Counter,
+        "Retries and hedges that were due, with none left in the budget.",
+    );
+    for (name, upstream) in upstreams {
+        let count = upstream.over_budget.load(Ordering::Relaxed);
+        family.sample(&[("upstream", name)], count);
+    }
+    let mut family = out.family(
+        "tollgate_upstream_head_seconds",
+        Kind::Histogram,
+        "From the request sent to the head of the upstream's response.",
+    );
+    for (name, upstream) in upstreams {
+        family.histogram(&[("upstream", name)], &upstream.head);
     }
 }
 
@@ -363,6 +412,42 @@ routes: [ { name: chat, match: { path: /v1/chat/completions } } ]
             text.contains("tollgate_tokens_total{model=\"other\",kind=\"output\"} 200000\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn each_try_counts_for_the_upstream_that_it_went_to() {
+        let counters = Counters::default();
+        counters.know(&config());
+        let tried = |outcome| crate::serve::Try {
+            upstream: "up".into(),
+            endpoint: (outcome != TryOutcome::Unavailable).then(|| "http://a".into()),
+            reason: Reason::First,
+            outcome,
+            took: std::time::Duration::ZERO,
+        };
+        counters.count(&Record {
+            upstream: Some("up".into()),
+            attempts: 2,
+            reason: Reason::Retry,
+            tries: vec![tried(TryOutcome::Status(503))],
+            over_budget: 1,
+            ..exchange("known")
+        });
+        counters.count(&Record {
+            upstream: Some("up".into()),
+            tries: vec![tried(TryOutcome::Unavailable)],
+            ..exchange("known")
+        });
+        let text = rendered(&counters);
+        for line in [
+            "tollgate_upstream_attempts_total{upstream=\"up\",reason=\"first\"} 1\n",
+            "tollgate_upstream_attempts_total{upstream=\"up\",reason=\"retry\"} 1\n",
+            "tollgate_upstream_missed_total{upstream=\"up\",outcome=\"status\"} 1\n",
+            "tollgate_upstream_missed_total{upstream=\"up\",outcome=\"unavailable\"} 1\n",
+            "tollgate_upstream_over_budget_total{upstream=\"up\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

@@ -192,7 +192,11 @@ fn head(exchange: &Exchange, reply: &Reply, plan: &CachePlan) -> Head {
         source: Source {
             upstream: record.upstream.clone(),
             target_model: record.target_model.clone(),
+            endpoint: record.endpoint.clone(),
             attempts: record.attempts,
+            reason: record.reason,
+            tries: record.tries.clone(),
+            over_budget: record.over_budget,
             upstream_head: record.upstream_head,
             facts: record.facts.clone(),
         },

@@ -259,8 +259,12 @@ fn note_source(exchange: &mut Exchange, head: &Head) {
     let record = &mut exchange.record;
     let source = head.source.clone();
     record.upstream = source.upstream;
+    record.endpoint = source.endpoint;
     record.target_model = source.target_model;
     record.attempts = source.attempts;
+    record.reason = source.reason;
+    record.tries = source.tries;
+    record.over_budget = source.over_budget;
     record.upstream_head = source.upstream_head;
     record.facts = source.facts;
 }

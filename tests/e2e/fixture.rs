@@ -30,6 +30,7 @@ const GUESTS: &[&str] = &[
     "model-router",
     "model-rules",
     "open-inference",
+    "prefix-affinity",
     "prompt-template",
     "rate-limit",
     "redact",

@@ -32,6 +32,7 @@ mod mirrors;
 mod model_router;
 mod open_inference;
 mod overload;
+mod picking;
 mod places;
 mod pressure;
 mod program;

@@ -144,6 +144,7 @@ impl Bench {
                     }),
                     cache: true,
                     shadow: true,
+                    endpoints: true,
                 },
                 settings: settings.clone(),
                 settings_at: Location::default(),

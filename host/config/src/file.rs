@@ -174,6 +174,8 @@ pub(crate) struct Grants {
     pub(crate) cache: bool,
     /// Copies of requests for a second target.
     pub(crate) shadow: bool,
+    /// The endpoints of a target with their load, to score them.
+    pub(crate) endpoints: bool,
 }
 
 /// Calls over HTTP, to these hosts alone.

@@ -135,6 +135,8 @@ pub struct Grants {
     pub cache: bool,
     /// Copies of requests for a second target.
     pub shadow: bool,
+    /// The endpoints of a target with their load, to score them.
+    pub endpoints: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,9 @@ use tollgate_config::{Config, Location, json_schema, parse_str};
 /// The first two cells of every row that begins with a key.
 fn rows() -> Vec<(String, String)> {
     let page = fs::read_to_string("../../docs/configuration.md").unwrap();
-    let rows = page.lines().filter_map(|line| {
+    // What comes then are words of the command line, and names of warnings.
+    let keys = page.split("\n## Checking\n").next().unwrap();
+    let rows = keys.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let key = cells.next()?.strip_suffix('`')?;
         Some((key.to_owned(), cells.next()?.to_owned()))

@@ -97,6 +97,7 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
         http_call: Some(http_call),
         cache: false,
         shadow: false,
+        endpoints: false,
     };
     assert_eq!(budget.grants, grants);
 }

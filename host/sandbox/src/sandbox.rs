@@ -312,6 +312,7 @@ fn granted(grants: &Grants) -> Vec<String> {
         (grants.http_call.is_some(), "http-call"),
         (grants.cache, "cache"),
         (grants.shadow, "shadow"),
+        (grants.endpoints, "endpoints"),
     ]
     .into_iter()
     .filter(|(granted, _)| *granted)

@@ -271,6 +271,32 @@ pub(crate) mod shadow {
     }
 }
 
+pub(crate) mod endpoints {
+    use super::call;
+    use crate::endpoints::Endpoint;
+
+    /// As the contract's.
+    #[derive(Debug)]
+    pub(crate) enum Error {
+        Invalid,
+    }
+
+    pub(crate) fn candidates() -> Vec<Endpoint> {
+        call("endpoints", |world| world.endpoints.clone())
+    }
+
+    pub(crate) fn set_scores(scores: &[f64]) -> Result<(), Error> {
+        call("endpoints", |world| {
+            let is_sound = scores.iter().all(|score| score.is_finite());
+            if scores.len() != world.endpoints.len() || !is_sound {
+                return Err(Error::Invalid);
+            }
+            world.scores = scores.to_vec();
+            Ok(())
+        })
+    }
+}
+
 pub(crate) mod http_call {
     use super::call;
     use crate::{

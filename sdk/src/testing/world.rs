@@ -10,7 +10,7 @@ use std::{
 use super::limits::Bucket;
 use crate::{
     Destination,
-    bindings::tollgate::policy::{cache, geo::Place, http_call, log::Level},
+    bindings::tollgate::policy::{cache, endpoints::Endpoint, geo::Place, http_call, log::Level},
 };
 
 pub(super) type HttpAnswer =
@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) http: Option<Box<HttpAnswer>>,
     pub(super) plan: Option<cache::Plan>,
     pub(super) shadow: Option<Destination>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) scores: Vec<f64>,
     pub(super) is_configuring: bool,
 }
 
@@ -52,6 +54,8 @@ thread_local! {
         http: None,
         plan: None,
         shadow: None,
+        endpoints: Vec::new(),
+        scores: Vec::new(),
         is_configuring: false,
     });
 }
@@ -168,6 +172,44 @@ pub fn planned() -> Option<cache::Plan> {
 #[must_use]
 pub fn shadowed() -> Option<Destination> {
     arrange(|world| world.shadow.take())
+}
+
+/// Has these to choose from.
+pub(super) fn offer(endpoints: &[Endpoint]) {
+    arrange(|world| {
+        world.endpoints = endpoints.to_vec();
+        world.scores.clear();
+    });
+}
+
+/// What was thought of them, once.
+pub(super) fn scored() -> Vec<f64> {
+    arrange(|world| {
+        world.endpoints.clear();
+        std::mem::take(&mut world.scores)
+    })
+}
+
+/// An endpoint that has nothing to do and has told nothing, to begin one with.
+///
+/// ```
+/// use tollgate_sdk::{endpoints::Endpoint, testing::idle};
+///
+/// let busy = Endpoint { in_flight: 7, ..idle("10.0.0.5:8000") };
+/// assert_eq!(busy.waiting, None);
+/// ```
+#[must_use]
+pub fn idle(address: &str) -> Endpoint {
+    Endpoint {
+        address: address.to_owned(),
+        weight: 1,
+        in_flight: 0,
+        latency_ms: None,
+        running: None,
+        waiting: None,
+        cache_use: None,
+        tried: false,
+    }
 }
 
 /// The lines that were logged, without their fields.

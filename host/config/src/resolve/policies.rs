@@ -81,6 +81,7 @@ fn grants(scope: &Scope<'_>, written: &file::Grants) -> Grants {
             .map(|call| http_call(scope, call)),
         cache: written.cache,
         shadow: written.shadow,
+        endpoints: written.endpoints,
     }
 }
 

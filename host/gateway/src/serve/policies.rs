@@ -171,8 +171,11 @@ pub(super) async fn ask_attempt(
         let Some(session) = slot.session(record, introduce).await?.filter(|_| asks) else {
             continue;
         };
+        let scores = message.scores.take();
         let decided = session.on_attempt(target, message).await;
-        match slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))? {
+        let step = slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))?;
+        message.scores = message.scores.take().or(scores);
+        match step {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -440,6 +443,7 @@ impl Slot {
             Err(failure) => {
                 message.plan = None;
                 message.shadow = None;
+                message.scores = None;
                 self.failed(failure, record).map(|()| Step::Next)
             }
         }

@@ -145,6 +145,7 @@ impl LiftList for u8 {
         from.slice(at, length).map(<[u8]>::to_vec)
     }
 }
+impl LiftList for f64 {}
 impl LiftList for String {}
 impl<A: Lift, B: Lift> LiftList for (A, B) {}
 

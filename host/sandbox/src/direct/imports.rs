@@ -10,7 +10,7 @@ use super::{
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
     contract::tollgate::policy::{
-        cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, shadow,
+        cache, clock, endpoints, geo, http_call, kv, limits, log, metrics, random, secrets, shadow,
         types::{Destination, Header},
     },
     host::{HeldReservation, State, exchange::Shown},
@@ -177,6 +177,14 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
                 upstream: args.optional_text()?.map(str::to_owned),
             };
             let taken = shadow::Host::send_to(state, to)?;
+            lowered(state, &taken, args.u32())
+        }
+        Import::EndpointsCandidates => {
+            let candidates = endpoints::Host::candidates(state)?;
+            lowered(state, &candidates, args.u32())
+        }
+        Import::EndpointsScore => {
+            let taken = endpoints::Host::set_scores(state, args.list()?)?;
             lowered(state, &taken, args.u32())
         }
         _ => Err(Broken::NoSuchCase.into()),

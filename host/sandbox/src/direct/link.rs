@@ -151,6 +151,8 @@ table!(
         HttpSend = ("http-call", "send", true);
         CachePlan = ("cache", "set-plan", false);
         ShadowSend = ("shadow", "send-to", false);
+        EndpointsCandidates = ("endpoints", "candidates", false);
+        EndpointsScore = ("endpoints", "set-scores", false);
     }
 );
 

@@ -282,6 +282,7 @@ async fn an_import_that_is_not_granted_is_named() {
         "http-call",
         "cache",
         "shadow",
+        "endpoints",
     ] {
         let mut spec = spec("hostile", guest::hostile(), json!({}));
         let grants = &mut spec.config.grants;
@@ -292,6 +293,7 @@ async fn an_import_that_is_not_granted_is_named() {
             "geo" => grants.geo = false,
             "cache" => grants.cache = false,
             "shadow" => grants.shadow = false,
+            "endpoints" => grants.endpoints = false,
             _ => grants.http_call = None,
         }
         says(

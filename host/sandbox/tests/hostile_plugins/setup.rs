@@ -204,6 +204,7 @@ async fn a_configure_that_calls_a_capability_is_refused() {
         "random",
         "cache-plan",
         "shadow",
+        "score",
     ] {
         let error = refused(
             &stage,

@@ -119,6 +119,7 @@ const MODES: &[&str] = &[
     "",
     "cache-plan",
     "shadow",
+    "score",
     "header-value",
     "header-bytes",
     "header-long",

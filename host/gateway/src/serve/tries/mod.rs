@@ -178,6 +178,7 @@ impl<'a> Tries<'a> {
             key: hints.key,
             prefix: hints.prefix(),
             avoid,
+            scores: &hints.scores,
         })
     }
 
@@ -206,9 +207,14 @@ impl<'a> Tries<'a> {
         if !choice.policies.is_empty() || self.reason == Reason::Fallback {
             exchange.line_up(choice.policies);
         }
+        let ids = self.offer_endpoints(&mut request);
         let asked = ask_policies(exchange, &choice, &mut request).await;
         let model = choice.model.as_deref().or(exchange.record.model.as_deref());
-        let hints = choice.upstream.hints(&mut request.message, model);
+        let mut hints = choice.upstream.hints(&mut request.message, model);
+        request.message.endpoints = None;
+        if let Some(scores) = request.message.scores.take() {
+            hints.scores = ids.into_iter().zip(scores).collect();
+        }
         exchange.record.facts = mem::take(&mut request.message.facts);
         if let Some(reply) = asked? {
             return Ok(Attempted::Reply(reply));
@@ -261,6 +267,17 @@ impl<'a> Tries<'a> {
             exchange.note_attempt((&choice.upstream.name, model), began, answered);
         }
         Ok(self.judge(exchange, ended, is_streamed))
+    }
+
+    /// What policies of the target may score, if one of them may; the id of each.
+    fn offer_endpoints(&self, request: &mut Arrival) -> Vec<u64> {
+        let mut policies = self.choice.policies.iter();
+        if !policies.any(|policy| policy.config().grants.endpoints) {
+            return Vec::new();
+        }
+        let (ids, shown) = self.choice.upstream.candidates(&self.failed);
+        request.message.endpoints = Some(shown);
+        ids
     }
 
     /// Waits for its turn, and for the endpoint that is the best by then.

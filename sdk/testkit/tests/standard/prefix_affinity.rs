@@ -1,6 +1,6 @@
 //! The example of a scheduler, as WebAssembly.
 
-use tollgate_testkit::contract::Endpoint;
+use tollgate_testkit::{Grants, contract::Endpoint};
 
 use super::*;
 

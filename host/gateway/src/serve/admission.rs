@@ -150,11 +150,18 @@ fn fact<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
 /// The way to an upstream that takes so many at once.
 pub(crate) struct Door {
     gate: Arc<Gate>,
-    pub(super) bounds: Concurrency,
+    bounds: Concurrency,
+    /// The live generation's, which may be another than the one that let a try in.
+    endpoint_max: Arc<AtomicUsize>,
     weights: Arc<[u32]>,
 }
 
 impl Door {
+    /// So many requests at each endpoint, and no more.
+    pub(super) fn endpoint_max(&self) -> usize {
+        self.endpoint_max.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.gate.counts()
     }
@@ -168,6 +175,7 @@ impl Door {
         bounds.map(|bounds| Self {
             gate: gate.gate.clone(),
             bounds,
+            endpoint_max: gate.endpoint_max.clone(),
             weights: weights(overload),
         })
     }
@@ -182,6 +190,7 @@ fn weights(overload: &Overload) -> Arc<[u32]> {
 /// under the next one too.
 pub(crate) struct UpstreamGate {
     gate: Arc<Gate>,
+    endpoint_max: Arc<AtomicUsize>,
     /// The live generation's.
     bounds: Mutex<Option<Concurrency>>,
 }
@@ -195,6 +204,7 @@ impl UpstreamGate {
         };
         Self {
             gate: Gate::new(&settings(0, nobody, &Arc::from([]))),
+            endpoint_max: Arc::new(AtomicUsize::new(usize::MAX)),
             bounds: Mutex::default(),
         }
     }
@@ -212,6 +222,9 @@ impl UpstreamGate {
         let mut bounds = self.bounds.lock();
         *bounds = door.map(|door| door.bounds);
         if let Some(door) = door {
+            // First, so that whoever is let in by the new limit finds room.
+            let endpoint_max = door.bounds.endpoint.unwrap_or(usize::MAX);
+            self.endpoint_max.store(endpoint_max, Ordering::Release);
             let limit = limit(&door.bounds, available);
             self.gate
                 .reconfigure(&settings(limit, door.bounds.queue, &door.weights));

@@ -23,7 +23,7 @@ use tollgate_upstreams::{
 };
 
 use super::{
-    admission::{Permits, Slot},
+    admission::{Door, Permits, Slot},
     chance,
     endpoint::Endpoint,
     fleet::count,
@@ -256,20 +256,15 @@ impl Upstream {
         shown.unzip()
     }
 
-    /// So many requests at each endpoint, and no more.
-    fn endpoint_max(&self) -> Option<usize> {
-        self.door.as_ref()?.bounds.endpoint
-    }
-
     fn is_full(&self, endpoint: &Endpoint) -> bool {
-        let is_full = |most| endpoint.state.slots.are_taken(most);
-        self.endpoint_max().is_some_and(is_full)
+        let is_full = |door: &Door| endpoint.state.slots.are_taken(door.endpoint_max());
+        self.door.as_ref().is_some_and(is_full)
     }
 
     /// `None`: it takes no request now.
     fn enter(&self, endpoint: &Endpoint, now: Instant) -> Option<(Admitted, Option<Slot>)> {
-        let slot = match self.endpoint_max() {
-            Some(most) => Some(endpoint.state.slots.take(most)?),
+        let slot = match &self.door {
+            Some(door) => Some(endpoint.state.slots.take(door.endpoint_max())?),
             None => None,
         };
         let admitted = endpoint.state.health.admit(&self.care.health, now);

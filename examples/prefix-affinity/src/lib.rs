@@ -43,7 +43,7 @@ impl Policy for PrefixAffinity {
         if settings.prefix_bytes == 0 {
             wrong.push("/prefix_bytes: 0 bytes tell nothing apart; at least 1".to_owned());
         }
-        if !(settings.load_max >= 1.0) {
+        if settings.load_max < 1.0 {
             wrong.push("/load_max: less than 1 would spare every endpoint; at least 1".to_owned());
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }

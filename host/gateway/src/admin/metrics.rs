@@ -85,6 +85,35 @@ fn process(admin: &Admin, out: &mut Exposition) {
         "1: the files as they are were refused, and an older generation serves.",
         u8::from(refused),
     );
+    passing(admin, out);
+    out.single(
+        "tollgate_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines that the access log's reader did not take in time.",
+        admin
+            .access
+            .as_ref()
+            .map_or(0, crate::telemetry::Lines::dropped),
+    );
+    answers(&admin.shared.cache.stats(), out);
+    let mut family = out.family(
+        "tollgate_plugin_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines of a policy beyond what it may log.",
+    );
+    for (policy, dropped) in admin.plugin_log.dropped() {
+        family.sample(&[("policy", &policy)], dropped);
+    }
+    out.single(
+        "tollgate_admin_requests_total",
+        Kind::Counter,
+        "Requests to this port.",
+        admin.requests.load(Ordering::Relaxed),
+    );
+}
+
+/// What is open.
+fn passing(admin: &Admin, out: &mut Exposition) {
     let gauges = &admin.shared.gauges;
     out.single(
         "tollgate_connections_open",
@@ -139,30 +168,6 @@ fn process(admin: &Admin, out: &mut Exposition) {
     for why in NotMirrored::ALL {
         family.sample(&[("reason", why.as_str())], mirrors.left_out(why));
     }
-    out.single(
-        "tollgate_log_lines_dropped_total",
-        Kind::Counter,
-        "Lines that the access log's reader did not take in time.",
-        admin
-            .access
-            .as_ref()
-            .map_or(0, crate::telemetry::Lines::dropped),
-    );
-    answers(&admin.shared.cache.stats(), out);
-    let mut family = out.family(
-        "tollgate_plugin_log_lines_dropped_total",
-        Kind::Counter,
-        "Lines of a policy beyond what it may log.",
-    );
-    for (policy, dropped) in admin.plugin_log.dropped() {
-        family.sample(&[("policy", &policy)], dropped);
-    }
-    out.single(
-        "tollgate_admin_requests_total",
-        Kind::Counter,
-        "Requests to this port.",
-        admin.requests.load(Ordering::Relaxed),
-    );
 }
 
 fn answers(stats: &CacheStats, out: &mut Exposition) {

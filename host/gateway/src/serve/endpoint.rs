@@ -187,7 +187,7 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::upstream::Upstream, *};
+    use super::super::upstream::Upstream;
 
     #[tokio::test]
     async fn the_path_reaches_an_endpoint_byte_for_byte() {

@@ -380,7 +380,8 @@ mod tests {
         let others = others
             .iter()
             .enumerate()
-            .filter_map(|(at, one)| (at != which).then(|| one.clone()));
+            .filter(|(at, _)| *at != which)
+            .map(|(_, one)| one.clone());
         let avoid: Vec<_> = others.collect();
         for _ in 0..5 {
             let ask = Ask {

@@ -86,7 +86,7 @@ async fn go(
             None => {}
             Some(End::Error(error)) => return Err(error),
             Some(End::Answer(answer)) => {
-                let response = exchange.keep(answer);
+                let response = exchange.keep(*answer);
                 return respond::reply(exchange, tries.choice.upstream, response).await;
             }
         }
@@ -328,7 +328,7 @@ impl<'a> Tries<'a> {
                         value("retry-after"),
                         std::time::SystemTime::now(),
                     ),
-                    end: End::Answer(answer),
+                    end: End::Answer(Box::new(answer)),
                     streamed: is_streamed.then_some(None),
                 })
             }

@@ -7,6 +7,7 @@
 mod admin;
 mod anthropic;
 mod api_keys;
+mod authoring;
 mod authority;
 mod bounds;
 mod cache;

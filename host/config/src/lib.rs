@@ -6,6 +6,7 @@
 //! Knows nothing of tokio, of wasm, or of what the secrets hold.
 
 mod defaults;
+mod document;
 mod error;
 mod file;
 mod locate;
@@ -21,6 +22,7 @@ mod yaml;
 
 use std::path::Path;
 
+pub use document::{parse_size, problem_at, read_yaml};
 pub use error::{ConfigError, Problem, Problems};
 pub use locate::{locate, locate_in, render};
 pub use model::*;

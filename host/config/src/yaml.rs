@@ -70,7 +70,7 @@ fn options() -> Options {
     }
 }
 
-fn problem(source: &Source, error: &Error) -> Problem {
+pub(crate) fn problem(source: &Source, error: &Error) -> Problem {
     let (message, expected) = describe(error);
     let place = error.location().map_or(Place::START, Place::from);
     source.problem(place, message, expected)

@@ -5,6 +5,7 @@
 //! demo start the very same thing on ports of their own.
 
 mod admin;
+pub mod authoring;
 pub mod cli;
 mod control;
 pub mod demo;

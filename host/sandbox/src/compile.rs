@@ -11,7 +11,10 @@ mod child;
 mod configure;
 mod pipeline;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 pub use child::compile_worker;
@@ -22,7 +25,7 @@ use wasmtime::Engine;
 
 use crate::{LoadError, contract};
 pub(crate) use cache::Cache;
-pub(crate) use pipeline::{PACKAGE, VERSION, exported};
+pub(crate) use pipeline::{ON_GRANT, PACKAGE, VERSION, componentize, exported};
 
 /// What is asked of the compiling child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +34,16 @@ pub(crate) struct Job {
     /// The interfaces that may be imported, such as `kv`.
     pub(crate) granted: Vec<String>,
     pub(crate) limits: JobLimits,
+    pub(crate) task: Task,
+}
+
+/// How far a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Up to machine code.
+    Compile,
+    /// The facts alone, before any settings are read.
+    Describe,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +71,8 @@ pub(crate) struct Facts {
     /// is configured when it is made.
     pub(crate) snapshotted: bool,
     pub(crate) form: Form,
+    /// JSON.
+    pub(crate) settings_schema: String,
 }
 
 /// What a plugin was compiled as.
@@ -192,17 +207,7 @@ impl Compiler {
         if let Some(found) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
             return Ok(found);
         }
-        let made = match &self.program {
-            Some(program) => child::compile(program, &job, &wasm).await?,
-            None => {
-                let job = job.clone();
-                tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
-                    .await
-                    .map_err(|panic| {
-                        Refusal::new("compile", format!("the compiler failed: {panic}"))
-                    })??
-            }
-        };
+        let made = make(self.program.as_deref(), wasm, &job).await?;
         let Some(cache) = &self.cache else {
             return Ok(made);
         };
@@ -229,6 +234,21 @@ impl Compiler {
         }
         hex(&hash.finalize())
     }
+}
+
+/// Runs a job in a child of `program`, or in this process.
+pub(crate) async fn make(
+    program: Option<&Path>,
+    wasm: Bytes,
+    job: &Job,
+) -> Result<Artefact, Refusal> {
+    let Some(program) = program else {
+        let job = job.clone();
+        return tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
+            .await
+            .map_err(|panic| Refusal::new("compile", format!("the compiler failed: {panic}")))?;
+    };
+    child::compile(program, job, &wasm).await
 }
 
 impl From<&CompileLimits> for JobLimits {

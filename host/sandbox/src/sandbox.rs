@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tollgate_capabilities::{Capabilities, GeoLocator, Namespace, SecretStore};
+use tollgate_capabilities::{Capabilities, GeoLocator, SecretStore};
 use tollgate_config::{CompileLimits, Grants};
 use wasmtime::{
     Engine, Linker, Module,
@@ -12,12 +12,13 @@ use wasmtime::{
 };
 
 use crate::{
-    compile::{self, Artefact, Code, Compiler, Form, Job, JobLimits, Refusal},
+    compile::{self, Artefact, Code, Compiler, Form, Job, JobLimits, Refusal, Task},
     contract::Plugin,
     direct,
     engine::{self, PoolSize},
-    host::{Bounds, Shared, State},
-    policy::{Counters, Parts, Policy},
+    host::{Shared, State},
+    policy::Policy,
+    prepared::{self, Prepared},
     program::Program,
     prove,
     tender::Tender,
@@ -157,29 +158,44 @@ impl Sandbox {
     }
 
     async fn load_inner(&self, spec: PolicySpec) -> Result<Arc<Policy>, Refusal> {
+        let capabilities = self.capabilities.with_secrets(spec.secrets.clone());
+        let capabilities = capabilities.with_geo(spec.geo.clone());
+        let prepared = self.prepare_inner(spec).await?;
+        prove::prove(&prepared.policy(capabilities.scratch())).await?;
+        let policy = prepared.policy(capabilities);
+        policy.warm().await;
+        self.tender.look_after(&policy);
+        Ok(policy)
+    }
+
+    /// Compiles and configures one policy, and runs nothing of it: to try it on
+    /// capabilities of the caller's own.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`], save for what its samples show.
+    pub async fn prepare(&self, spec: PolicySpec) -> Result<Prepared, LoadError> {
+        let (name, plugin) = (spec.name.clone(), spec.config.plugin.clone());
+        self.prepare_inner(spec)
+            .await
+            .map_err(|refusal| LoadError::of(&name, &plugin, refusal))
+    }
+
+    async fn prepare_inner(&self, spec: PolicySpec) -> Result<Prepared, Refusal> {
         self.check_memory(&spec)?;
         let hash = compile::hex(&Sha256::digest(&spec.wasm));
         let artefact = self
             .compiler
             .artefact(spec.wasm.clone(), self.job(&spec))
             .await?;
-        let scratch = Arc::new(self.shared(&spec, self.capabilities.scratch()));
+        let scratch = Arc::new(prepared::shared(&spec, self.capabilities.scratch()));
         let program = self.program(&artefact, scratch).await?;
-        let parts = |capabilities: Capabilities| Parts {
-            shared: Arc::new(self.shared(&spec, capabilities)),
-            facts: artefact.facts.clone(),
-            program: program.clone(),
+        Ok(Prepared {
+            spec,
+            facts: artefact.facts,
+            program,
             tender: self.tender.clone(),
-            hash: hash.clone(),
-            config: spec.config.clone(),
-        };
-        let capabilities = self.capabilities.with_secrets(spec.secrets.clone());
-        let capabilities = capabilities.with_geo(spec.geo.clone());
-        prove::prove(&Policy::new(parts(capabilities.scratch()))).await?;
-        let policy = Policy::new(parts(capabilities));
-        policy.warm().await;
-        self.tender.look_after(&policy);
-        Ok(policy)
+            hash,
+        })
     }
 
     /// The pool's memories were laid out when the process started.
@@ -204,6 +220,7 @@ impl Sandbox {
             settings: spec.config.settings.to_string(),
             granted: granted(&spec.config.grants),
             limits,
+            task: Task::Compile,
         }
     }
 
@@ -251,28 +268,6 @@ impl Sandbox {
         match code {
             Code::Bytes(bytes) => unsafe { Component::deserialize(&self.engine, bytes) },
             Code::File(path) => unsafe { Component::deserialize_file(&self.engine, path) },
-        }
-    }
-
-    fn shared(&self, spec: &PolicySpec, capabilities: Capabilities) -> Shared {
-        let limits = &spec.config.sandbox;
-        let ticks = limits.hook_time.as_millis() / engine::TICK.as_millis();
-        Shared {
-            policy: spec.name.clone(),
-            namespace: Namespace::of_plugin(&spec.config.plugin),
-            capabilities,
-            grants: spec.config.grants.clone(),
-            bounds: Bounds {
-                hook_ticks: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
-                hook_time: limits.hook_time,
-                exchange_time: limits.exchange_time,
-                memory_bytes: limits.memory_bytes,
-                table_elements: limits.table_elements,
-                host_calls: limits.host_calls,
-                edits: limits.edits,
-                log_lines: limits.log_lines,
-            },
-            counters: Counters::default(),
         }
     }
 }

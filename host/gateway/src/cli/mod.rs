@@ -3,6 +3,7 @@
 //! Knows how to start things and what to tell a person; what they do is elsewhere.
 
 mod check;
+mod plugin;
 mod run;
 mod standin;
 
@@ -36,6 +37,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Show it all on this machine: policies, streams, and a swap under load.
     Demo(crate::demo::DemoArgs),
+    /// Start, build, look at and test a plugin of one's own.
+    Plugin(plugin::PluginArguments),
     /// Answer as a model server would, to try a configuration without one.
     Standin(standin::StandinArguments),
     /// Compiles one plugin, for the gateway itself.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => within_runtime(run::run(arguments)),
         Command::Check(arguments) => within_runtime(check::check(arguments)),
         Command::Demo(arguments) => within_runtime(crate::demo::run(arguments)),
+        Command::Plugin(arguments) => within_runtime(plugin::plugin(arguments)),
         Command::Standin(arguments) => within_runtime(standin::standin(arguments)),
         Command::CompileWorker => tollgate_sandbox::compile_worker(),
     }
@@ -89,21 +93,23 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
-    #[test]
-    fn every_command_shows_an_example_and_the_child_shows_none() {
-        let mut command = Arguments::command();
-        command.build();
+    fn show_examples(of: &str, command: &mut clap::Command) {
         for command in command
             .get_subcommands_mut()
             .filter(|command| !command.is_hide_set() && command.get_name() != "help")
         {
-            let name = command.get_name().to_owned();
+            let name = format!("{of} {}", command.get_name());
             let help = command.render_long_help().to_string();
-            assert!(
-                help.contains(&format!("tollgate {name}")) && help.contains("Example"),
-                "{help}"
-            );
+            assert!(help.contains(&name) && help.contains("Example"), "{help}");
+            show_examples(&name, command);
         }
+    }
+
+    #[test]
+    fn every_command_shows_an_example_and_the_child_shows_none() {
+        let mut command = Arguments::command();
+        command.build();
+        show_examples("tollgate", &mut command);
         assert!(
             !Arguments::command()
                 .render_long_help()

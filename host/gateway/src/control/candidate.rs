@@ -200,10 +200,14 @@ impl Loading<'_> {
             secrets: Arc::clone(self.secrets) as Arc<dyn SecretStore>,
             geo: Arc::clone(&self.geo.0),
         };
-        match self.sandbox.load(spec).await {
-            Ok(loaded) => Ok((name, identity, loaded, true)),
-            Err(error) => Err(refused_policy(&error, policy, plugin)),
+        let tried = spec.clone();
+        let loaded = self.sandbox.load(spec).await;
+        let loaded = loaded.map_err(|error| refused_policy(&error, policy, plugin))?;
+        if let Err(disproof) = tollgate_cases::prove(self.sandbox, &tried).await {
+            loaded.retire();
+            return Err(refused_plugin("case", &disproof, (name, policy, plugin)));
         }
+        Ok((name, identity, loaded, true))
     }
 }
 
@@ -227,6 +231,27 @@ fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &
         message: format!(
             "{}: {error} ({}:{})",
             plugin.file.display(),
+            at.file.display(),
+            at.line
+        ),
+        file: Some(plugin.file.clone()),
+        line: None,
+    }
+}
+
+/// What only the plugin's author can mend.
+fn refused_plugin(
+    code: &str,
+    why: &dyn std::fmt::Display,
+    (name, policy, plugin): (&str, &tollgate_config::Policy, &Part),
+) -> Refused {
+    let (file, at) = (plugin.file.display(), &policy.settings_at);
+    Refused {
+        stage: Stage::Prove,
+        code: code.to_owned(),
+        message: format!(
+            "{file}: policy `{name}` (plugin `{}`): {why} ({}:{})",
+            policy.plugin,
             at.file.display(),
             at.line
         ),

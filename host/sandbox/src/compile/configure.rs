@@ -188,15 +188,23 @@ impl ComponentInstanceState for Guest {
     }
 }
 
+/// Reads the schema that the plugin gives.
+pub(super) fn check_schema(schema: &str) -> Result<jsonschema::Validator, Refusal> {
+    let schema: serde_json::Value = serde_json::from_str(schema)
+        .map_err(|error| bad_schema(format!("its settings schema is not JSON: {error}")))?;
+    jsonschema::validator_for(&schema)
+        .map_err(|error| bad_schema(format!("its settings schema is no JSON schema: {error}")))
+}
+
+fn bad_schema(what: String) -> Refusal {
+    Refusal::new("settings_schema", what)
+}
+
 /// Checks settings against the schema that the plugin gives.
 pub(super) fn check_settings(schema: &str, settings: &str) -> Result<(), Refusal> {
-    let bad = |what: String| Refusal::new("settings_schema", what);
-    let schema: serde_json::Value = serde_json::from_str(schema)
-        .map_err(|error| bad(format!("its settings schema is not JSON: {error}")))?;
-    let validator = jsonschema::validator_for(&schema)
-        .map_err(|error| bad(format!("its settings schema is no JSON schema: {error}")))?;
+    let validator = check_schema(schema)?;
     let settings: serde_json::Value = serde_json::from_str(settings)
-        .map_err(|error| bad(format!("the settings are not JSON: {error}")))?;
+        .map_err(|error| bad_schema(format!("the settings are not JSON: {error}")))?;
     let errors: Vec<String> = validator
         .iter_errors(&settings)
         .take(8)

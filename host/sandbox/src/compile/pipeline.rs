@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wasmtime::component::Component;
 use wasmtime_wizer::Wizer;
 
-use super::{Artefact, Code, Facts, Form, Job, Refusal, adapt, configure};
+use super::{Artefact, Code, Facts, Form, Job, Refusal, Task, adapt, configure};
 use crate::{
     contract::{Description, Hooks, Needs},
     engine,
@@ -18,7 +18,7 @@ pub(crate) const VERSION: &str = "0.1.0";
 
 /// Interfaces that hold types alone or that every plugin may use.
 const ALWAYS: [&str; 6] = ["types", "exchange", "log", "metrics", "clock", "random"];
-const ON_GRANT: [&str; 6] = ["secrets", "geo", "kv", "limits", "http-call", "cache"];
+pub(crate) const ON_GRANT: [&str; 6] = ["secrets", "geo", "kv", "limits", "http-call", "cache"];
 
 pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     if wasm.len() as u64 > job.limits.input_bytes {
@@ -27,6 +27,9 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let component = componentize(wasm)?;
     let compiler = engine::compiler().map_err(|error| internal("the compiler", &error))?;
     let imports = check_world(&component, job)?;
+    if job.task == Task::Describe {
+        return described(wasm, &component, (job, imports));
+    }
     let (cx, instrumented) = match Wizer::new().instrument_component(&component) {
         Ok((cx, instrumented)) => (Some(cx), instrumented),
         // Wizer takes no nested components with modules; such a plugin configures
@@ -51,34 +54,67 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
             (Form::Component { because }, code)
         }
     };
-    let hooks = &description.hooks;
-    let needs = &description.needs;
+    let facts = Facts {
+        samples,
+        snapshotted,
+        ..facts(description, imports, form)
+    };
     Ok(Artefact {
-        facts: Facts {
-            name: description.name,
-            version: description.version,
-            hooks: [
-                Hooks::REQUEST,
-                Hooks::ATTEMPT,
-                Hooks::RESPONSE,
-                Hooks::EVENTS,
-                Hooks::FINISH,
-            ]
-            .map(|hook| hooks.contains(hook)),
-            needs: [
-                Needs::REQUEST_JSON,
-                Needs::REQUEST_BODY,
-                Needs::RESPONSE_JSON,
-                Needs::RESPONSE_BODY,
-            ]
-            .map(|need| needs.contains(need)),
-            samples,
-            imports,
-            snapshotted,
-            form,
-        },
+        facts,
         code: Code::Bytes(Bytes::from(code)),
     })
+}
+
+/// What it says of itself before it is configured.
+fn described(
+    wasm: &[u8],
+    component: &[u8],
+    (job, imports): (&Job, Vec<String>),
+) -> Result<Artefact, Refusal> {
+    let description = configure::Guest::start(component, job)?.describe()?;
+    configure::check_schema(&description.settings_schema)?;
+    let form = if is_component(wasm) {
+        Form::Component {
+            because: CAME_SO.to_owned(),
+        }
+    } else {
+        Form::Module { map_bytes: 0 }
+    };
+    Ok(Artefact {
+        facts: facts(description, imports, form),
+        code: Code::Bytes(Bytes::new()),
+    })
+}
+
+const CAME_SO: &str = "it came as a component";
+
+fn facts(description: Description, imports: Vec<String>, form: Form) -> Facts {
+    let hooks = &description.hooks;
+    let needs = &description.needs;
+    Facts {
+        hooks: [
+            Hooks::REQUEST,
+            Hooks::ATTEMPT,
+            Hooks::RESPONSE,
+            Hooks::EVENTS,
+            Hooks::FINISH,
+        ]
+        .map(|hook| hooks.contains(hook)),
+        needs: [
+            Needs::REQUEST_JSON,
+            Needs::REQUEST_BODY,
+            Needs::RESPONSE_JSON,
+            Needs::RESPONSE_BODY,
+        ]
+        .map(|need| needs.contains(need)),
+        name: description.name,
+        version: description.version,
+        samples: Vec::new(),
+        imports,
+        snapshotted: false,
+        form,
+        settings_schema: description.settings_schema,
+    }
 }
 
 type Compiled = (Form, Vec<u8>);
@@ -91,7 +127,7 @@ fn compile(
     snapshot: Option<&[u8]>,
 ) -> Result<Compiled, String> {
     if is_component(wasm) {
-        return Err("it came as a component".to_owned());
+        return Err(CAME_SO.to_owned());
     }
     let snapshot = snapshot.ok_or("its memory cannot be snapshotted")?;
     let adapted = adapt::adapt(wasm, snapshot, job.limits.guest_memory_bytes)
@@ -131,7 +167,7 @@ pub(super) fn internal(what: &str, error: &wasmtime::Error) -> Refusal {
 }
 
 /// A component as it is; a core module with the WIT in it, turned into one.
-fn componentize(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn componentize(wasm: &[u8]) -> Result<Vec<u8>, Refusal> {
     let not_wasm = |what: &str| Err(Refusal::new("not_wasm", what.to_owned()));
     match wasm {
         [] => not_wasm("the file is empty"),

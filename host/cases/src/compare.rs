@@ -1,0 +1,151 @@
+//! What was expected beside what was got: as data, and line by line.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use similar::{ChangeTag, TextDiff};
+
+use crate::{case::Case, emit, got::Got};
+
+/// Lines around a difference.
+const CONTEXT: usize = 3;
+
+/// A line of a difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// In both.
+    Same(String),
+    /// Expected, and not there.
+    Expected(String),
+    /// There, and not expected.
+    Got(String),
+    /// Lines that are the same are left out.
+    Gap,
+}
+
+/// How what was got differs from what was expected; at least one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    lines: Vec<Line>,
+}
+
+impl Difference {
+    /// Line by line, with some that are the same around.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, line) in self.lines.iter().enumerate() {
+            if nth > 0 {
+                f.write_str("\n")?;
+            }
+            match line {
+                Line::Same(text) => write!(f, "  {text}")?,
+                Line::Expected(text) => write!(f, "- {text}")?,
+                Line::Got(text) => write!(f, "+ {text}")?,
+                Line::Gap => f.write_str("  …")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `None`: everything that the case says came so.
+pub(crate) fn compare(case: &Case, got: &Got) -> Option<Difference> {
+    let empty = Map::new();
+    let stated = case.expect.as_ref().and_then(Value::as_object);
+    let expected = canonical(Value::Object(stated.unwrap_or(&empty).clone()));
+    let got = canonical(Value::Object(what_is_stated(stated.unwrap_or(&empty), got)));
+    if expected == got {
+        return None;
+    }
+    let (expected, got) = (emit::yaml(&expected), emit::yaml(&got));
+    let diff = TextDiff::from_lines(&expected, &got);
+    let mut lines = Vec::new();
+    for (nth, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
+        if nth > 0 {
+            lines.push(Line::Gap);
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let text = change.value().trim_end_matches('\n').to_owned();
+            lines.push(match change.tag() {
+                ChangeTag::Equal => Line::Same(text),
+                ChangeTag::Delete => Line::Expected(text),
+                ChangeTag::Insert => Line::Got(text),
+            });
+        }
+    }
+    Some(Difference { lines })
+}
+
+/// Of what was got, what the case says something about; and a failure that it does not
+/// speak of, with the log that leads to it.
+fn what_is_stated(stated: &Map<String, Value>, got: &Got) -> Map<String, Value> {
+    let all = got.value();
+    let mut kept = Map::new();
+    for (hook, expected) in stated {
+        let Some(value) = all.get(hook) else {
+            continue;
+        };
+        let value = match (expected, value) {
+            (Value::Object(expected), Value::Object(value)) => {
+                let keys = expected.keys();
+                let pairs = keys.filter_map(|key| Some((key.clone(), value.get(key)?.clone())));
+                Value::Object(pairs.collect())
+            }
+            (_, value) => value.clone(),
+        };
+        kept.insert(hook.clone(), value);
+    }
+    if let Some(error) = all.get("load_error") {
+        kept.insert("load_error".to_owned(), error.clone());
+    }
+    if let Some(step) = got.failed() {
+        let slot = kept
+            .entry(step.hook)
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(slot) = slot {
+            let is_expected = stated
+                .get(step.hook)
+                .is_some_and(|hook| hook.get("failure").is_some());
+            let value = step.value();
+            let shown: &[&str] = if is_expected {
+                &["failure"]
+            } else {
+                &["log", "failure"]
+            };
+            for key in shown {
+                if let Some(value) = value.get(*key) {
+                    slot.insert((*key).to_owned(), value.clone());
+                }
+            }
+        }
+    }
+    kept
+}
+
+/// The same text for what is the same: numbers by their value.
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let whole = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is whole and small enough"
+            )]
+            whole.map_or(Value::Number(number), |float| Value::from(float as i64))
+        }
+        Value::Array(items) => items.into_iter().map(canonical).collect(),
+        Value::Object(map) => {
+            let entries = map.into_iter().map(|(key, value)| (key, canonical(value)));
+            Value::Object(entries.collect())
+        }
+        other => other,
+    }
+}

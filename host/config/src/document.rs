@@ -1,0 +1,34 @@
+//! Other YAML files than the configuration, read under the same bounds and with the
+//! same messages.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::{error::Problem, locate::locate_in, place::Place, source::Source, spelling, yaml};
+
+/// Reads one YAML document, shown as `file` in messages.
+///
+/// # Errors
+/// The first mistake, with its place.
+pub fn read_yaml<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, Problem> {
+    let source = Source::new(file.to_owned(), text.to_owned());
+    yaml::read(text).map_err(|error| yaml::problem(&source, error.without_snippet()))
+}
+
+/// A mistake at `pointer` (RFC 6901) of a document that could be read, or at the nearest
+/// value above it.
+#[must_use]
+pub fn problem_at(text: &str, file: &Path, pointer: &str, message: &str) -> Problem {
+    let place = locate_in(text, file, pointer).map_or(Place::START, |at| Place {
+        line: at.line,
+        column: at.column,
+    });
+    Source::new(file.to_owned(), text.to_owned()).problem(place, message.to_owned(), None)
+}
+
+/// `64KiB`, `16MiB`, `1GiB`, or plain bytes; `None` for anything else.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    spelling::size(text).ok()
+}

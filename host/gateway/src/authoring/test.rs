@@ -1,0 +1,212 @@
+//! Runs a plugin's cases in the sandbox.
+
+mod junit;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tollgate_capabilities::{Capabilities, EmbeddedOptions};
+use tollgate_cases::{
+    Bench, Budget, Case, CaseError, Outcome, SectionError, Verdict, read_folder, shipped, updated,
+};
+use tollgate_config::{CompileLimits, SandboxLimits};
+use tollgate_sandbox::{Sandbox, SandboxError, SandboxOptions};
+
+pub use junit::junit;
+
+use super::build::{BuildError, BuildOptions, Built, build};
+
+/// Instances alive at once: cases run one after another.
+const INSTANCES: u32 = 16;
+/// The least room for a plugin's memory.
+const MEMORY_LEAST: usize = 64 << 20;
+
+/// What is tested.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The plugin's name.
+    pub name: String,
+    /// Its file's content.
+    pub wasm: Bytes,
+    /// Its cases.
+    pub cases: Vec<Case>,
+    /// Where compiled plugins may be kept.
+    pub cache: Option<PathBuf>,
+}
+
+/// Why there is nothing to test. `Display` is a whole message.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    /// The crate does not build.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A case cannot be read.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// The cases within the file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Section {
+        /// The plugin's file.
+        path: PathBuf,
+        /// Why.
+        error: SectionError,
+    },
+    /// There are none.
+    #[error(
+        "{0} has no cases: write the first one as cases/NAME.yaml, with `request:` and `settings:`, and let \
+         `tollgate plugin test --update` write what comes of it"
+    )]
+    NoCases(String),
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no sandbox on this machine.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+/// Builds the crate in a folder, or takes a plugin's file; its cases are those in `cases`,
+/// else in the crate's folder of that name, else within the file.
+///
+/// # Errors
+/// See [`TestError`].
+pub async fn subject(
+    path: &Path,
+    cases: Option<&Path>,
+    options: BuildOptions,
+) -> Result<Subject, TestError> {
+    let subject = if path.is_file() {
+        of_file(path, cases)?
+    } else {
+        let built = build(options).await?;
+        of_crate(&built, cases)?
+    };
+    if subject.cases.is_empty() {
+        return Err(TestError::NoCases(subject.name));
+    }
+    Ok(subject)
+}
+
+fn of_crate(built: &Built, cases: Option<&Path>) -> Result<Subject, TestError> {
+    let own = built.folder.join("cases");
+    Ok(Subject {
+        name: built.name.clone(),
+        wasm: built.wasm.clone(),
+        cases: shortened(read_folder(cases.unwrap_or(&own))?),
+        cache: Some(built.target_dir.join(".compiled")),
+    })
+}
+
+fn of_file(path: &Path, cases: Option<&Path>) -> Result<Subject, TestError> {
+    let file = |source| TestError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let most = CompileLimits::default().input_bytes.max(64 << 20);
+    let size = fs::metadata(path).map_err(file)?.len();
+    if size > most {
+        let message = format!("{size} bytes, and a plugin has at most {most}");
+        return Err(file(io::Error::other(message)));
+    }
+    let wasm = fs::read(path).map_err(file)?;
+    let cases = match cases {
+        Some(folder) => read_folder(folder)?,
+        None => shipped(&wasm)
+            .map(|shipped| shipped.cases)
+            .map_err(|error| {
+                let path = path.to_owned();
+                TestError::Section { path, error }
+            })?,
+    };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(Subject {
+        name: name.replace('_', "-"),
+        wasm: wasm.into(),
+        cases: shortened(cases),
+        cache: None,
+    })
+}
+
+/// Files are shown from the working folder on, where they are within it.
+fn shortened(mut cases: Vec<Case>) -> Vec<Case> {
+    if let Ok(here) = std::env::current_dir().and_then(fs::canonicalize) {
+        for case in &mut cases {
+            if let Ok(within) = case.file.strip_prefix(&here) {
+                case.file = within.to_owned();
+            }
+        }
+    }
+    cases
+}
+
+/// What cases are run with.
+#[derive(Debug, Clone)]
+pub struct TestOptions {
+    /// The program that is run as `<program> compile-worker`; `None`: this process compiles.
+    pub compiler: Option<PathBuf>,
+    /// Of a policy.
+    pub limits: SandboxLimits,
+    /// For cases that name none.
+    pub budget: Budget,
+}
+
+/// Runs all cases, in order.
+///
+/// # Errors
+/// There is no sandbox on this machine.
+pub async fn run(subject: &Subject, options: &TestOptions) -> Result<Vec<Outcome>, TestError> {
+    let sandbox = SandboxOptions {
+        compiler: options.compiler.clone(),
+        cache: subject.cache.clone(),
+        instances: INSTANCES,
+        memory_bytes: options.limits.memory_bytes.max(MEMORY_LEAST),
+    };
+    let capabilities = Capabilities::embedded(EmbeddedOptions::default());
+    let sandbox: Arc<Sandbox> = Sandbox::new(sandbox, capabilities)?;
+    let compile = CompileLimits {
+        cpu_time: std::time::Duration::from_secs(120),
+        memory_bytes: 4 << 30,
+        input_bytes: 64 << 20,
+    };
+    let mut bench = Bench::new(
+        sandbox,
+        (&subject.name, subject.wasm.clone()),
+        (options.limits.clone(), compile),
+    );
+    let mut outcomes = Vec::with_capacity(subject.cases.len());
+    for case in &subject.cases {
+        outcomes.push(bench.run(case, options.budget).await);
+    }
+    Ok(outcomes)
+}
+
+/// Writes what was got into the files of cases that came otherwise; those written.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn update<'a>(subject: &'a Subject, outcomes: &[Outcome]) -> Result<Vec<&'a Path>, TestError> {
+    let mut written = Vec::new();
+    for (case, outcome) in subject.cases.iter().zip(outcomes) {
+        if matches!(
+            outcome.verdict,
+            Verdict::Differs(_) | Verdict::ExpectsNothing
+        ) {
+            let text = updated(case, &outcome.got);
+            fs::write(&case.file, text).map_err(|source| TestError::File {
+                path: case.file.clone(),
+                source,
+            })?;
+            written.push(case.file.as_path());
+        }
+    }
+    Ok(written)
+}

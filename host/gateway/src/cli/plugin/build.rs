@@ -1,0 +1,53 @@
+//! `tollgate plugin build`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::show;
+use crate::authoring::build::{self, BuildOptions, Words};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tollgate plugin build short-prompts --out /etc/tollgate/plugins
+
+Builds the crate for WebAssembly (and adds that target to the toolchain if it is
+missing), checks the result as the gateway would, and writes NAME.wasm. The file is
+renamed into place, so a gateway that watches the folder takes it at once.")]
+pub(super) struct BuildArguments {
+    /// The crate's folder.
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    /// Write it here: a folder, or a file's name. By default into the crate's folder.
+    #[arg(short, long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    /// Put the cases into the file; the gateway runs them before a swap.
+    #[arg(long)]
+    with_cases: bool,
+    /// Write a component, for other hosts' tools. The gateway runs the module faster.
+    #[arg(long)]
+    component: bool,
+    /// Build in a moment, larger and slower: for trying things out.
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(super) async fn build(arguments: BuildArguments) -> anyhow::Result<ExitCode> {
+    let built = build::build(BuildOptions {
+        quick: arguments.quick,
+        words: Words::Shown,
+        checker: Some(std::env::current_exe()?),
+        with_cases: arguments.with_cases,
+        component: arguments.component,
+        ..BuildOptions::new(arguments.folder)
+    })
+    .await?;
+    let path = built.write(arguments.out.as_deref())?;
+    let shown = show::short(&path);
+    println!("wrote {}", shown.display());
+    print!("{}", show::facts(&built.inspected, built.cases));
+    println!(
+        "Next: name it in a policy of the gateway's configuration, as `plugin: {}`",
+        built.name
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,50 @@
+//! `tollgate plugin new`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use crate::{
+    authoring::new::{self, Sdk},
+    demo::plugins_build::workspace_root,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tollgate plugin new short-prompts
+
+Makes the folder short-prompts with a crate that builds: typed settings, one hook, a
+native test, cases for `tollgate plugin test`, a README. Nothing that is there already
+is touched.")]
+pub(super) struct NewArguments {
+    /// The plugin's name: small letters, digits and `-`.
+    name: String,
+    /// Make it in this folder.
+    #[arg(long = "in", value_name = "DIR", default_value = ".")]
+    parent: PathBuf,
+    /// Where the SDK comes from: the folder `sdk` of a clone of Tollgate, or a version on
+    /// crates.io. By default that of the clone this program was built from.
+    #[arg(long, value_name = "PATH|VERSION")]
+    sdk: Option<String>,
+}
+
+pub(super) fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
+    let sdk = match &arguments.sdk {
+        Some(text) => Sdk::read(text)?,
+        None => Sdk::found(workspace_root().ok().as_deref()),
+    };
+    let folder = new::new(&arguments.name, &arguments.parent, &sdk)?;
+    println!("made {}", folder.display());
+    match sdk {
+        Sdk::Path(path) => println!(
+            "The SDK is taken from {}: it is on no registry yet, so a clone is needed to build this.",
+            path.display()
+        ),
+        Sdk::Version(version) => println!(
+            "The SDK is version {version} of crates.io. If cargo does not find it, it is not published yet: \
+             name the folder `sdk` of a clone with --sdk."
+        ),
+    }
+    let shown = folder.display();
+    println!("Next: tollgate plugin test {shown}, then change {shown}/src/lib.rs");
+    Ok(ExitCode::SUCCESS)
+}

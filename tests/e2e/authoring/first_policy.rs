@@ -1,0 +1,137 @@
+//! From nothing to a plugin's file, outside of the repository.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+use tollgate::demo::plugins_build::{target_dir, workspace_root};
+
+use super::{Made, tollgate};
+
+#[test]
+fn a_crate_is_made_tested_built_and_looked_at() {
+    let made = Made::new("short-prompts");
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(said.is_good, "{}", said.error);
+    assert_eq!(
+        said.out,
+        "\
+ok greets
+ open N µs N KiB 0 host calls
+ on_request N µs N KiB 0 host calls
+ok refuses-empty-greeting
+short-prompts: 2 passed, 0 failed
+",
+    );
+
+    let said = made.tollgate(&["plugin", "build"]);
+    assert!(said.is_good, "{}", said.error);
+    let facts = "\
+short-prompts 0.1.0: N KiB, a module
+ contract tollgate:policy@0.1.0
+ hooks on_request
+ needs none
+ capabilities log
+ to be granted none
+ sha256 HASH
+ settings greeting string, required The value of `x-greeting`.
+";
+    let expected = format!(
+        "wrote short-prompts.wasm\n{facts}Next: name it in a policy of the gateway's configuration, as \
+         `plugin: short-prompts`\n"
+    );
+    assert_eq!(said.out, expected);
+    let wasm = fs::read(made.folder().join("short-prompts.wasm")).unwrap();
+    assert!(wasm.starts_with(b"\0asm\x01\0\0\0"), "a module");
+    assert!(wasm.len() < 1 << 20, "{} bytes", wasm.len());
+
+    let said = made.tollgate(&["plugin", "inspect", "short-prompts.wasm"]);
+    assert_eq!((said.is_good, &*said.out), (true, facts), "{}", said.error);
+
+    let said = made.tollgate(&["plugin", "inspect", "short-prompts.wasm", "--json"]);
+    let json: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(json["hooks"], serde_json::json!(["on_request"]));
+    assert_eq!(json["bytes"], wasm.len());
+    let said = made.tollgate(&["plugin", "inspect", "short-prompts.wasm", "--schema"]);
+    let schema: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(schema, json["settings_schema"]);
+    assert_eq!(schema["required"], serde_json::json!(["greeting"]));
+}
+
+#[test]
+fn a_component_is_written_for_those_who_want_one_and_does_the_same() {
+    let made = Made::new("as-component");
+    let said = made.tollgate(&["plugin", "build", "--component", "--with-cases"]);
+    assert!(said.is_good, "{}", said.error);
+    assert!(
+        said.out.contains("a component\n") && said.out.contains("\n cases 2\n"),
+        "{}",
+        said.out
+    );
+    let said = made.tollgate(&["plugin", "test", "as-component.wasm"]);
+    assert!(said.is_good, "{}{}", said.out, said.error);
+    assert!(
+        said.out.ends_with("as-component: 2 passed, 0 failed\n"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn the_native_test_of_a_new_crate_passes() {
+    let made = Made::new("natively");
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--quiet", "--target-dir"])
+        .arg(target_dir(&workspace_root().unwrap()).join("guests"))
+        .current_dir(made.folder())
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{out}{error}");
+    assert!(out.contains("1 passed"), "{out}");
+}
+
+#[test]
+fn a_new_crate_says_where_its_sdk_comes_from() {
+    let outside = tempfile::tempdir().unwrap();
+    let said = tollgate(outside.path(), &["plugin", "new", "mine"]);
+    let sdk = workspace_root().unwrap().join("sdk");
+    let sdk = fs::canonicalize(sdk).unwrap();
+    assert_eq!(
+        said.out,
+        format!(
+            "made mine\nThe SDK is taken from {}: it is on no registry yet, so a clone is needed to build this.\n\
+             Next: tollgate plugin test mine, then change mine/src/lib.rs\n",
+            sdk.display()
+        )
+    );
+    let said = tollgate(outside.path(), &["plugin", "new", "other", "--sdk", "0.1"]);
+    assert!(
+        said.out.contains("The SDK is version 0.1 of crates.io."),
+        "{}",
+        said.out
+    );
+    for (arguments, message) in [
+        (
+            &["mine"][..],
+            "error: mine is there already: choose another name, or remove it\n",
+        ),
+        (
+            &["Mine"],
+            "error: `Mine` is no name for a plugin: small letters, digits and `-`, beginning with a letter, at most \
+             48 of them, such as `short-prompts`\n",
+        ),
+        (
+            &["match"],
+            "error: `match` is a word of Rust's own: choose another name\n",
+        ),
+        (
+            &["third", "--sdk", "nowhere"],
+            "error: there is no SDK in nowhere: --sdk takes the folder `sdk` of a clone of Tollgate, or a version \
+             such as `0.1`\n",
+        ),
+    ] {
+        let said = tollgate(outside.path(), &[&["plugin", "new"], arguments].concat());
+        assert_eq!((said.is_good, &*said.error), (false, message));
+    }
+}

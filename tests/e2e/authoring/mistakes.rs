@@ -1,0 +1,241 @@
+//! What an author is told of what is wrong.
+
+use std::fs;
+
+use super::{Made, tollgate};
+
+#[test]
+fn a_case_that_fails_shows_what_was_expected_and_what_was_got() {
+    let made = Made::new("wrong-case");
+    made.reword(
+        "cases/greets.yaml",
+        "x-greeting: hello }",
+        "x-greeting: good day }",
+    );
+    let said = made.tollgate(&["plugin", "test", "--junit", "report.xml"]);
+    assert!(!said.is_good);
+    let expected = "\
+FAILED greets
+ open N µs N KiB 0 host calls
+ on_request N µs N KiB 0 host calls
+ cases/greets.yaml
+ Every request is greeted.
+ - expected, + got:
+ on_request:
+ verdict: next
+ edits:
+ - - set_header: { x-greeting: good day }
+ + - set_header: { x-greeting: hello }
+ok refuses-empty-greeting
+wrong-case: 1 passed, 1 failed
+";
+    assert_eq!(said.out, expected, "{}", said.error);
+    let report = made.read("report.xml");
+    assert!(
+        report.contains("<testsuite name=\"wrong-case\" tests=\"2\" failures=\"1\""),
+        "{report}"
+    );
+    assert!(
+        report.contains("-     - set_header: { x-greeting: good day }"),
+        "{report}"
+    );
+
+    let text = made.read("cases/greets.yaml");
+    let said = made.tollgate(&["plugin", "test", "--update"]);
+    assert!(said.is_good, "{}{}", said.out, said.error);
+    assert!(
+        said.out.contains("\nwrote cases/greets.yaml\n"),
+        "{}",
+        said.out
+    );
+    assert_eq!(
+        made.read("cases/greets.yaml"),
+        text.replace("good day", "hello")
+    );
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(
+        said.out.ends_with("wrong-case: 2 passed, 0 failed\n"),
+        "{}",
+        said.out
+    );
+
+    made.write("cases/new.yaml", "settings: { greeting: hi }\n");
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(!said.is_good);
+    assert!(
+        said.out
+            .contains("it does not say what it expects: `--update` writes"),
+        "{}",
+        said.out
+    );
+    made.tollgate(&["plugin", "test", "--update"]);
+    assert_eq!(
+        made.read("cases/new.yaml"),
+        "settings: { greeting: hi }\nexpect:\n  on_request:\n    verdict: next\n    edits:\n      - set_header: { x-greeting: hi }\n"
+    );
+
+    made.write("cases/new.yaml", "settings: { greeting: hi }\nbudget: { memory: 1KiB }\nexpect: { on_request: { verdict: next } }\n");
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(!said.is_good);
+    assert!(
+        said.out.contains("KiB of memory, and 1 KiB are allowed"),
+        "{}",
+        said.out
+    );
+    let said = made.tollgate(&["plugin", "test", "--budget", "time=1h"]);
+    assert!(
+        said.error
+            .contains("`1h` is no time such as `200us` or `1ms`"),
+        "{}",
+        said.error
+    );
+}
+
+#[test]
+fn a_panic_is_told_with_its_words_and_its_line() {
+    let made = Made::new("panics");
+    made.reword(
+        "src/lib.rs",
+        "        request.set_header",
+        "        assert!(request.header(\"x-name\").is_some(), \"nobody to greet\");\n        request.set_header",
+    );
+    let line = made
+        .read("src/lib.rs")
+        .lines()
+        .position(|line| line.contains("nobody"))
+        .unwrap()
+        + 1;
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(!said.is_good);
+    assert!(
+        said.out.contains(&format!(
+            "error: panicked at src/lib.rs:{line}:9: nobody to greet"
+        )),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("+ failure: \"trapped: "), "{}", said.out);
+}
+
+#[test]
+fn the_compilers_own_words_are_shown_as_they_are() {
+    let made = Made::new("typo");
+    made.reword("src/lib.rs", "Verdict::next()", "Verdict::nxt()");
+    let said = made.tollgate(&["plugin", "build"]);
+    assert!(!said.is_good);
+    assert!(said.error.contains("error[E0599]: no "), "{}", said.error);
+    assert!(said.error.contains("--> src/lib.rs:"), "{}", said.error);
+    assert!(
+        said.error
+            .ends_with("error: `typo` does not build; the compiler says above why\n"),
+        "{}",
+        said.error
+    );
+    assert!(!made.folder().join("typo.wasm").exists());
+}
+
+#[test]
+fn a_case_with_a_mistake_is_shown_with_its_line() {
+    let made = Made::new("bad-case");
+    for (text, message) in [
+        (
+            "expekt: {}\n",
+            "error: cases/bad.yaml:1:1: unknown key `expekt`\n  |\n1 | expekt: {}\n  | ^\n  expected `about`,",
+        ),
+        (
+            "expect: {}\n",
+            "cases/bad.yaml:1:9: nothing is expected, so the case cannot fail",
+        ),
+        (
+            "expect: { on_request: { verdikt: next } }\n",
+            "cases/bad.yaml:1:25: unknown key `verdikt`",
+        ),
+        (
+            "request: { headers: { \"a b\": x } }\n",
+            "this is no header's name",
+        ),
+        (
+            "request: { json: {}, body: x }\n",
+            "`json` and `body` are one and the same",
+        ),
+        ("request: { path: \"/../x\" }\n", "no path: "),
+        (
+            "given: { now: yesterday }\n",
+            "no time in UTC, such as `2026-01-31T12:00:00Z`",
+        ),
+        ("answer: { status: 99 }\n", "99 is no status of an answer"),
+        (
+            "answer: { events: [], json: {} }\n",
+            "a stream or a document, not both",
+        ),
+        ("budget: { time: soon }\n", "`soon` is no time such as"),
+        ("settings: [\n", "cases/bad.yaml:"),
+    ] {
+        made.write("cases/bad.yaml", text);
+        let said = made.tollgate(&["plugin", "test"]);
+        assert!(!said.is_good);
+        assert!(said.error.contains(message), "{text}{}", said.error);
+    }
+    let deep = format!("settings: {}1{}\n", "{a: ".repeat(100), "}".repeat(100));
+    made.write("cases/bad.yaml", &deep);
+    assert!(
+        made.tollgate(&["plugin", "test"])
+            .error
+            .contains("nested deeper than 64 levels")
+    );
+    made.write(
+        "cases/bad.yaml",
+        &format!("about: {}\n", "x".repeat(2 << 20)),
+    );
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(
+        said.error.contains("larger than a case may be: 1024 KiB"),
+        "{}",
+        said.error
+    );
+    fs::remove_dir_all(made.folder().join("cases")).unwrap();
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(
+        said.error
+            .contains("error: bad-case has no cases: write the first one as cases/NAME.yaml"),
+        "{}",
+        said.error
+    );
+}
+
+#[test]
+fn a_folder_that_is_no_plugins_crate_is_told_apart() {
+    let outside = tempfile::tempdir().unwrap();
+    let build = |folder: &str| tollgate(outside.path(), &["plugin", "build", folder]).error;
+    assert_eq!(
+        build("nowhere"),
+        "error: there is no crate in nowhere: name the folder of a plugin's crate, or start one with: tollgate \
+         plugin new NAME\n"
+    );
+    let write = |text: &str| {
+        fs::create_dir_all(outside.path().join("a/src")).unwrap();
+        fs::write(outside.path().join("a/Cargo.toml"), text).unwrap();
+        fs::write(outside.path().join("a/src/lib.rs"), "").unwrap();
+    };
+    write("[workspace]\nmembers = []\n");
+    assert!(build("a").contains("is a workspace and no crate"));
+    write("[package]\nname = \"a\"\nedition = \"2024\"\n");
+    let error = build("a");
+    assert!(
+        error.contains(
+            "makes no .wasm file: write `crate-type = [\"cdylib\", \"rlib\"]` under [lib] in "
+        ),
+        "{error}"
+    );
+    write("[package]\nname = \"a\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n");
+    let error = build("a");
+    assert!(
+        error.ends_with(
+            "error: `a` builds, and the gateway would refuse it: the module has no contract in it, so it is no \
+             policy plugin: build it with the SDK\n"
+        ),
+        "{error}"
+    );
+    write("[package\n");
+    assert!(build("a").contains("cargo cannot read "));
+}

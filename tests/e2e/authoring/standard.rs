@@ -1,0 +1,33 @@
+//! The standard policies hold to the cases in their folders.
+
+use std::fs;
+
+use tollgate::demo::plugins_build::workspace_root;
+
+use super::tollgate;
+
+/// One test for all: they are built one after another anyhow.
+#[test]
+fn every_standard_plugin_holds_to_its_cases() {
+    let root = workspace_root().unwrap();
+    let mut folders: Vec<_> = fs::read_dir(root.join("plugins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("Cargo.toml").is_file())
+        .collect();
+    folders.sort();
+    assert!(folders.len() >= 12, "the plugins are not there");
+    for folder in folders {
+        let cases = fs::read_dir(folder.join("cases")).unwrap().count();
+        assert!(cases >= 2, "{}: {cases} cases", folder.display());
+        let name = folder.file_name().unwrap().to_string_lossy();
+        let said = tollgate(&root, &["plugin", "test", &format!("plugins/{name}")]);
+        assert!(said.is_good, "{}\n{}", said.out, said.error);
+        assert!(
+            said.out
+                .ends_with(&format!("{name}: {cases} passed, 0 failed\n")),
+            "{}",
+            said.out
+        );
+    }
+}

@@ -29,6 +29,8 @@ pub(crate) struct File {
     pub(crate) tls: Option<At<Tls>>,
     /// Where the admin port listens. Default: 127.0.0.1:9901.
     pub(crate) admin: Option<At<String>>,
+    /// The name of the secret that whoever watches exchanges has to show. Default: none.
+    pub(crate) admin_token: Option<At<String>>,
     /// The folder whose `*.wasm` files are the plugins. Default: `plugins/`.
     pub(crate) plugins: Option<At<String>>,
     /// Where compiled plugins are kept, or `off`. Default: `.tollgate/cache`.

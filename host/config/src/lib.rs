@@ -26,7 +26,7 @@ pub use document::{parse_size, problem_at, read_yaml};
 pub use error::{ConfigError, Problem, Problems};
 pub use locate::{locate, locate_in, render};
 pub use model::*;
-pub use schema::json_schema;
+pub use schema::{json_schema, json_schema_with};
 use source::Source;
 
 /// Reads a configuration: one file, or a folder whose `*.yaml` and `*.yml` files

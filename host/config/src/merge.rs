@@ -27,6 +27,7 @@ pub(crate) struct Merged {
     pub(crate) listen: Option<In<At<String>>>,
     pub(crate) tls: Option<In<At<Tls>>>,
     pub(crate) admin: Option<In<At<String>>>,
+    pub(crate) admin_token: Option<In<At<String>>>,
     pub(crate) plugins: Option<In<At<String>>>,
     pub(crate) cache: Option<In<At<String>>>,
     pub(crate) secrets: Vec<Entry<At<Secret>>>,
@@ -76,6 +77,7 @@ impl Merger<'_> {
         self.once("listen", &mut merged.listen, file.listen);
         self.once("tls", &mut merged.tls, file.tls);
         self.once("admin", &mut merged.admin, file.admin);
+        self.once("admin_token", &mut merged.admin_token, file.admin_token);
         self.once("plugins", &mut merged.plugins, file.plugins);
         self.once("cache", &mut merged.cache, file.cache);
         self.join("secret", &mut merged.secrets, file.secrets);

@@ -16,6 +16,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub tls: Option<Tls>,
     pub admin: SocketAddr,
+    /// A name of [`Config::secrets`]: what whoever watches exchanges has to show.
+    pub admin_token: Option<String>,
     /// The folder whose `*.wasm` files are the plugins, absolute.
     pub plugins: PathBuf,
     /// Where compiled plugins are kept, absolute; `None`: nothing is kept.

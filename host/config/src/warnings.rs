@@ -10,7 +10,7 @@ impl Config {
         let mut warnings = Vec::new();
         if !self.admin.ip().is_loopback() {
             warnings.push(format!(
-                "the admin port listens on {}, which others than this machine may reach; it asks nobody who they are",
+                "the admin port listens on {}, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
                 self.admin
             ));
         }
@@ -47,7 +47,7 @@ impl Config {
             HeaderValue::Secret { name, .. } => Some(name),
             HeaderValue::Plain(_) => None,
         });
-        let secrets: BTreeSet<&String> = granted.chain(sent).collect();
+        let secrets: BTreeSet<&String> = granted.chain(sent).chain(&self.admin_token).collect();
         let unused = |noun: &str, name: &String| format!("the {noun} `{name}` is used by nothing");
         warnings.extend(
             self.policies

@@ -242,7 +242,7 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
     assert_eq!(
         warnings,
         [
-            "the admin port listens on 0.0.0.0:9901, which others than this machine may reach; it asks nobody who they are",
+            "the admin port listens on 0.0.0.0:9901, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
             "the route `any` goes by the request's model, but there are no models",
             "the policy `p` is used by nothing",
             "the secret `s` is used by nothing",

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod serve;
 pub mod telemetry;
+pub mod trace;
 
 use std::{
     fmt,
@@ -30,7 +31,7 @@ use tokio_util::{
 };
 
 use control::{First, Reloader, Reloads, Reports, Status, note_drained};
-pub use control::{Refused, Reloaded, Stage};
+pub use control::{Refused, Reloaded, Stage, Warning};
 use serve::{Server, Shared, TlsKeys};
 use telemetry::{
     Lines, Observer,
@@ -174,6 +175,7 @@ impl Gateway {
             generation: 1,
         }
         .emit();
+        control::warn_of(&shared.generation.load_full(), &options.config);
         let (control, admin) = (control_stop.drop_guard(), admin_stop.drop_guard());
         Ok(Self {
             server,
@@ -261,6 +263,7 @@ async fn bind(name: &str, addr: SocketAddr) -> anyhow::Result<TcpListener> {
 pub async fn check(options: &Options) -> Result<Checked, Refused> {
     let first = First::build(options).await?;
     let generation = &first.proven.generation;
+    let warnings = control::warnings(generation, &options.config);
     let policies = generation.policies.values();
     Ok(Checked {
         config: options.config.clone(),
@@ -274,6 +277,7 @@ pub async fn check(options: &Options) -> Result<Checked, Refused> {
                 version: policy.version().to_owned(),
             })
             .collect(),
+        warnings,
     })
 }
 
@@ -290,6 +294,8 @@ pub struct Checked {
     pub upstreams: usize,
     /// By name.
     pub policies: Vec<CheckedPolicy>,
+    /// What is allowed, and probably not meant.
+    pub warnings: Vec<Warning>,
 }
 
 /// A policy that was compiled, configured and tried.
@@ -311,6 +317,7 @@ impl fmt::Display for Checked {
             models,
             upstreams,
             policies,
+            ..
         } = self;
         let path = config.display();
         writeln!(

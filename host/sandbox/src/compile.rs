@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use tollgate_config::CompileLimits;
 use wasmtime::Engine;
 
-use crate::{LoadError, contract};
+use crate::{LoadError, contract, sandbox::SettingError};
 pub(crate) use cache::Cache;
 pub(crate) use pipeline::{ON_GRANT, PACKAGE, VERSION, componentize, exported};
 
@@ -147,6 +147,9 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) reason: String,
     pub(crate) settings_pointer: Option<String>,
+    /// Each mistake in the settings, as `<json pointer>: <message>`.
+    #[serde(default)]
+    pub(crate) settings_errors: Vec<String>,
 }
 
 impl Refusal {
@@ -155,6 +158,7 @@ impl Refusal {
             code: code.to_owned(),
             reason: reason.into(),
             settings_pointer: None,
+            settings_errors: Vec::new(),
         }
     }
 }
@@ -290,6 +294,22 @@ impl LoadError {
             code: refusal.code,
             reason: plain(&refusal.reason),
             settings_pointer: refusal.settings_pointer,
+            settings_errors: refusal
+                .settings_errors
+                .iter()
+                .map(|error| SettingError::of(error))
+                .collect(),
+        }
+    }
+}
+
+impl SettingError {
+    fn of(error: &str) -> Self {
+        let (pointer, reason) = error.split_once(": ").unwrap_or(("", error));
+        let is_pointer = configure::is_pointer(pointer);
+        Self {
+            pointer: if is_pointer { pointer } else { "" }.to_owned(),
+            reason: plain(if pointer.is_empty() { reason } else { error }),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     Message,
     direct::{Direct, Pages},
     policy::Counters,
+    recording::Recorded,
 };
 use reservations::Reservations;
 
@@ -73,6 +74,8 @@ pub struct ExchangeContext {
     pub request_id: Arc<str>,
     /// When the whole exchange is out of time.
     pub deadline: Instant,
+    /// Whether what its guests ask the host is written down: see [`crate::Recording`].
+    pub recorded: bool,
 }
 
 impl Default for ExchangeContext {
@@ -81,6 +84,7 @@ impl Default for ExchangeContext {
         Self {
             request_id: NONE.get_or_init(|| Arc::from("-")).clone(),
             deadline: Instant::now() + Duration::from_secs(60),
+            recorded: false,
         }
     }
 }
@@ -95,6 +99,8 @@ pub(crate) struct State {
     may_plan: bool,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
+    /// `None`: nobody watches.
+    pub(crate) recorded: Recorded,
     ticks: u32,
     host_calls: u32,
     log_lines: u32,
@@ -121,6 +127,7 @@ impl State {
             may_plan: false,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
+            recorded: None,
             ticks: 0,
             host_calls: 0,
             log_lines: 0,
@@ -150,6 +157,7 @@ impl State {
     /// For the next exchange.
     pub(crate) fn begin(&mut self, exchange: &ExchangeContext) {
         self.exchange = exchange.clone();
+        self.recorded = exchange.recorded.then(Box::default);
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;

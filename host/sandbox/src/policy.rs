@@ -9,7 +9,7 @@ mod counters;
 mod quarantine;
 mod ready;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
@@ -18,7 +18,7 @@ use ready::{READY_MIN, Ready};
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
-    Failure, Session,
+    Failure, Observed, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
     host::{ExchangeContext, Shared},
@@ -41,6 +41,7 @@ pub struct Policy {
     hooks: Hooks,
     needs: Needs,
     ready: Ready,
+    observed: OnceLock<Observed>,
 }
 
 /// What a policy is made of.
@@ -68,6 +69,7 @@ impl Policy {
             hash: parts.hash,
             config: parts.config,
             ready: Ready::default(),
+            observed: OnceLock::new(),
         })
     }
 
@@ -156,6 +158,19 @@ impl Policy {
         stats.ready = self.ready.len() as u64;
         stats.quarantined = self.quarantine.is_closed();
         stats
+    }
+
+    /// What it was seen to do when it was proven.
+    #[must_use]
+    pub fn observed(&self) -> &Observed {
+        static NOTHING: Observed = Observed::NOTHING;
+        self.observed.get().unwrap_or(&NOTHING)
+    }
+
+    /// Once.
+    pub(crate) fn note(&self, observed: Observed) {
+        // A policy that is proven once more does the same.
+        let _ = self.observed.set(observed);
     }
 
     /// Opens a session for one exchange.

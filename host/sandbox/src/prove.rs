@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    Failure, Message, Session, Side,
+    Failure, Message, Observed, Session, Side,
     compile::{Expect, Refusal, SampleText},
     contract::{Decision, Ending, Event, Head, Needs, Outcome, Target, Verdict},
     host::ExchangeContext,
@@ -15,22 +15,23 @@ use crate::{
 };
 
 /// Runs every sample, or a plain chat request if there is none.
-pub(crate) async fn prove(policy: &Arc<Policy>) -> Result<(), Refusal> {
+pub(crate) async fn prove(policy: &Arc<Policy>) -> Result<Observed, Refusal> {
     let plain = [plain_sample()];
     let samples = if policy.facts.samples.is_empty() {
         &plain[..]
     } else {
         &policy.facts.samples
     };
+    let mut observed = Observed::default();
     for sample in samples {
-        run(policy, sample).await.map_err(|reason| {
+        run(policy, sample, &mut observed).await.map_err(|reason| {
             Refusal::new(
                 "sample",
                 format!("its sample `{}` failed: {reason}", sample.name),
             )
         })?;
     }
-    Ok(())
+    Ok(observed)
 }
 
 fn plain_sample() -> SampleText {
@@ -49,10 +50,16 @@ fn plain_sample() -> SampleText {
     }
 }
 
-async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
+async fn run(
+    policy: &Arc<Policy>,
+    sample: &SampleText,
+    observed: &mut Observed,
+) -> Result<(), String> {
     let failed = |hook: &str, failure: Failure| format!("{hook}: it {failure}");
+    let head = head(sample);
+    let model = head.model.as_deref();
     let mut session = policy
-        .open(&head(sample), &ExchangeContext::default())
+        .open(&head, &ExchangeContext::default())
         .await
         .map_err(|failure| failed("opening a session", failure))?;
     let wants = |hook: Hook| policy.facts.hooks[hook as usize];
@@ -61,6 +68,7 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
     if wants(Hook::Request) {
         let decided = session.on_request(&mut request).await;
         let decision = decided.map_err(|failure| failed("on-request", failure))?;
+        observed.see(&decision, false, model);
         answered = settle(&mut session, &mut request, decision, Side::Request)?;
     }
     check(sample.expect, answered)?;
@@ -68,9 +76,10 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
         if wants(Hook::Attempt) {
             let decided = session.on_attempt(&target(), &mut request).await;
             let decision = decided.map_err(|failure| failed("on-attempt", failure))?;
+            observed.see(&decision, false, model);
             settle(&mut session, &mut request, decision, Side::Request)?;
         }
-        respond(policy, &mut session, sample).await?;
+        respond(policy, &mut session, (sample, model), observed).await?;
     }
     session
         .on_finish(&outcome(sample))
@@ -83,7 +92,8 @@ async fn run(policy: &Arc<Policy>, sample: &SampleText) -> Result<(), String> {
 async fn respond(
     policy: &Policy,
     session: &mut Session,
-    sample: &SampleText,
+    (sample, model): (&SampleText, Option<&str>),
+    observed: &mut Observed,
 ) -> Result<(), String> {
     let wants = |hook: Hook| policy.facts.hooks[hook as usize];
     if wants(Hook::Response) {
@@ -104,6 +114,7 @@ async fn respond(
             .on_response(sample.response_status, &mut response)
             .await;
         let decision = decided.map_err(|failure| format!("on-response: it {failure}"))?;
+        observed.see(&decision, true, model);
         settle(session, &mut response, decision, Side::Response)?;
     }
     if wants(Hook::Events) && !sample.events.is_empty() {

@@ -86,6 +86,17 @@ pub struct LoadError {
     pub reason: String,
     /// JSON pointer into the settings, where the reason lies there.
     pub settings_pointer: Option<String>,
+    /// Every mistake in the settings, where that is the reason.
+    pub settings_errors: Vec<SettingError>,
+}
+
+/// One mistake in the settings of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    /// JSON pointer into the settings.
+    pub pointer: String,
+    /// What is wrong there.
+    pub reason: String,
 }
 
 /// Why there is no sandbox on this machine.
@@ -161,8 +172,9 @@ impl Sandbox {
         let capabilities = self.capabilities.with_secrets(spec.secrets.clone());
         let capabilities = capabilities.with_geo(spec.geo.clone());
         let prepared = self.prepare_inner(spec).await?;
-        prove::prove(&prepared.policy(capabilities.scratch())).await?;
+        let observed = prove::prove(&prepared.policy(capabilities.scratch())).await?;
         let policy = prepared.policy(capabilities);
+        policy.note(observed);
         policy.warm().await;
         self.tender.look_after(&policy);
         Ok(policy)

@@ -13,6 +13,7 @@ use crate::{
     host::{Bound, Bounds, ExchangeContext},
     instance::{FIRST_TICK, Instance},
     policy::{Hook, Policy},
+    recording::{Recorded, Recording},
     timed::{Times, timed},
 };
 
@@ -70,6 +71,8 @@ pub struct Session {
     /// Of it, with the guest or the host at work for it.
     worked: Duration,
     host_calls: u32,
+    /// What the hooks so far asked and nobody took yet.
+    recorded: Recorded,
 }
 
 impl Session {
@@ -92,6 +95,7 @@ impl Session {
                 time: times.took,
                 worked: times.worked,
                 host_calls: 0,
+                recorded: None,
             }),
             Err(error) => {
                 let failure = policy.failed(&error);
@@ -234,6 +238,12 @@ impl Session {
         }
     }
 
+    /// What the last hook asked the host, if the exchange is recorded; what the session
+    /// asked when it opened is that of its first hook.
+    pub fn take_recording(&mut self) -> Option<Recording> {
+        self.recorded.take().map(|recording| *recording)
+    }
+
     fn judge(&mut self, decision: Decision, hook: Hook) -> Result<Decision, Failure> {
         let most = self.policy.shared.bounds.edits;
         let count = decision.edits.len();
@@ -291,6 +301,9 @@ impl Session {
             state.end_hook();
             counters.host_called(state.host_calls_all - self.host_calls);
             self.host_calls = state.host_calls_all;
+            if let Some(recording) = &mut state.recorded {
+                self.recorded = Some(std::mem::take(recording));
+            }
         }
         result.map_err(|error| {
             self.discard();

@@ -108,6 +108,10 @@ impl Resolver<'_> {
         Config {
             listen: self.address(merged.listen.as_ref(), defaults::LISTEN),
             admin: self.address(merged.admin.as_ref(), defaults::ADMIN),
+            admin_token: merged.admin_token.map(|name| {
+                let scope = self.scope(name.source);
+                scope.secret(&name.value)
+            }),
             tls: merged.tls.map(|tls| self.tls(&tls)),
             plugins: self.path(merged.plugins.as_ref(), defaults::PLUGINS),
             cache: match &merged.cache {

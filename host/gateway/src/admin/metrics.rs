@@ -11,6 +11,7 @@ use crate::telemetry::exposition::{Exposition, Family, Kind};
 pub(super) fn render(admin: &Admin) -> String {
     let mut out = Exposition::default();
     process(admin, &mut out);
+    watchers(admin, &mut out);
     admin.control.render(&mut out);
     admin.exchanges.render(&mut out);
     let live = admin.shared.generation.load();
@@ -22,6 +23,24 @@ pub(super) fn render(admin: &Admin) -> String {
     policies(&stats, &mut out);
     admin.plugin_metrics.render(out.text_mut());
     out.into_text()
+}
+
+fn watchers(admin: &Admin, out: &mut Exposition) {
+    let watchers = &admin.shared.watchers;
+    out.single(
+        "tollgate_trace_watchers",
+        Kind::Gauge,
+        "Those who watch exchanges.",
+        watchers.len(),
+    );
+    let mut family = out.family(
+        "tollgate_traces_lost_total",
+        Kind::Counter,
+        "Exchanges that a watcher was not shown, by reason.",
+    );
+    for (reason, lost) in watchers.lost() {
+        family.sample(&[("reason", reason)], lost);
+    }
 }
 
 fn process(admin: &Admin, out: &mut Exposition) {

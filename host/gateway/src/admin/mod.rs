@@ -2,13 +2,14 @@
 //!
 //! The one thing it can be told is to look at the files now. Kept to this machine
 //! by default, to its own address by name, and to few connections that may not
-//! dawdle. Never shows a setting, a secret or a body.
+//! dawdle. Never shows a setting or a secret; parts of messages to who may watch alone.
 
 mod host;
 mod metrics;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::{
     net::SocketAddr,
@@ -20,7 +21,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -49,7 +50,7 @@ use crate::{
 const CONNECTIONS: usize = 64;
 const HEADER_TIME: Duration = Duration::from_secs(5);
 const HEADER_BYTES: usize = 16 << 10;
-/// A connection is closed after this, whatever it does.
+/// A connection is closed after this, whatever it does but watch.
 const CONNECTION_TIME: Duration = Duration::from_secs(120);
 
 /// All that the port looks at.
@@ -76,6 +77,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .route("/generations", get(pages::generations))
         .route("/policies", get(pages::policies))
         .route("/reload", post(pages::reload))
+        .route("/trace", get(trace::trace))
         .fallback(|| async { (StatusCode::NOT_FOUND, NOT_FOUND) })
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), around))
         .layer(middleware::from_fn_with_state(
@@ -85,7 +87,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .with_state(admin)
 }
 
-const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, and POST /reload.\n";
+const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, /trace, and POST /reload.\n";
 
 async fn readyz(State(admin): State<Shown>) -> Response {
     if admin.status.is_ready() {
@@ -144,7 +146,7 @@ pub(crate) async fn serve(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let connection = connection(stream, router.clone());
+        let connection = connection(stream, router.clone(), configured.ip().is_loopback());
         let stop = stop.clone();
         tracker.spawn(async move {
             tokio::select! {
@@ -158,12 +160,17 @@ pub(crate) async fn serve(
     tracker.wait().await;
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, is_local: bool) {
+    let lifetime = trace::Lifetime::new(CONNECTION_TIME, is_local);
+    let router = router.layer(Extension(lifetime.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // A client that breaks off is its own affair.
-    let _ = tokio::time::timeout(CONNECTION_TIME, serving).await;
+    tokio::select! {
+        // A client that breaks off is its own affair.
+        _ = serving => {}
+        () = lifetime.over() => {}
+    }
 }

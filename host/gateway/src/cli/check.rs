@@ -1,8 +1,10 @@
-//! `tollgate check`: all that `run` does before it serves.
+//! `tollgate check`: all that `run` does before it serves, and what else stands out.
 
 use std::{path::PathBuf, process::ExitCode};
 
-use crate::{Options, telemetry};
+use serde_json::{Value, json};
+
+use crate::{Checked, Options, Refused, telemetry};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -10,8 +12,10 @@ Example:
   tollgate check --config tollgate.yaml && echo fine
 
 Accepts exactly what `tollgate run` accepts: every plugin is compiled, configured
-and tried with the exchanges it ships. Exits with 1 and names file, line and reason
-where something is refused.")]
+and tried with the exchanges it ships. All that is wrong is named at once, with file,
+line and reason. Policies that stand together as nobody can have meant it are warned
+of. Exits with 0 where a gateway would start, with --strict only without a warning,
+and with 1 otherwise. See docs/configuration.md.")]
 pub(super) struct CheckArguments {
     /// The configuration: a file, or a folder of *.yaml files.
     #[arg(short, long, value_name = "PATH")]
@@ -19,27 +23,62 @@ pub(super) struct CheckArguments {
     /// Print one JSON object instead.
     #[arg(long)]
     json: bool,
+    /// Fail on warnings, too.
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(super) async fn check(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
-    let _log = telemetry::init(telemetry::LogFormat::Human, "warn")?;
+    let _log = telemetry::init(telemetry::LogFormat::Human, "error")?;
     let options = Options::new(arguments.config.clone());
-    match crate::check(&options).await {
-        Ok(checked) if arguments.json => {
-            println!("{}", serde_json::json!({ "ok": true, "checked": checked }))
-        }
-        Ok(checked) => {
-            println!("{checked}");
-            println!("Next: tollgate run --config {}", arguments.config.display());
-        }
-        Err(refused) if arguments.json => {
-            println!("{}", serde_json::json!({ "ok": false, "refused": refused }));
-            return Ok(ExitCode::FAILURE);
-        }
+    let outcome = crate::check(&options).await;
+    let is_fine = match &outcome {
+        Ok(checked) => !arguments.strict || checked.warnings.is_empty(),
+        Err(_) => false,
+    };
+    if arguments.json {
+        println!("{}", as_json(outcome, is_fine));
+    } else {
+        tell(outcome, &arguments);
+    }
+    Ok(match is_fine {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+fn as_json(outcome: Result<Checked, Refused>, is_fine: bool) -> Value {
+    match outcome {
+        Ok(checked) => json!({ "ok": is_fine, "checked": checked }),
         Err(refused) => {
-            eprintln!("{refused}");
-            return Ok(ExitCode::FAILURE);
+            let problems = refused.clone().into_parts();
+            json!({ "ok": false, "refused": refused, "problems": problems })
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) {
+    match outcome {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                eprintln!("warning: {warning}\n");
+            }
+            println!("{checked}");
+            match checked.warnings.len() {
+                0 => {}
+                1 => println!("There is a warning."),
+                count => println!("There are {count} warnings."),
+            }
+            if !arguments.strict || checked.warnings.is_empty() {
+                println!("Next: tollgate run --config {}", arguments.config.display());
+            }
+        }
+        Err(refused) => {
+            let count = refused.clone().into_parts().len();
+            eprintln!("{refused}");
+            if count > 1 {
+                eprintln!("\n{count} problems");
+            }
+        }
+    }
 }

@@ -5,7 +5,9 @@
 mod check;
 mod plugin;
 mod run;
+mod schema;
 mod standin;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,10 @@ enum Command {
     Run(run::RunArguments),
     /// Load, compile and prove everything as `run` would, without serving.
     Check(check::CheckArguments),
+    /// Print the JSON schema of the configuration, the settings of plugins included.
+    Schema(schema::SchemaArguments),
+    /// Show the next exchanges of a running gateway, policy by policy.
+    Trace(trace::TraceArguments),
     /// Show it all on this machine: policies, streams, and a swap under load.
     Demo(crate::demo::DemoArgs),
     /// Start, build, look at and test a plugin of one's own.
@@ -59,6 +65,8 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => within_runtime(run::run(arguments)),
         Command::Check(arguments) => within_runtime(check::check(arguments)),
+        Command::Schema(arguments) => within_runtime(schema::schema(arguments)),
+        Command::Trace(arguments) => within_runtime(trace::trace(arguments)),
         Command::Demo(arguments) => within_runtime(crate::demo::run(arguments)),
         Command::Plugin(arguments) => within_runtime(plugin::plugin(arguments)),
         Command::Standin(arguments) => within_runtime(standin::standin(arguments)),

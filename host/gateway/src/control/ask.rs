@@ -84,5 +84,6 @@ fn stopping() -> Refused {
         file: None,
         line: None,
         message: "the gateway is stopping".to_owned(),
+        parts: Vec::new(),
     }
 }

@@ -4,7 +4,11 @@
 //! A policy whose plugin, settings, grants and limits are those of the present one
 //! is kept as it is. Knows nothing of why a candidate is built, or when.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use futures_util::{
     future::BoxFuture,
@@ -124,11 +128,13 @@ impl Loaded {
         sandbox: &Arc<Sandbox>,
         places: &Places,
         present: &Policies,
+        source: &Path,
     ) -> Result<Compiled, Refused> {
         let Snapshot {
             config,
             plugins,
             geo,
+            missing,
         } = self.snapshot;
         let secrets = Arc::new(EmbeddedSecrets::new(config.secrets.clone()));
         let loading = Loading {
@@ -154,7 +160,7 @@ impl Loaded {
             secrets: Arc::clone(&secrets),
             loaded: 0,
         };
-        let mut refused = Vec::new();
+        let mut refused = missing;
         for result in results {
             match result {
                 Ok((name, identity, policy, is_new)) => {
@@ -166,6 +172,9 @@ impl Loaded {
                 }
                 Err(error) => refused.push(error),
             }
+        }
+        if !refused.is_empty() {
+            refused.extend(unreadable_secrets(&compiled.config, &secrets, source));
         }
         Refused::all(refused).map_or(Ok(compiled), Err)
     }
@@ -214,15 +223,30 @@ impl Loading<'_> {
 /// Settings are mended in the configuration, everything else in the plugin.
 fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &Part) -> Refused {
     let code = error.code.to_string();
-    if error.settings_pointer.is_some() || is_about_settings(&code) {
-        let at = policy.locate_setting(error.settings_pointer.as_deref().unwrap_or_default());
-        return Refused {
+    let setting = |pointer: &str, message: String| {
+        let at = policy.locate_setting(pointer);
+        Refused {
             stage: Stage::Compile,
-            code,
-            message: render(&at, &error.to_string()),
+            code: code.clone(),
+            message: render(&at, &message),
             file: Some(at.file),
             line: Some(at.line),
-        };
+            parts: Vec::new(),
+        }
+    };
+    let (name, plugin_name) = (&error.policy, &error.plugin);
+    let each = error.settings_errors.iter().map(|mistake| {
+        let reason = &mistake.reason;
+        let message =
+            format!("policy `{name}` (plugin `{plugin_name}`): the settings are refused: {reason}");
+        setting(&mistake.pointer, message)
+    });
+    if let Some(refused) = Refused::all(each.collect()) {
+        return refused;
+    }
+    if error.settings_pointer.is_some() || is_about_settings(&code) {
+        let pointer = error.settings_pointer.as_deref().unwrap_or_default();
+        return setting(pointer, error.to_string());
     }
     let at = &policy.settings_at;
     Refused {
@@ -236,6 +260,7 @@ fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &
         ),
         file: Some(plugin.file.clone()),
         line: None,
+        parts: Vec::new(),
     }
 }
 
@@ -257,6 +282,7 @@ fn refused_plugin(
         ),
         file: Some(plugin.file.clone()),
         line: None,
+        parts: Vec::new(),
     }
 }
 
@@ -278,7 +304,10 @@ impl Compiled {
         source: &Path,
     ) -> Result<Proven, Refused> {
         let secrets = &self.secrets;
-        readable_secrets(&self.config, secrets, source)?;
+        let unreadable = unreadable_secrets(&self.config, secrets, source);
+        if let Some(refused) = Refused::all(unreadable) {
+            return Err(refused);
+        }
         if let Some(tls) = &self.config.tls {
             TlsKeys::load(tls).map_err(|error| Refused {
                 stage: Stage::Prove,
@@ -286,6 +315,7 @@ impl Compiled {
                 file: Some(tls.certificate.clone()),
                 line: None,
                 message: error.to_string(),
+                parts: Vec::new(),
             })?;
         }
         let ingredients = Ingredients {
@@ -326,11 +356,7 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
 }
 
 /// A secret that is used has to be there when the generation goes live.
-fn readable_secrets(
-    config: &Config,
-    secrets: &EmbeddedSecrets,
-    written: &Path,
-) -> Result<(), Refused> {
+fn unreadable_secrets(config: &Config, secrets: &EmbeddedSecrets, written: &Path) -> Vec<Refused> {
     let granted = config
         .policies
         .values()
@@ -343,18 +369,18 @@ fn readable_secrets(
         HeaderValue::Secret { name, .. } => Some(name),
         HeaderValue::Plain(_) => None,
     });
-    for name in granted.chain(sent) {
-        if let Err(error) = secrets.get(name) {
-            let at = format!("/secrets/{name}");
-            return Err(Refused::written(
-                Stage::Prove,
-                "secret",
-                (written, &at),
-                format_args!("secret `{name}` ({}): {error}", source(config, name)),
-            ));
-        }
-    }
-    Ok(())
+    let used: BTreeSet<&String> = granted.chain(sent).chain(&config.admin_token).collect();
+    let unreadable = used.into_iter().filter_map(|name| {
+        let error = secrets.get(name).err()?;
+        let at = format!("/secrets/{name}");
+        Some(Refused::written(
+            Stage::Prove,
+            "secret",
+            (written, &at),
+            format_args!("secret `{name}` ({}): {error}", source(config, name)),
+        ))
+    });
+    unreadable.collect()
 }
 
 fn source(config: &Config, secret: &str) -> String {

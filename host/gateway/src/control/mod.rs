@@ -6,6 +6,7 @@
 
 mod ask;
 mod candidate;
+mod composition;
 mod first;
 mod generations;
 mod interest;
@@ -21,6 +22,8 @@ mod watch;
 
 pub use ask::Reloaded;
 pub(crate) use ask::Reloads;
+pub use composition::Warning;
+pub(crate) use composition::{warn_of, warnings};
 pub(crate) use first::First;
 pub use refused::{Refused, Stage};
 pub(crate) use reload::{Reloader, Reports, note_drained};

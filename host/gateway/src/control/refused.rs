@@ -47,6 +47,9 @@ pub struct Refused {
     pub line: Option<usize>,
     /// The whole message, with file, line and reason; may have several lines.
     pub message: String,
+    /// Each of the refusals that this one is made of, if it is made of several.
+    #[serde(skip)]
+    pub parts: Vec<Self>,
 }
 
 impl Refused {
@@ -64,6 +67,7 @@ impl Refused {
             message: format!("{}: {reason}", file.display()),
             file: Some(file),
             line: None,
+            parts: Vec::new(),
         }
     }
 
@@ -84,23 +88,34 @@ impl Refused {
             message: render(&at, &reason.to_string()),
             file: Some(at.file),
             line: Some(at.line),
+            parts: Vec::new(),
         }
     }
 
     /// Several as one: placed where the first is, with the messages of all.
     pub(crate) fn all(refused: Vec<Self>) -> Option<Self> {
-        let mut all = refused.into_iter();
-        let mut first = all.next()?;
-        for other in all {
-            first.message.push_str("\n\n");
-            first.message.push_str(&other.message);
+        let parts: Vec<Self> = refused.into_iter().flat_map(Self::into_parts).collect();
+        let mut first = parts.first()?.clone();
+        if parts.len() > 1 {
+            let messages: Vec<&str> = parts.iter().map(|part| part.message.as_str()).collect();
+            first.message = messages.join("\n\n");
+            first.parts = parts;
         }
         Some(first)
+    }
+
+    /// Each for itself.
+    #[must_use]
+    pub fn into_parts(mut self) -> Vec<Self> {
+        match self.parts.is_empty() {
+            true => vec![self],
+            false => std::mem::take(&mut self.parts),
+        }
     }
 }
 
 /// Of several files, the one that has it: elsewhere only what is above it is found.
-fn written_at(source: &Path, pointer: &str) -> Option<Location> {
+pub(super) fn written_at(source: &Path, pointer: &str) -> Option<Location> {
     let (above, _) = pointer.rsplit_once('/')?;
     let files = snapshot::configuration_files(source);
     files.iter().find_map(|file| {

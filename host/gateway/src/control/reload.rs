@@ -13,6 +13,7 @@ use tollgate_sandbox::Sandbox;
 use super::{
     ask::{Answer, Orders, Reloaded},
     candidate::{Loaded, Policies, Proven},
+    composition::warn_of,
     first::First,
     interest::Interest,
     picture::{Picture, WRITTEN_REST},
@@ -55,7 +56,7 @@ impl Builder {
         present: &Policies,
     ) -> Result<Proven, Refused> {
         Loaded::new(snapshot)
-            .compile(&self.sandbox, &self.places, present)
+            .compile(&self.sandbox, &self.places, present, &self.source)
             .await?
             .prove(id, &self.clients, &self.source)
     }
@@ -349,6 +350,7 @@ impl Reloader {
             took,
         }
         .emit(&self.reports.control);
+        warn_of(&proven.generation, &self.builder.source);
         self.reports.status.mended();
         self.present.id = id;
         self.present.made_of = self.present.seen.clone();

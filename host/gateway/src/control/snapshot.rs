@@ -32,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) plugins: BTreeMap<String, Part>,
     /// The file of places.
     pub(crate) geo: Option<Part>,
+    /// Files that are not there, or cannot be read: with one, it never goes live.
+    pub(crate) missing: Vec<Refused>,
 }
 
 /// A file that a candidate is made of.
@@ -118,17 +120,20 @@ fn take_once(source: &Path, before: Option<&Picture>) -> Option<Taken> {
     let taken = match loaded {
         Ok(config) => {
             let config = Arc::new(config);
-            let plugins = plugins(&config, &mut picture, before);
+            let (plugins, mut missing) = plugins(&config, &mut picture, before);
             let geo = places(&config, &mut picture, before);
+            let geo = geo.unwrap_or_else(|refused| {
+                missing.push(refused);
+                None
+            });
             attachments(&config, &mut picture, before);
             Taken {
                 interest: interest(source, Some(&config)),
-                outcome: plugins.and_then(|plugins| {
-                    Ok(Snapshot {
-                        config,
-                        plugins,
-                        geo: geo?,
-                    })
+                outcome: Ok(Snapshot {
+                    config,
+                    plugins,
+                    geo,
+                    missing,
                 }),
                 picture,
             }
@@ -177,35 +182,47 @@ fn is_configuration(path: &Path) -> bool {
 }
 
 fn refused_config(source: &Path, error: &ConfigError) -> Refused {
-    let whole = |file: &PathBuf| (file.clone(), None);
     let (file, line) = match error {
         ConfigError::Unreadable { path, .. }
         | ConfigError::NotAFile { path, .. }
         | ConfigError::EmptyFolder { path }
         | ConfigError::TooManyFiles { path, .. }
-        | ConfigError::TooLarge { path, .. } => whole(path),
+        | ConfigError::TooLarge { path, .. } => (path.clone(), None),
         ConfigError::NotUtf8 { location } => (location.file.clone(), Some(location.line)),
-        ConfigError::Invalid(problems) => problems.iter().next().map_or_else(
-            || (source.to_owned(), None),
-            |first| (first.location.file.clone(), Some(first.location.line)),
-        ),
         _ => (source.to_owned(), None),
     };
-    Refused {
+    let refused = |file, line, message| Refused {
         stage: Stage::Load,
         code: "config".to_owned(),
         file: Some(file),
         line,
-        message: error.to_string(),
+        message,
+        parts: Vec::new(),
+    };
+    let whole = refused(file, line, error.to_string());
+    let ConfigError::Invalid(problems) = error else {
+        return whole;
+    };
+    let each = problems.iter().map(|problem| {
+        let at = &problem.location;
+        refused(at.file.clone(), Some(at.line), problem.to_string())
+    });
+    let Some(all) = Refused::all(each.collect()) else {
+        return whole;
+    };
+    // With the number of those that were not kept.
+    Refused {
+        message: whole.message,
+        ..all
     }
 }
 
-/// Reads every plugin that a policy uses; the first that cannot be read is named.
+/// Reads every plugin that a policy uses, and names each that cannot be read.
 fn plugins(
     config: &Config,
     picture: &mut Picture,
     before: Option<&Picture>,
-) -> Result<BTreeMap<String, Part>, Refused> {
+) -> (BTreeMap<String, Part>, Vec<Refused>) {
     let most = config.compile.input_bytes;
     let names: BTreeSet<&str> = config
         .policies
@@ -213,18 +230,16 @@ fn plugins(
         .map(|policy| policy.plugin.as_str())
         .collect();
     let mut plugins = BTreeMap::new();
-    let mut refused = None;
+    let mut missing = Vec::new();
     for name in names {
         match plugin(&config.plugins, name, most, picture, before) {
             Ok(plugin) => {
                 plugins.insert(name.to_owned(), plugin);
             }
-            Err(error) => {
-                refused.get_or_insert_with(|| used_by(error, config, name));
-            }
+            Err(error) => missing.push(used_by(error, config, name)),
         }
     }
-    refused.map_or(Ok(plugins), Err)
+    (plugins, missing)
 }
 
 /// The file is named as the plugin, or as cargo names it, with `_` for `-`.

@@ -131,7 +131,12 @@ async fn onward(
         Led::Reply(reply) => return Ok(reply),
     };
     exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH);
-    let response = forward::send(exchange, upstream, arrival).await?;
+    let began = exchange.started.elapsed();
+    let response = forward::send(exchange, upstream, arrival).await;
+    let model = exchange.record.target_model.as_deref();
+    let model = model.or(exchange.record.model.as_deref());
+    exchange.note_attempt((&upstream.name, model), began, &response);
+    let response = response?;
     // Policies see the response in reverse order; its body passes by, or is replaced.
     respond::reply(exchange, upstream, response).await
 }

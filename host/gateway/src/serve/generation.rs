@@ -17,6 +17,8 @@ use http::{HeaderName, HeaderValue};
 use tollgate_config::{Config, Destination};
 use tollgate_sandbox::Policy;
 
+use crate::trace::Hidden;
+
 use super::{
     cache::{self, Shape},
     headers,
@@ -37,6 +39,8 @@ pub struct Generation {
     pub(super) models: HashMap<String, Model>,
     pub(super) upstreams: HashMap<String, Arc<Upstream>>,
     pub(super) header: HeaderValue,
+    /// What nobody is shown who watches exchanges.
+    pub(super) hidden: Hidden,
     in_flight: AtomicUsize,
 }
 
@@ -158,6 +162,7 @@ impl Generation {
             models,
             upstreams,
             header: HeaderValue::from(id),
+            hidden: hidden(&config, secret),
             in_flight: AtomicUsize::new(0),
             config,
         })
@@ -167,6 +172,25 @@ impl Generation {
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
     }
+}
+
+/// The configuration's secrets, and what stands in headers that are called as such.
+fn hidden(config: &Config, secret: &dyn Fn(&str) -> Option<Vec<u8>>) -> Hidden {
+    let mut hidden = Hidden::default();
+    let secrets = config.secrets.keys();
+    for value in secrets.filter_map(|name| secret(name)) {
+        hidden.add(&value);
+    }
+    let headers = config
+        .upstreams
+        .values()
+        .flat_map(|upstream| &upstream.headers);
+    for header in headers {
+        if let tollgate_config::HeaderValue::Plain(value) = &header.value {
+            hidden.add_header(&header.name, value.as_bytes());
+        }
+    }
+    hidden
 }
 
 struct Parts<'a> {

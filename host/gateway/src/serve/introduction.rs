@@ -70,6 +70,7 @@ impl Introduction {
         let context = ExchangeContext {
             request_id: record.id.as_str().into(),
             deadline: deadline.into_std(),
+            recorded: record.journal.is_some(),
         };
         Self { head, context }
     }

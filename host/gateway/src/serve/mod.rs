@@ -53,6 +53,7 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::task::TaskTracker;
 use tollgate_capabilities::AnswerCache;
 
+use crate::trace::Watchers;
 pub use body::{Body, BodyError};
 pub use errors::ServeError;
 pub use generation::{Generation, GenerationError, Ingredients};
@@ -76,6 +77,8 @@ pub struct Shared {
     /// Answers that policies planned to keep; they survive a swap, for who asks the same of
     /// the same policies.
     pub cache: Arc<dyn AnswerCache>,
+    /// Who looks at exchanges.
+    pub watchers: Arc<Watchers>,
     flights: cache::Flights,
     runtime: Handle,
     via: headers::Via,
@@ -100,6 +103,7 @@ impl Shared {
             gauges: Gauges::default(),
             clients,
             cache,
+            watchers: Watchers::new(),
             flights: cache::Flights::default(),
             runtime: Handle::current(),
             via: headers::Via::of_this_process(),

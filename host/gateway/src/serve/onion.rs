@@ -154,7 +154,9 @@ pub(super) async fn ask_events(
             continue;
         };
         let shown = batch.events.len() as u64;
-        match session.on_events(&batch.events, batch.last).await {
+        let decided = session.on_events(&batch.events, batch.last).await;
+        slot.note_events(&batch.events, &decided);
+        match decided {
             Err(failure) => slot.failed(failure, record)?,
             Ok(decision) => {
                 let (changed, after) = batch.apply(decision);

@@ -10,8 +10,13 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 use tollgate_config::OnError;
 use tollgate_sandbox::{
     Failure, Json, Message, Policy, Session, Side,
-    contract::{CachePlan, Decision, Destination, Hooks, Outcome, Refusal, Target, Verdict},
+    contract::{
+        CachePlan, Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Target,
+        Verdict,
+    },
 };
+
+use crate::trace::{Journal, Page};
 
 use super::{
     errors::ServeError,
@@ -106,7 +111,7 @@ async fn ask_each(
             continue;
         };
         let decided = session.on_request(message).await;
-        let step = slot.judge(decided, message, Side::Request, (record, generation))?;
+        let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
         slot.close_early().await;
         match step {
             Step::Next => {}
@@ -164,7 +169,7 @@ pub(super) async fn ask_attempt(
             continue;
         };
         let decided = session.on_attempt(target, message).await;
-        match slot.judge(decided, message, Side::Request, (record, generation))? {
+        match slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -202,7 +207,7 @@ pub(super) async fn ask_response(
             continue;
         };
         let decided = session.on_response(message.status, message).await;
-        match slot.judge(decided, message, Side::Response, (record, generation))? {
+        match slot.judge(decided, message, Hooks::RESPONSE, (record, generation))? {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -214,6 +219,8 @@ pub(super) async fn ask_response(
 pub(super) struct Slot {
     state: State,
     record: PolicyRecord,
+    /// Where what it does is written down, if somebody watches.
+    page: Option<Box<Page>>,
 }
 
 enum State {
@@ -248,10 +255,11 @@ impl Step {
 }
 
 impl Slot {
-    pub(super) fn new(policy: Arc<Policy>) -> Self {
+    pub(super) fn new(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
         Self {
             state: State::Waiting,
             record: PolicyRecord::new(policy),
+            page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
     }
 
@@ -306,7 +314,12 @@ impl Slot {
             let Introduction { head, context } = introduction.borrow();
             match self.record.policy.open(head, context).await {
                 Ok(session) => self.state = State::Open(session),
-                Err(failure) => self.failed(failure, record)?,
+                Err(failure) => {
+                    if let Some(page) = &self.page {
+                        page.not_opened(self.policy(), (&failure, self.may_be_bypassed()));
+                    }
+                    self.failed(failure, record)?;
+                }
             }
         }
         Ok(match &mut self.state {
@@ -340,6 +353,32 @@ impl Slot {
         &mut self,
         decided: Result<Decision, Failure>,
         message: &mut Message,
+        hook: Hooks,
+        place: (&Record, &Generation),
+    ) -> Result<Step, ServeError> {
+        let side = if hook == Hooks::RESPONSE {
+            Side::Response
+        } else {
+            Side::Request
+        };
+        let seen = match (&mut self.page, &mut self.state) {
+            (Some(page), State::Open(session)) => {
+                Some(page.decided(session, hook, (decided.as_ref().ok(), message)))
+            }
+            _ => None,
+        };
+        let step = self.judge_unseen(decided, message, side, place);
+        if let (Some(page), Some(seen)) = (&self.page, seen) {
+            let failure = self.record.failure.as_ref();
+            page.tell(seen, failure.map(|failure| (failure, self.record.bypassed)));
+        }
+        step
+    }
+
+    fn judge_unseen(
+        &mut self,
+        decided: Result<Decision, Failure>,
+        message: &mut Message,
         side: Side,
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
@@ -363,6 +402,23 @@ impl Slot {
                 message.plan = None;
                 self.failed(failure, record).map(|()| Step::Next)
             }
+        }
+    }
+
+    fn may_be_bypassed(&self) -> bool {
+        self.policy().on_error() == OnError::Bypass
+    }
+
+    /// Writes down what becomes of a batch of events, if somebody watches.
+    pub(super) fn note_events(
+        &mut self,
+        batch: &[Event],
+        decided: &Result<EventsDecision, Failure>,
+    ) {
+        let bypassed = self.may_be_bypassed();
+        if let (Some(page), State::Open(session)) = (&mut self.page, &mut self.state) {
+            let decided = decided.as_ref().map_err(|failure| (failure, bypassed));
+            page.events(session, batch, decided);
         }
     }
 
@@ -435,6 +491,13 @@ impl Slot {
             self.record.failure = Some(failure);
         }
         self.record.spent = session.spent();
+        if let Some(page) = &mut self.page
+            && self.record.policy.hooks().contains(Hooks::FINISH)
+        {
+            let failure = self.record.failure.as_ref();
+            let step = page.step(&mut session, Hooks::FINISH);
+            page.tell(step, failure.map(|failure| (failure, self.record.bypassed)));
+        }
         (self.record, Some(session))
     }
 }

@@ -13,6 +13,7 @@ use tollgate_sandbox::{
 };
 
 use super::chance;
+use crate::trace::Journal;
 
 /// Is told of every exchange that ended.
 pub trait Observe: Send + Sync {
@@ -71,6 +72,8 @@ pub struct Record {
     pub first_byte: Option<Duration>,
     /// From the request's arrival to the end of the response's body.
     pub total: Duration,
+    /// What its policies did, where somebody watches.
+    pub journal: Option<Arc<Journal>>,
 }
 
 impl Default for Record {
@@ -100,6 +103,7 @@ impl Default for Record {
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,
+            journal: None,
         }
     }
 }

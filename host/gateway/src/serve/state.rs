@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
 use tollgate_config::Dialect;
@@ -20,6 +20,8 @@ use tollgate_sandbox::{
     Policy, Session,
     contract::{Ending, Hooks, Outcome},
 };
+
+use crate::trace::{Attempt, Hidden};
 
 use super::{
     Shared,
@@ -54,8 +56,11 @@ impl Exchange {
     pub(super) fn begin(connection: Arc<Connection>, request: &Request<Incoming>) -> Box<Self> {
         let generation = Held::new(connection.shared.generation.load_full());
         let started = Instant::now();
+        let id = RequestId::of(request.headers().get("x-request-id"));
+        let hidden = || hidden(&generation.hidden, request);
         let record = Record {
-            id: RequestId::of(request.headers().get("x-request-id")),
+            journal: connection.shared.watchers.begin(id.as_str(), hidden),
+            id,
             generation: generation.id,
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -94,6 +99,7 @@ impl Exchange {
             model: self.record.model.clone(),
             streaming: self.record.streaming,
             bytes_in: self.record.bytes_in,
+            journal: self.record.journal.clone(),
             ..Record::default()
         };
         let busy = self.busy.as_ref();
@@ -125,13 +131,20 @@ impl Exchange {
 
     /// Puts policies in line, each once; none is asked yet.
     pub(super) fn enlist(&mut self, policies: &[Arc<Policy>]) {
+        let Record { journal, route, .. } = &mut self.record;
+        if journal
+            .as_ref()
+            .is_some_and(|journal| !journal.may_be_wanted(route.as_deref()))
+        {
+            *journal = None;
+        }
         for policy in policies {
             if !self
                 .slots
                 .iter()
                 .any(|slot| Arc::ptr_eq(slot.policy(), policy))
             {
-                self.slots.push(Slot::new(policy.clone()));
+                self.slots.push(Slot::new(policy.clone(), journal.as_ref()));
             }
         }
     }
@@ -190,6 +203,30 @@ impl Exchange {
         drop(shared.tracker.spawn_on(close(sessions), &shared.runtime));
     }
 
+    /// An upstream was asked, `began` after the request's arrival.
+    pub(super) fn note_attempt<T>(
+        &self,
+        (upstream, model): (&str, Option<&str>),
+        began: Duration,
+        answered: &Result<Response<T>, ServeError>,
+    ) {
+        let Some(journal) = &self.record.journal else {
+            return;
+        };
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        journal.attempt(Attempt {
+            upstream: upstream.to_owned(),
+            model: model.map(str::to_owned),
+            at_us: micros(began),
+            us: micros(self.started.elapsed().saturating_sub(began)),
+            status: answered
+                .as_ref()
+                .ok()
+                .map(|response| response.status().as_u16()),
+            error: answered.as_ref().err().map(|error| error.code().to_owned()),
+        });
+    }
+
     /// Bytes that go to the client.
     pub(super) fn note_bytes(&mut self, count: usize) {
         self.record.bytes_out += count as u64;
@@ -245,6 +282,16 @@ impl Drop for Exchange {
             shared.observer.finished(&self.record);
         }
     }
+}
+
+/// What nobody is shown of an exchange: the configuration's secrets, and the client's.
+fn hidden(of_generation: &Hidden, request: &Request<Incoming>) -> Hidden {
+    let mut hidden = of_generation.clone();
+    for (name, value) in request.headers() {
+        hidden.add_header(name.as_str(), value.as_bytes());
+    }
+    hidden.add_query(request.uri().query().unwrap_or_default());
+    hidden
 }
 
 /// Runs a future as far as it comes by itself; what has to wait is handed back. Most last

@@ -44,7 +44,7 @@ fn escaped(out: &mut Vec<u8>, character: char) {
 }
 
 /// Controls, line separators, and what changes the direction of text.
-fn is_hidden(character: char) -> bool {
+pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

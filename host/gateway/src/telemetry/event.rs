@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::exposition::{Exposition, Kind};
 use crate::{
-    control::{Refused, Stage},
+    control::{Refused, Stage, Warning},
     serve::TlsError,
 };
 
@@ -107,6 +107,18 @@ impl Unchanged {
     pub(crate) fn emit(self, counters: &ControlCounters) {
         counters.unchanged.fetch_add(1, Ordering::Relaxed);
         info!(generation = self.generation, "nothing changed");
+    }
+}
+
+/// A generation that is live, and not as it can have been meant.
+pub(crate) struct Composed<'a> {
+    pub(crate) warning: &'a Warning,
+}
+
+impl Composed<'_> {
+    pub(crate) fn emit(self) {
+        let Warning { code, message, .. } = self.warning;
+        warn!(code, "probably not meant: {message}");
     }
 }
 

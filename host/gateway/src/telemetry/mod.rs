@@ -15,7 +15,9 @@ use std::{io, sync::Arc};
 
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use access::{ending, failure_word};
 pub(crate) use counters::Counters;
+pub(crate) use escape::is_hidden;
 pub use lines::{Line, Lines};
 
 use crate::serve::{Observe, Record};
@@ -65,6 +67,9 @@ pub(crate) struct Observer {
 impl Observe for Observer {
     fn finished(&self, record: &Record) {
         self.counters.count(record);
+        if let Some(journal) = &record.journal {
+            journal.end(record);
+        }
         if let Some(lines) = &self.access {
             access::log(lines, record);
         }

@@ -260,16 +260,20 @@ fn nearest<'a, 'b>(
     (depth(nearest) > at.len() || context.len() == 2).then_some(nearest)
 }
 
+/// Whether it may be a JSON pointer into settings.
+pub(super) fn is_pointer(text: &str) -> bool {
+    (text.is_empty() || text.starts_with('/'))
+        && text.len() <= POINTER_BYTES_MAX
+        && !text.contains(char::is_control)
+}
+
 /// Errors are `<json pointer>: <message>`; the first pointer leads to the line.
 fn settings_refused(errors: &[String]) -> Refusal {
     let pointer = errors
         .first()
         .and_then(|error| error.split_once(": "))
         .map(|(pointer, _)| pointer)
-        .filter(|pointer| pointer.is_empty() || pointer.starts_with('/'))
-        .filter(|pointer| {
-            pointer.len() <= POINTER_BYTES_MAX && !pointer.contains(char::is_control)
-        });
+        .filter(|pointer| is_pointer(pointer));
     let pointer = pointer.map(str::to_owned);
     let mut reason = String::from("the settings are refused: ");
     reason.push_str(
@@ -281,6 +285,7 @@ fn settings_refused(errors: &[String]) -> Refusal {
     );
     Refusal {
         settings_pointer: pointer,
+        settings_errors: errors.to_vec(),
         ..Refusal::new("settings", reason)
     }
 }

@@ -12,7 +12,8 @@ use crate::{
     contract::tollgate::policy::{
         cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, types::Header,
     },
-    host::{HeldReservation, State, exchange::body_piece},
+    host::{HeldReservation, State, exchange::Shown},
+    recording::Note,
 };
 
 /// Makes the host functions known that adapted modules import.
@@ -177,45 +178,65 @@ fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtim
     state.direct()?.check_message(args.u32())?;
     match import {
         Import::Header => {
-            let (message, to) = state.shown_beside()?;
-            show(to, &message.header(args.text()?), args.u32())
+            let name = args.text()?;
+            let Shown {
+                message,
+                to,
+                recorded,
+            } = state.shown()?;
+            let value = message.header(name);
+            recorded.header(name, value);
+            show(to, &value, args.u32())
         }
         Import::Headers => {
             state.enter_for(args.next_length())?;
             let names = args.texts()?;
             let mut room = state.room();
-            let (message, to) = state.shown_beside()?;
+            let Shown {
+                message,
+                to,
+                recorded,
+            } = state.shown()?;
             let mut values = Vec::with_capacity(names.len());
             for name in names {
                 let value = message.header(name);
+                recorded.header(name, value);
                 room.take(value.map_or(0, <[u8]>::len))?;
                 values.push(value);
             }
             show(to, &values, args.u32())
         }
         Import::Json => {
-            let (message, to) = state.shown_beside()?;
-            show(to, &message.json(args.text()?), args.u32())
+            let mut shown = state.shown()?;
+            let value = shown.json(args.text()?);
+            show(shown.to, &value, args.u32())
         }
         Import::JsonMany => {
             state.enter_for(args.next_length())?;
             let fields = args.texts()?;
             let mut room = state.room();
-            let (message, to) = state.shown_beside()?;
+            let mut shown = state.shown()?;
             let mut values = Vec::with_capacity(fields.len());
             for field in fields {
-                values.push(room.json(message, field)?);
+                values.push(room.json(&mut shown, field)?);
             }
-            show(to, &values, args.u32())
+            show(shown.to, &values, args.u32())
         }
         Import::Body => {
-            let (message, to) = state.shown_beside()?;
-            let piece = body_piece(message, args.u64(), args.u32());
-            show(to, &*piece, args.u32())
+            let mut shown = state.shown()?;
+            let piece = shown.body(args.u64(), args.u32());
+            show(shown.to, &*piece, args.u32())
         }
         _ => {
-            let (message, to) = state.shown_beside()?;
-            show(to, &message.fact(args.text()?), args.u32())
+            let name = args.text()?;
+            let Shown {
+                message,
+                to,
+                recorded,
+            } = state.shown()?;
+            let value = message.fact(name);
+            recorded.fact(name, value);
+            show(to, &value, args.u32())
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The capabilities, as the contract words them.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+mod http_call;
+mod kv;
+mod limits;
 
-use bytes::Bytes;
+use std::{net::IpAddr, time::Instant};
+
+use serde_json::{Value, json};
 use tollgate_capabilities as capability;
-use wasmtime::component::Resource;
 
-use super::{HeldReservation, State};
-use crate::contract::tollgate::policy::{
-    cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, types,
+use super::State;
+use crate::{
+    contract::tollgate::policy::{cache, clock, geo, log, metrics, random, secrets},
+    recording::{Note, outcome, pairs, text},
 };
 
 const RANDOM_BYTES_MAX: u32 = 4096;
+/// In place of what nobody may see who watches.
+const NOT_SHOWN: &str = "(hidden)";
 /// The longest key of an answer that is kept.
 const CACHE_KEY_MAX: usize = 1 << 20;
 
@@ -26,6 +29,12 @@ impl log::Host for State {
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
         self.enter()?;
+        self.recorded.note(|to| {
+            let level = format!("{level:?}").to_lowercase();
+            let message = text(message.as_bytes());
+            let line = json!({ "level": level, "message": message, "fields": pairs(&fields) });
+            to.call("log.write", line, Value::Null);
+        });
         self.log_lines += 1;
         if self.log_lines > self.shared.bounds.log_lines {
             self.shared
@@ -58,6 +67,10 @@ impl metrics::Host for State {
         by: u64,
     ) -> wasmtime::Result<()> {
         self.enter()?;
+        self.recorded.note(|to| {
+            let what = json!({ "name": text(name.as_bytes()), "labels": pairs(&labels), "by": by });
+            to.call("metrics.count", what, Value::Null);
+        });
         self.shared
             .capabilities
             .metrics
@@ -72,6 +85,11 @@ impl metrics::Host for State {
         value: f64,
     ) -> wasmtime::Result<()> {
         self.enter()?;
+        self.recorded.note(|to| {
+            let name = text(name.as_bytes());
+            let what = json!({ "name": name, "labels": pairs(&labels), "value": value });
+            to.call("metrics.gauge", what, Value::Null);
+        });
         self.shared
             .capabilities
             .metrics
@@ -83,18 +101,26 @@ impl metrics::Host for State {
 impl clock::Host for State {
     fn now_ms(&mut self) -> wasmtime::Result<u64> {
         self.enter()?;
-        Ok(self.shared.capabilities.clock.now_ms())
+        let now = self.shared.capabilities.clock.now_ms();
+        self.recorded
+            .note(|to| to.call("clock.now-ms", json!({}), json!(now)));
+        Ok(now)
     }
 
     fn monotonic_us(&mut self) -> wasmtime::Result<u64> {
         self.enter()?;
-        Ok(self.shared.capabilities.clock.monotonic_us())
+        let now = self.shared.capabilities.clock.monotonic_us();
+        self.recorded
+            .note(|to| to.call("clock.monotonic-us", json!({}), json!(now)));
+        Ok(now)
     }
 }
 
 impl random::Host for State {
     fn next_u64(&mut self) -> wasmtime::Result<u64> {
         self.enter()?;
+        self.recorded
+            .note(|to| to.call("random.next-u64", json!({}), json!(NOT_SHOWN)));
         self.shared
             .capabilities
             .random
@@ -104,6 +130,10 @@ impl random::Host for State {
 
     fn bytes(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         self.enter()?;
+        self.recorded.note(|to| {
+            let what = json!({ "length": length });
+            to.call("random.bytes", what, json!(NOT_SHOWN));
+        });
         if length > RANDOM_BYTES_MAX {
             return Err(wasmtime::Error::msg(
                 "random.bytes gives at most 4096 bytes",
@@ -122,14 +152,21 @@ impl random::Host for State {
 impl secrets::Host for State {
     fn get(&mut self, name: String) -> wasmtime::Result<Result<Vec<u8>, secrets::Error>> {
         self.enter()?;
-        if !self.shared.grants.secrets.contains(&name) {
-            return Ok(Err(secrets::Error::Denied));
-        }
-        Ok(match self.shared.capabilities.secrets.get(&name) {
-            Ok(secret) => Ok(secret.expose().to_vec()),
-            Err(capability::SecretError::Denied) => Err(secrets::Error::Denied),
-            Err(capability::SecretError::Unavailable) => Err(secrets::Error::Unavailable),
-        })
+        let got = if self.shared.grants.secrets.contains(&name) {
+            match self.shared.capabilities.secrets.get(&name) {
+                Ok(secret) => Ok(secret.expose().to_vec()),
+                Err(capability::SecretError::Denied) => Err(secrets::Error::Denied),
+                Err(capability::SecretError::Unavailable) => Err(secrets::Error::Unavailable),
+            }
+        } else {
+            Err(secrets::Error::Denied)
+        };
+        self.recorded.note(|to| {
+            to.secrets.extend(got.iter().cloned());
+            let what = json!({ "name": text(name.as_bytes()) });
+            to.call("secrets.get", what, outcome(&got, |_| json!(NOT_SHOWN)));
+        });
+        Ok(got)
     }
 }
 
@@ -150,13 +187,28 @@ impl geo::Host for State {
         address: String,
     ) -> wasmtime::Result<Result<Option<geo::Place>, geo::Error>> {
         self.enter()?;
-        let Ok(address) = address.parse::<IpAddr>() else {
-            return Ok(Err(geo::Error::Invalid));
+        let found: Result<Option<geo::Place>, _> = match address.parse::<IpAddr>() {
+            Ok(address) => match self.shared.capabilities.geo.locate(address) {
+                Ok(place) => Ok(place.map(Into::into)),
+                Err(capability::GeoError::Unavailable) => Err(geo::Error::Unavailable),
+            },
+            Err(_) => Err(geo::Error::Invalid),
         };
-        Ok(match self.shared.capabilities.geo.locate(address) {
-            Ok(place) => Ok(place.map(Into::into)),
-            Err(capability::GeoError::Unavailable) => Err(geo::Error::Unavailable),
-        })
+        self.recorded.note(|to| {
+            let what = json!({ "address": text(address.as_bytes()) });
+            to.call(
+                "geo.lookup",
+                what,
+                outcome(&found, |place| match place {
+                    Some(place) => json!({
+                        "country": place.country, "region": place.region,
+                        "continent": place.continent, "city": place.city,
+                    }),
+                    None => Value::Null,
+                }),
+            );
+        });
+        Ok(found)
     }
 }
 
@@ -164,207 +216,36 @@ impl State {
     /// Waits for a capability; the time is not held against the guest, whose budget
     /// counts only while it is polled.
     async fn wait<T>(&mut self, answer: capability::Answer<T>) -> T {
-        answer.get().await
-    }
-}
-
-impl From<capability::KvError> for kv::Error {
-    fn from(error: capability::KvError) -> Self {
-        match error {
-            capability::KvError::Full => Self::Full,
-            capability::KvError::TooLarge => Self::TooLarge,
-            capability::KvError::NotANumber => Self::NotANumber,
-            capability::KvError::Unavailable => Self::Unavailable,
+        if self.recorded.is_none() {
+            return answer.get().await;
         }
+        let asked = Instant::now();
+        let answer = answer.get().await;
+        self.recorded.note(|to| to.waited(asked.elapsed()));
+        answer
     }
 }
 
-fn ttl(ms: u32) -> Duration {
-    Duration::from_millis(ms.into())
-}
-
-impl kv::Host for State {
-    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, kv::Error>> {
-        self.enter()?;
-        let answer = self
-            .shared
-            .capabilities
-            .kv
-            .get(&self.shared.namespace, &key);
-        Ok(self
-            .wait(answer)
-            .await
-            .map(|value| value.map(Into::into))
-            .map_err(Into::into))
-    }
-
-    async fn put(
-        &mut self,
-        key: String,
-        value: Vec<u8>,
-        ttl_ms: u32,
-    ) -> wasmtime::Result<Result<(), kv::Error>> {
-        self.enter()?;
-        let answer =
-            self.shared
-                .capabilities
-                .kv
-                .put(&self.shared.namespace, &key, &value, ttl(ttl_ms));
-        Ok(self.wait(answer).await.map_err(Into::into))
-    }
-
-    async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), kv::Error>> {
-        self.enter()?;
-        let answer = self
-            .shared
-            .capabilities
-            .kv
-            .remove(&self.shared.namespace, &key);
-        Ok(self.wait(answer).await.map_err(Into::into))
-    }
-
-    async fn compare_and_put(
-        &mut self,
-        key: String,
-        expected: Option<Vec<u8>>,
-        value: Vec<u8>,
-        ttl_ms: u32,
-    ) -> wasmtime::Result<Result<bool, kv::Error>> {
-        self.enter()?;
-        let answer = self.shared.capabilities.kv.compare_and_put(
-            &self.shared.namespace,
-            &key,
-            expected.as_deref(),
-            &value,
-            ttl(ttl_ms),
-        );
-        Ok(self.wait(answer).await.map_err(Into::into))
-    }
-
-    async fn increment(
-        &mut self,
-        key: String,
-        by: i64,
-        ttl_ms: u32,
-    ) -> wasmtime::Result<Result<i64, kv::Error>> {
-        self.enter()?;
-        let answer =
-            self.shared
-                .capabilities
-                .kv
-                .increment(&self.shared.namespace, &key, by, ttl(ttl_ms));
-        Ok(self.wait(answer).await.map_err(Into::into))
-    }
-}
-
-impl From<limits::Limit> for capability::Limit {
-    fn from(limit: limits::Limit) -> Self {
-        Self {
-            algorithm: match limit.algorithm {
-                limits::Algorithm::TokenBucket => capability::Algorithm::TokenBucket,
-                limits::Algorithm::SlidingWindow => capability::Algorithm::SlidingWindow,
-            },
-            amount: limit.amount,
-            period_ms: limit.period_ms,
-        }
-    }
-}
-
-impl From<capability::LimitError> for limits::Error {
-    fn from(error: capability::LimitError) -> Self {
-        match error {
-            capability::LimitError::Exceeded(exceeded) => Self::Exceeded(limits::Exceeded {
-                retry_after_ms: exceeded.retry_after_ms,
-                remaining: exceeded.remaining,
-            }),
-            capability::LimitError::Unavailable => Self::Unavailable,
-            other => Self::Invalid(other.to_string()),
-        }
-    }
-}
-
-impl limits::HostReservation for State {
-    async fn settle(
-        &mut self,
-        held: Resource<HeldReservation>,
-        used: u64,
-    ) -> wasmtime::Result<u64> {
-        self.enter()?;
-        match self.reservations.settle(&held) {
-            Some(reservation) => {
-                let answer = reservation.settle(used);
-                Ok(self.wait(answer).await)
-            }
-            None => Err(wasmtime::Error::msg("the reservation was settled before")),
-        }
-    }
-
-    fn drop(&mut self, held: Resource<HeldReservation>) -> wasmtime::Result<()> {
-        self.reservations.release(&held);
-        Ok(())
-    }
-}
-
-impl limits::Host for State {
-    async fn take(
-        &mut self,
-        bucket: String,
-        amount: u64,
-        limit: limits::Limit,
-    ) -> wasmtime::Result<Result<u64, limits::Error>> {
-        self.enter()?;
-        let answer = self.shared.capabilities.limits.take(
-            &self.shared.namespace,
-            &bucket,
-            amount,
-            limit.into(),
-        );
-        Ok(self.wait(answer).await.map_err(Into::into))
-    }
-
-    async fn reserve(
-        &mut self,
-        bucket: String,
-        amount: u64,
-        limit: limits::Limit,
-    ) -> wasmtime::Result<Result<Resource<HeldReservation>, limits::Error>> {
-        self.enter()?;
-        if !self.reservations.has_room() {
-            return Ok(Err(limits::Error::Invalid(
-                "too many reservations are held at once".to_owned(),
-            )));
-        }
-        let answer = self.shared.capabilities.limits.reserve(
-            &self.shared.namespace,
-            &bucket,
-            amount,
-            limit.into(),
-        );
-        Ok(match self.wait(answer).await {
-            Ok(reservation) => Ok(self.reservations.hold(reservation)),
-            Err(error) => Err(error.into()),
-        })
-    }
-
-    async fn remaining(
-        &mut self,
-        bucket: String,
-        limit: limits::Limit,
-    ) -> wasmtime::Result<Result<u64, limits::Error>> {
-        self.enter()?;
-        let answer = self.shared.capabilities.limits.remaining(
-            &self.shared.namespace,
-            &bucket,
-            limit.into(),
-        );
-        Ok(self.wait(answer).await.map_err(Into::into))
-    }
+fn nothing(_: &()) -> Value {
+    Value::Null
 }
 
 impl cache::Host for State {
     fn set_plan(&mut self, plan: cache::Plan) -> wasmtime::Result<Result<(), cache::Error>> {
         self.enter()?;
-        Ok(self.take_plan(plan))
+        let what = self.recorded.is_some().then(|| {
+            json!({
+                "key": text(&plan.key), "kind": format!("{:?}", plan.kind), "ttl-ms": plan.ttl_ms,
+                "look-up": plan.look_up, "max-age-ms": plan.max_age_ms, "store": plan.store,
+                "stream-usage": plan.stream_usage,
+            })
+        });
+        let taken = self.take_plan(plan);
+        self.recorded.note(|to| {
+            let what = what.unwrap_or_default();
+            to.call("cache.set-plan", what, outcome(&taken, nothing));
+        });
+        Ok(taken)
     }
 }
 
@@ -379,67 +260,5 @@ impl State {
         }
         self.message.plan = Some(Box::new(plan));
         Ok(())
-    }
-}
-
-impl From<capability::HttpError> for http_call::Error {
-    fn from(error: capability::HttpError) -> Self {
-        match error {
-            capability::HttpError::Denied(what) => Self::Denied(what),
-            capability::HttpError::TimedOut => Self::TimedOut,
-            capability::HttpError::TooLarge => Self::TooLarge,
-            capability::HttpError::TooMany => Self::TooMany,
-            capability::HttpError::Failed(what) => Self::Failed(what),
-        }
-    }
-}
-
-impl http_call::Host for State {
-    async fn send(
-        &mut self,
-        request: http_call::Request,
-    ) -> wasmtime::Result<Result<http_call::Response, http_call::Error>> {
-        self.enter()?;
-        let Some(grant) = &self.shared.grants.http_call else {
-            return Ok(Err(http_call::Error::Denied(
-                "http-call is not granted".to_owned(),
-            )));
-        };
-        self.http_calls += 1;
-        if self.http_calls > grant.max_calls {
-            return Ok(Err(http_call::Error::TooMany));
-        }
-        let remaining = self
-            .exchange
-            .deadline
-            .saturating_duration_since(Instant::now());
-        let request = capability::HttpRequest {
-            method: request.method,
-            url: request.url,
-            headers: request
-                .headers
-                .into_iter()
-                .map(|h| (h.name, h.value))
-                .collect(),
-            body: Bytes::from(request.body),
-            timeout: Duration::from_millis(request.timeout_ms.into()),
-        };
-        let answer = self
-            .shared
-            .capabilities
-            .http
-            .send(request, grant, remaining);
-        Ok(match self.wait(answer).await {
-            Ok(response) => Ok(http_call::Response {
-                status: response.status,
-                headers: response
-                    .headers
-                    .into_iter()
-                    .map(|(name, value)| types::Header { name, value })
-                    .collect(),
-                body: response.body.into(),
-            }),
-            Err(error) => Err(error.into()),
-        })
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         tollgate::policy::{exchange, types},
     },
     direct::Direct,
+    recording::{Note, Recorded},
 };
 
 /// The most bytes of a body that one call hands out.
@@ -20,19 +21,52 @@ impl types::Host for State {}
 impl exchange::Host for State {}
 
 impl State {
-    fn shown(&mut self) -> wasmtime::Result<&mut Message> {
-        self.shown_beside().map(|(message, _)| message)
-    }
-
-    /// The message, after counting the call, and beside it where an answer goes that is
-    /// not to be copied first.
-    pub(crate) fn shown_beside(&mut self) -> wasmtime::Result<(&mut Message, &mut Option<Direct>)> {
+    /// What is shown, after counting the call.
+    pub(crate) fn shown(&mut self) -> wasmtime::Result<Shown<'_>> {
         self.enter()?;
         if self.shows {
-            Ok((&mut self.message, &mut self.direct))
+            Ok(Shown {
+                message: &mut self.message,
+                to: &mut self.direct,
+                recorded: &mut self.recorded,
+            })
         } else {
             Err(wasmtime::Error::msg("no message is shown outside a hook"))
         }
+    }
+}
+
+/// The message that a hook is shown, and what stands beside it.
+pub(crate) struct Shown<'a> {
+    pub(crate) message: &'a mut Message,
+    /// Where an answer goes that is not to be copied first.
+    pub(crate) to: &'a mut Option<Direct>,
+    pub(crate) recorded: &'a mut Recorded,
+}
+
+impl Shown<'_> {
+    pub(crate) fn header(&mut self, name: &str) -> Option<&[u8]> {
+        let value = self.message.header(name);
+        self.recorded.header(name, value);
+        value
+    }
+
+    pub(crate) fn json(&mut self, pointer: &str) -> Option<Value> {
+        let value = self.message.json(pointer);
+        self.recorded.json(pointer, value.as_ref());
+        value
+    }
+
+    pub(crate) fn body(&mut self, offset: u64, bytes_max: u32) -> Bytes {
+        let piece = body_piece(self.message, offset, bytes_max);
+        self.recorded.body(offset, &piece);
+        piece
+    }
+
+    pub(crate) fn fact(&mut self, name: &str) -> Option<&str> {
+        let value = self.message.fact(name);
+        self.recorded.fact(name, value);
+        value
     }
 }
 
@@ -55,10 +89,10 @@ impl Room {
     /// As [`Room::take`].
     pub(crate) fn json(
         &mut self,
-        message: &mut Message,
+        shown: &mut Shown<'_>,
         field: &str,
     ) -> wasmtime::Result<Option<Value>> {
-        let value = message.json(field);
+        let value = shown.json(field);
         if let Some(Value::Text(text) | Value::Json(text)) = &value {
             self.take(text.len())?;
         }
@@ -73,7 +107,7 @@ impl State {
 }
 
 /// A piece of the body: at most `bytes_max` bytes from `offset` on, fewer at its end.
-pub(crate) fn body_piece(message: &mut Message, offset: u64, bytes_max: u32) -> Bytes {
+fn body_piece(message: &mut Message, offset: u64, bytes_max: u32) -> Bytes {
     let Some(body) = message.body() else {
         return Bytes::new();
     };
@@ -92,7 +126,7 @@ impl exchange::HostMessage for State {
         _: Resource<MessageView>,
         name: String,
     ) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(header(self.shown()?, &name))
+        Ok(self.shown()?.header(&name).map(<[u8]>::to_vec))
     }
 
     fn headers(
@@ -102,9 +136,9 @@ impl exchange::HostMessage for State {
     ) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
         self.enter_for(names.len())?;
         let mut room = self.room();
-        let message = self.shown()?;
+        let mut shown = self.shown()?;
         let values = names.iter().map(|name| {
-            let value = message.header(name);
+            let value = shown.header(name);
             room.take(value.map_or(0, <[u8]>::len))?;
             Ok(value.map(<[u8]>::to_vec))
         });
@@ -126,8 +160,8 @@ impl exchange::HostMessage for State {
     ) -> wasmtime::Result<Vec<Option<Value>>> {
         self.enter_for(pointers.len())?;
         let mut room = self.room();
-        let message = self.shown()?;
-        let values = pointers.iter().map(|field| room.json(message, field));
+        let mut shown = self.shown()?;
+        let values = pointers.iter().map(|field| room.json(&mut shown, field));
         values.collect()
     }
 
@@ -137,7 +171,7 @@ impl exchange::HostMessage for State {
         offset: u64,
         bytes_max: u32,
     ) -> wasmtime::Result<Vec<u8>> {
-        Ok(body_piece(self.shown()?, offset, bytes_max).to_vec())
+        Ok(self.shown()?.body(offset, bytes_max).to_vec())
     }
 
     fn fact(&mut self, _: Resource<MessageView>, name: String) -> wasmtime::Result<Option<String>> {
@@ -147,8 +181,4 @@ impl exchange::HostMessage for State {
     fn drop(&mut self, _: Resource<MessageView>) -> wasmtime::Result<()> {
         Ok(())
     }
-}
-
-fn header(message: &Message, name: &str) -> Option<Vec<u8>> {
-    message.header(name).map(<[u8]>::to_vec)
 }

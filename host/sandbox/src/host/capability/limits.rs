@@ -1,0 +1,156 @@
+//! Budgets and rate limits, as the contract words them.
+
+use serde_json::{Value, json};
+use tollgate_capabilities as capability;
+use wasmtime::component::Resource;
+
+use super::super::{HeldReservation, State};
+use crate::{
+    contract::tollgate::policy::limits,
+    recording::{Note, outcome, text},
+};
+
+impl From<limits::Limit> for capability::Limit {
+    fn from(limit: limits::Limit) -> Self {
+        Self {
+            algorithm: match limit.algorithm {
+                limits::Algorithm::TokenBucket => capability::Algorithm::TokenBucket,
+                limits::Algorithm::SlidingWindow => capability::Algorithm::SlidingWindow,
+            },
+            amount: limit.amount,
+            period_ms: limit.period_ms,
+        }
+    }
+}
+
+impl From<capability::LimitError> for limits::Error {
+    fn from(error: capability::LimitError) -> Self {
+        match error {
+            capability::LimitError::Exceeded(exceeded) => Self::Exceeded(limits::Exceeded {
+                retry_after_ms: exceeded.retry_after_ms,
+                remaining: exceeded.remaining,
+            }),
+            capability::LimitError::Unavailable => Self::Unavailable,
+            other => Self::Invalid(other.to_string()),
+        }
+    }
+}
+
+impl limits::HostReservation for State {
+    async fn settle(
+        &mut self,
+        held: Resource<HeldReservation>,
+        used: u64,
+    ) -> wasmtime::Result<u64> {
+        self.enter()?;
+        match self.reservations.settle(&held) {
+            Some(reservation) => {
+                let answer = reservation.settle(used);
+                let left = self.wait(answer).await;
+                self.recorded.note(|to| {
+                    let what = json!({ "reservation": held.rep(), "used": used });
+                    to.call("limits.settle", what, json!(left));
+                });
+                Ok(left)
+            }
+            None => Err(wasmtime::Error::msg("the reservation was settled before")),
+        }
+    }
+
+    fn drop(&mut self, held: Resource<HeldReservation>) -> wasmtime::Result<()> {
+        self.reservations.release(&held);
+        Ok(())
+    }
+}
+
+impl limits::Host for State {
+    async fn take(
+        &mut self,
+        bucket: String,
+        amount: u64,
+        limit: limits::Limit,
+    ) -> wasmtime::Result<Result<u64, limits::Error>> {
+        self.enter()?;
+        let answer = self.shared.capabilities.limits.take(
+            &self.shared.namespace,
+            &bucket,
+            amount,
+            limit.into(),
+        );
+        let left: Result<u64, limits::Error> = self.wait(answer).await.map_err(Into::into);
+        self.recorded.note(|to| {
+            let what = of_bucket(&bucket, Some(amount), limit);
+            to.call("limits.take", what, outcome(&left, |left| json!(left)));
+        });
+        Ok(left)
+    }
+
+    async fn reserve(
+        &mut self,
+        bucket: String,
+        amount: u64,
+        limit: limits::Limit,
+    ) -> wasmtime::Result<Result<Resource<HeldReservation>, limits::Error>> {
+        self.enter()?;
+        if !self.reservations.has_room() {
+            return Ok(Err(limits::Error::Invalid(
+                "too many reservations are held at once".to_owned(),
+            )));
+        }
+        let answer = self.shared.capabilities.limits.reserve(
+            &self.shared.namespace,
+            &bucket,
+            amount,
+            limit.into(),
+        );
+        let held: Result<_, limits::Error> = match self.wait(answer).await {
+            Ok(reservation) => Ok(self.reservations.hold(reservation)),
+            Err(error) => Err(error.into()),
+        };
+        self.recorded.note(|to| {
+            let what = of_bucket(&bucket, Some(amount), limit);
+            let shown = |held: &Resource<HeldReservation>| json!({ "reservation": held.rep() });
+            to.call("limits.reserve", what, outcome(&held, shown));
+        });
+        Ok(held)
+    }
+
+    async fn remaining(
+        &mut self,
+        bucket: String,
+        limit: limits::Limit,
+    ) -> wasmtime::Result<Result<u64, limits::Error>> {
+        self.enter()?;
+        let answer = self.shared.capabilities.limits.remaining(
+            &self.shared.namespace,
+            &bucket,
+            limit.into(),
+        );
+        let left: Result<u64, limits::Error> = self.wait(answer).await.map_err(Into::into);
+        self.recorded.note(|to| {
+            let what = of_bucket(&bucket, None, limit);
+            to.call("limits.remaining", what, outcome(&left, |left| json!(left)));
+        });
+        Ok(left)
+    }
+}
+
+/// The arguments of a call about a bucket.
+fn of_bucket(bucket: &str, amount: Option<u64>, limit: limits::Limit) -> Value {
+    let limits::Limit {
+        algorithm,
+        amount: most,
+        period_ms,
+    } = limit;
+    let algorithm = match algorithm {
+        limits::Algorithm::TokenBucket => "token-bucket",
+        limits::Algorithm::SlidingWindow => "sliding-window",
+    };
+    let limit = json!({ "algorithm": algorithm, "amount": most, "period-ms": period_ms });
+    match amount {
+        Some(amount) => {
+            json!({ "bucket": text(bucket.as_bytes()), "amount": amount, "limit": limit })
+        }
+        None => json!({ "bucket": text(bucket.as_bytes()), "limit": limit }),
+    }
+}

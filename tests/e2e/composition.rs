@@ -1,0 +1,254 @@
+//! `tollgate check`: what policies do together, and everything that is wrong at once.
+
+use std::{fs, path::Path, process::Output};
+
+use serde_json::{Value, json};
+use tollgate::{
+    Options, Warning,
+    demo::standin::{Standin, StandinOptions},
+};
+
+use crate::{
+    fixture::{cache, chat_through, guest, lay_out},
+    program::tollgate,
+};
+
+/// A folder with this configuration, and the plugins that it names.
+async fn laid_out(config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StandinOptions::behaving("tokens=1").unwrap();
+    let standin = Standin::start(([127, 0, 0, 1], 0).into(), options)
+        .await
+        .unwrap();
+    fs::write(folder.path().join("canary.txt"), "canary-of-the-secret").unwrap();
+    lay_out(folder.path(), config, &standin);
+    folder
+}
+
+async fn warnings(config: &str) -> Vec<Warning> {
+    let folder = laid_out(config).await;
+    let mut options = Options::new(folder.path().join("tollgate.yaml"));
+    options.compiler = Some(env!("CARGO_BIN_EXE_tollgate").into());
+    options.instances = 256;
+    let checked = tollgate::check(&options).await;
+    let mut warnings = checked
+        .unwrap_or_else(|refused| panic!("{refused}"))
+        .warnings;
+    let there = format!("{}/", folder.path().display());
+    for warning in &mut warnings {
+        warning.message = warning.message.replace(&there, "");
+    }
+    warnings
+}
+
+fn codes(warnings: &[Warning]) -> Vec<&str> {
+    warnings
+        .iter()
+        .map(|warning| warning.code.as_str())
+        .collect()
+}
+
+const CALLERS: &str = "callers: { plugin: api-keys, on_error: refuse, settings: { keys: [ { caller: ada, sha256: \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\" } ] } }";
+const ANSWERS: &str =
+    "answers: { plugin: cache, on_error: bypass, grants: { cache: true }, settings: { ttl: 10m } }";
+
+fn composed(order: &str, policies: &[&str]) -> String {
+    let policies: String = policies
+        .iter()
+        .map(|policy| format!("\n  {policy}"))
+        .collect();
+    chat_through(order, &policies)
+}
+
+#[tokio::test]
+async fn two_policies_that_set_the_same_field_are_warned_of_where_the_second_stands() {
+    let one = "one: { PROBE, on_error: refuse, settings: { request: { set_json: { /temperature: 0.5 }, facts: { team: a } } } }";
+    let other = "other: { PROBE, on_error: refuse, settings: { request: { set_json: { /temperature: 1 } }, response: { set_headers: { x-a: b } } } }";
+    let warnings = warnings(&composed("one, other", &[one, other])).await;
+    assert_eq!(codes(&warnings), ["same_field"]);
+    let warning = &warnings[0];
+    assert_eq!(
+        warning.message,
+        "\
+tollgate.yaml:10:78: in the route `chat`, `one` and `other` both set `/temperature` of the request, and only one can have the last word
+   |
+10 |   - { name: chat, match: { path: /v1/chat/completions }, policies: [ one, other ] }
+   |                                                                           ^"
+    );
+    assert_eq!(warning.line, Some(10));
+}
+
+#[tokio::test]
+async fn rules_for_one_model_are_not_held_against_rules_for_another() {
+    let rules = |name: &str, model: &str| {
+        format!(
+            "{name}: {{ plugin: model-rules, on_error: refuse, settings: {{ rules: [ {{ models: [ {model} ], request: {{ set: {{ /temperature: 0 }} }} }} ] }} }}"
+        )
+    };
+    let (a, b) = (rules("a", "small"), rules("b", "large"));
+    assert_eq!(warnings(&composed("a, b", &[&a, &b])).await, []);
+    let b = rules("b", "small");
+    assert_eq!(
+        codes(&warnings(&composed("a, b", &[&a, &b])).await),
+        ["same_field"]
+    );
+}
+
+#[tokio::test]
+async fn an_access_policy_behind_one_that_answers_is_warned_of() {
+    let answer = "answer: { PROBE, on_error: refuse, settings: { reply: { status: 200 } } }";
+    let behind = warnings(&composed("answer, callers", &[answer, CALLERS])).await;
+    assert_eq!(codes(&behind), ["answer_before_access"]);
+    assert!(
+        behind[0].message.contains("put `callers` before `answer`"),
+        "{}",
+        behind[0]
+    );
+    assert_eq!(
+        warnings(&composed("callers, answer", &[answer, CALLERS])).await,
+        []
+    );
+}
+
+#[tokio::test]
+async fn a_cache_before_the_policy_that_guards_or_redacts_is_warned_of() {
+    let behind = warnings(&composed("answers, callers", &[ANSWERS, CALLERS])).await;
+    assert_eq!(codes(&behind), ["cache_before_guard"]);
+    let redact = "private: { plugin: redact, on_error: refuse, settings: { kinds: [ email ] } }";
+    let behind = warnings(&composed("answers, private", &[ANSWERS, redact])).await;
+    assert_eq!(codes(&behind), ["cache_before_text"], "{behind:#?}");
+    let order = "callers, private, answers";
+    assert_eq!(
+        warnings(&composed(order, &[CALLERS, redact, ANSWERS])).await,
+        []
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_guards_and_is_bypassed_when_it_fails_is_warned_of() {
+    let open = CALLERS.replace("on_error: refuse", "on_error: bypass");
+    let warnings = warnings(&composed("callers", &[&open])).await;
+    assert_eq!(codes(&warnings), ["guard_bypassed"]);
+    assert!(
+        warnings[0]
+            .message
+            .contains("\n4 |   callers: { plugin: api-keys, on_error: bypass,"),
+        "{}",
+        warnings[0]
+    );
+}
+
+async fn check(folder: &Path, arguments: &[&str]) -> Output {
+    let mut arguments = arguments.to_vec();
+    arguments.insert(0, "check");
+    let mut command = tollgate(&arguments, Path::new("tollgate.yaml"));
+    command
+        .current_dir(folder)
+        .stdout(std::process::Stdio::piped());
+    command.output().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_command_fails_on_warnings_only_where_it_is_to_be_strict() {
+    let open = CALLERS.replace("on_error: refuse", "on_error: bypass");
+    let folder = laid_out(&composed("callers", &[&open])).await;
+    let fine = check(folder.path(), &[]).await;
+    assert!(fine.status.success());
+    let (out, err) = (
+        String::from_utf8_lossy(&fine.stdout),
+        String::from_utf8_lossy(&fine.stderr),
+    );
+    assert!(err.contains("warning: tollgate.yaml:4:"), "{err}");
+    assert!(
+        out.contains("There is a warning.") && out.contains("Next: tollgate run"),
+        "{out}"
+    );
+    let strict = check(folder.path(), &["--strict", "--json"]).await;
+    assert_eq!(strict.status.code(), Some(1));
+    let shown: Value = serde_json::from_slice(&strict.stdout).unwrap();
+    assert_eq!(shown["ok"], false);
+    let warning = &shown["checked"]["warnings"][0];
+    assert_eq!(
+        (&warning["code"], &warning["line"], &warning["file"]),
+        (&json!("guard_bypassed"), &json!(4), &json!("tollgate.yaml"))
+    );
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_named_at_once() {
+    let config = chat_through(
+        "a, b, c",
+        "
+  a: { plugin: model-rules, on_error: refuse, settings: { rules: 1, colour: blue } }
+  b: { plugin: api-keys, on_error: refuse, settings: { keys: [ { caller: 1 } ] } }
+  c: { plugin: nowhere, on_error: refuse, grants: { secrets: [ gone ] } }",
+    );
+    let folder = laid_out(&format!(
+        "secrets: {{ gone: {{ file: gone.txt }} }}\n{config}"
+    ))
+    .await;
+    let refused = check(folder.path(), &["--json"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let shown: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    let problems: Vec<_> = shown["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| (problem["code"].as_str().unwrap(), problem["line"].as_u64()))
+        .collect();
+    assert_eq!(
+        problems,
+        [
+            ("missing_plugin", None),
+            ("settings", Some(6)),
+            ("settings", Some(6)),
+            ("settings", Some(7)),
+            ("secret", Some(4)),
+        ],
+        "{shown:#}"
+    );
+    let message = |nth: usize| shown["problems"][nth]["message"].as_str().unwrap();
+    assert!(
+        message(1).contains("^") && message(3).contains("/keys/0"),
+        "{shown:#}"
+    );
+    let told = check(folder.path(), &[]).await;
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.ends_with("\n5 problems\n"), "{told}");
+}
+
+#[tokio::test]
+async fn no_example_is_warned_of() {
+    for example in [
+        "kserve-front",
+        "platform-gateway",
+        "seldon-front",
+        "team-gateway",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let there = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../examples")
+            .join(example);
+        let text = fs::read_to_string(there.join("tollgate.yaml")).unwrap();
+        let plugins = folder.path().join("plugins");
+        fs::create_dir(&plugins).unwrap();
+        for name in crate::schema::STANDARD {
+            if text.contains(&format!("plugin: {name}")) {
+                fs::copy(guest(name), plugins.join(format!("{name}.wasm"))).unwrap();
+            }
+        }
+        let kept = cache().display().to_string();
+        let text: String = text
+            .lines()
+            .map(|line| match line.split_once(": ") {
+                Some(("plugins", _)) => "plugins: plugins\n".to_owned(),
+                Some(("cache", _)) => format!("cache: {kept}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        fs::write(folder.path().join("tollgate.yaml"), text).unwrap();
+        let checked = check(folder.path(), &["--strict"]).await;
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(checked.status.success(), "{example}: {said}");
+    }
+}

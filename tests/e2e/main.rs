@@ -17,6 +17,7 @@ mod composition;
 mod data_path;
 mod departures;
 mod descriptors;
+mod dev;
 mod dialects;
 mod edge;
 mod examples;

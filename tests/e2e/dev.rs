@@ -242,8 +242,8 @@ async fn an_own_configuration_is_served_with_the_crate_in_place_of_its_plugin() 
     assert!(live.contains("settings of the configuration"), "{live}");
     assert_eq!(status(addr).await, 200);
     let seen = standin.seen();
-    let greeted = seen.requests.iter().any(|request| {
-        let greeting = request.headers.get("x-greeting");
+    let greeted = seen.last.iter().any(|request| {
+        let greeting = request.header("x-greeting");
         greeting.is_some_and(|greeting| greeting == "own")
     });
     assert!(greeted, "{seen:?}");

@@ -77,7 +77,7 @@ fn did(steps: &[&Step]) -> String {
     }
     let failures = steps.iter().filter_map(|step| step.failure.as_ref());
     parts.extend(failures.map(|failure| format!("failed ({})", failure.kind)));
-    match steps.iter().map(|step| step.edits.len()).sum() {
+    match steps.iter().map(|step| step.edits.len()).sum::<usize>() {
         0 => {}
         1 => parts.push("1 edit".to_owned()),
         more => parts.push(format!("{more} edits")),

@@ -41,8 +41,8 @@ pub(super) struct Settings {
 pub(super) enum SettingsError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Wrong(#[from] Box<Problem>),
+    #[error("{0}")]
+    Wrong(Box<Problem>),
     #[error(transparent)]
     Case(#[from] CaseError),
 }
@@ -93,7 +93,7 @@ impl Settings {
         let settings: Self = if text.trim().is_empty() {
             Self::default()
         } else {
-            read_yaml(&text, file).map_err(Box::new)?
+            read_yaml(&text, file).map_err(|problem| SettingsError::Wrong(Box::new(problem)))?
         };
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {

@@ -18,6 +18,7 @@ mod crowd;
 mod data_path;
 mod departures;
 mod descriptors;
+mod dev;
 mod dialects;
 mod edge;
 mod endpoints;

@@ -76,13 +76,13 @@ fn steady(text: &str) -> String {
 }
 
 /// A crate that `plugin new` made, outside of the repository.
-struct Made {
+pub(crate) struct Made {
     outside: tempfile::TempDir,
     name: String,
 }
 
 impl Made {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let outside = tempfile::tempdir().unwrap();
         let said = tollgate(outside.path(), &["plugin", "new", name]);
         assert!(said.is_good, "{}", said.error);
@@ -96,19 +96,19 @@ impl Made {
         made
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.outside.path().join(&self.name)
     }
 
-    fn read(&self, file: &str) -> String {
+    pub(crate) fn read(&self, file: &str) -> String {
         fs::read_to_string(self.folder().join(file)).unwrap()
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         fs::write(self.folder().join(file), text).unwrap();
     }
 
-    fn reword(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn reword(&self, file: &str, from: &str, to: &str) {
         let text = self.read(file);
         assert!(text.contains(from), "{text}");
         self.write(file, &text.replace(from, to));

@@ -101,28 +101,33 @@ fn replace(path: &Path, text: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_endpoint_costs_as_many_requests_as_it_takes_to_eject_it() {
-    let (a, b) = (fresh().await, fresh().await);
-    let site = Site::start(&everything_to(&format!(
-        "{{ endpoints: [ {} ], health: {{ passive: {{ consecutive_errors: 2, pause: 1h }} }} }}",
-        list(&[&a, &b])
-    )))
-    .await;
-    until_asked(&site, &b).await;
-    b.stop().await;
-    let mut statuses = Vec::new();
-    for _ in 0..20 {
-        statuses.push(site.chat().send().await.status);
+    // What cannot be sent goes to another endpoint, unless that is turned off.
+    for (retries, lost) in [("", 0), (", retries: off", 2)] {
+        let (a, b) = (fresh().await, fresh().await);
+        let upstream = format!(
+            "{{ endpoints: [ {} ], health: {{ passive: {{ consecutive_errors: 2, pause: 1h }} }} }}",
+            list(&[&a, &b])
+        );
+        let to = format!("{{ upstream: u{retries} }}");
+        let config = everything_to(&upstream).replace("{ upstream: u }", &to);
+        let site = Site::start(&config).await;
+        until_asked(&site, &b).await;
+        b.stop().await;
+        let mut statuses = Vec::new();
+        for _ in 0..20 {
+            statuses.push(site.chat().send().await.status);
+        }
+        let failed = statuses.iter().filter(|status| **status == 502).count();
+        let good = statuses.iter().filter(|status| **status == 200).count();
+        assert_eq!((failed, good), (lost, 20 - lost), "{statuses:?}");
+        assert_eq!(states(&site).await, ["in", "ejected"]);
+        let ejected = r#"tollgate_endpoint_ejected_total{upstream="u",reason="errors-in-a-row"}"#;
+        assert_eq!(site.metric(ejected).await, 1.0);
+        let gauge = r#"tollgate_endpoints{upstream="u",state="ejected"}"#;
+        assert_eq!(site.metric(gauge).await, 1.0);
+        let why = &shown(&site).await[1]["change"]["last"];
+        assert_eq!(why, "ejected for 3600.0s: errors in a row");
     }
-    let failed = statuses.iter().filter(|status| **status == 502).count();
-    let good = statuses.iter().filter(|status| **status == 200).count();
-    assert_eq!((failed, good), (2, 18), "{statuses:?}");
-    assert_eq!(states(&site).await, ["in", "ejected"]);
-    let ejected = r#"tollgate_endpoint_ejected_total{upstream="u",reason="errors-in-a-row"}"#;
-    assert_eq!(site.metric(ejected).await, 1.0);
-    let gauge = r#"tollgate_endpoints{upstream="u",state="ejected"}"#;
-    assert_eq!(site.metric(gauge).await, 1.0);
-    let why = &shown(&site).await[1]["change"]["last"];
-    assert_eq!(why, "ejected for 3600.0s: errors in a row");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -244,6 +244,23 @@ impl Case {
             .map_err(|At(pointer, message)| wrong(problem_at(&text, file, &pointer, &message)))
     }
 
+    /// What the plugin is set to.
+    #[must_use]
+    pub fn settings(&self) -> &Value {
+        &self.settings
+    }
+
+    /// Whether it shows that something never goes live.
+    #[must_use]
+    pub fn is_refused_at_load(&self) -> bool {
+        let expect = self.expect.as_ref();
+        expect.is_some_and(|expect| {
+            expect
+                .get("load_error")
+                .is_some_and(|error| !error.is_null())
+        })
+    }
+
     fn resolve(file: &Path, written: CaseFile) -> Result<Self, At> {
         let is_stream = written.answer.events.is_some();
         let request = request(written.request)?;

@@ -21,6 +21,10 @@
 //! | `sandbox.log_lines` | 20 | | `compile.input` | 16MiB |
 //! | `limits.answers` | 64MiB | | `limits.answer` | 1MiB |
 //! | `upstreams.*.dialect` | openai | | `upstreams.*.balance` | round-robin |
+//! | `limits.upgrades` | 1000 | | `limits.mirrors` | 64 |
+//! | `limits.mirror_bodies` | 16MiB | | `timeouts.upgrade_idle` | 5m |
+//! | `timeouts.upgrade_total` | 24h | | `routes.mirror.timeout` | 60s |
+//! | `routes.mirror.share` | 100% | | `routes.upgrades` | none |
 //! | `….endpoints.refresh` | 2s for a file, else the records' | | `….endpoints.timeout` | 5s |
 //! | `….health.max_out` | 50 | | `….health.slow_start` | 10s |
 //! | `….health.passive` | below, in `Passive` | | `….health.busy_max` | 30s |
@@ -53,6 +57,7 @@ pub(crate) const WEIGHT: u32 = 1;
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) const CALL_RESPONSE_BYTES: usize = 64 << 10;
 pub(crate) const CALLS: u32 = 4;
+pub(crate) const MIRROR_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const FILE_REFRESH: Duration = Duration::from_secs(2);
 pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
@@ -187,6 +192,9 @@ impl Default for Limits {
             json_depth: 64,
             answers_bytes: 64 << 20,
             answer_bytes: 1 << 20,
+            upgrades: 1_000,
+            mirrors: 64,
+            mirror_bytes: 16 << 20,
         }
     }
 }
@@ -231,6 +239,8 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(60),
             between_bytes: Duration::from_secs(60),
             total: Duration::from_secs(600),
+            upgrade_idle: Duration::from_secs(300),
+            upgrade_total: Duration::from_secs(24 * 3600),
             total_max: None,
             shutdown: Duration::from_secs(30),
         }

@@ -9,6 +9,7 @@ mod balance;
 mod endpoints;
 mod health;
 mod overload;
+mod passage;
 
 use std::borrow::Cow;
 
@@ -26,6 +27,7 @@ use crate::{
     model,
     place::{At, Named},
 };
+pub(crate) use passage::Mirror;
 
 /// The configuration of a Tollgate gateway.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -170,6 +172,10 @@ pub(crate) struct Grants {
     pub(crate) http_call: Option<HttpCall>,
     /// Answers that the gateway keeps and gives to requests that are alike.
     pub(crate) cache: bool,
+    /// Copies of requests for a second target.
+    pub(crate) shadow: bool,
+    /// The endpoints of a target with their load, to score them.
+    pub(crate) endpoints: bool,
 }
 
 /// Calls over HTTP, to these hosts alone.
@@ -319,6 +325,10 @@ pub(crate) struct Route {
     pub(crate) upstream: Option<At<String>>,
     /// What its clients speak, and so what errors look like. Default: told by the path.
     pub(crate) dialect: Option<Dialect>,
+    /// The protocols that a connection may change to, such as `websocket`. Default: none.
+    pub(crate) upgrades: Option<At<Vec<At<String>>>>,
+    /// Where copies of requests go whose answers nobody gets.
+    pub(crate) mirror: Option<At<Mirror>>,
     /// How a try that failed is made again, or `off`. Default: once, at another endpoint, if
     /// nothing was sent.
     pub(crate) retries: Option<At<OrOff<Retries>>>,
@@ -366,6 +376,12 @@ pub(crate) struct Limits {
     pub(crate) answers: Option<At<Size>>,
     /// One of them; a longer one is not kept. Default: 1MiB.
     pub(crate) answer: Option<At<Size>>,
+    /// Connections that changed their protocol, or are about to. Default: 1000.
+    pub(crate) upgrades: Option<At<u64>>,
+    /// Mirrored requests under way. Default: 64.
+    pub(crate) mirrors: Option<At<u64>>,
+    /// Bodies of all of them together. Default: 16MiB.
+    pub(crate) mirror_bodies: Option<At<Size>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -385,6 +401,10 @@ pub(crate) struct Timeouts {
     pub(crate) between_bytes: Option<At<Period>>,
     /// Of the whole exchange. Default: 10m.
     pub(crate) total: Option<At<Period>>,
+    /// Between two pieces, either way, of a connection that changed its protocol. Default: 5m.
+    pub(crate) upgrade_idle: Option<At<Period>>,
+    /// Of such a connection in whole. Default: 24h.
+    pub(crate) upgrade_total: Option<At<Period>>,
     /// The longest total that a client may ask for. Default: no longer than `total`.
     pub(crate) max_total: Option<At<Period>>,
     /// How long a shutdown waits for exchanges in flight. Default: 30s.

@@ -8,6 +8,7 @@ mod balance;
 mod endpoints;
 mod health;
 mod overload;
+mod passage;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -19,6 +20,7 @@ pub use attempts::{Cause, FALLBACK_MAX, Hedge, RETRIES_MAX, Retries, Waits};
 pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
 pub use health::{Active, Circuit, Health, Passive};
 pub use overload::*;
+pub use passage::{Mirror, Share};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,6 +133,10 @@ pub struct Grants {
     pub http_call: Option<HttpCallGrant>,
     /// Answers that are kept and given again.
     pub cache: bool,
+    /// Copies of requests for a second target.
+    pub shadow: bool,
+    /// The endpoints of a target with their load, to score them.
+    pub endpoints: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -271,6 +277,9 @@ pub struct Route {
     pub to: Destination,
     /// What its clients speak; `None`: what the path says.
     pub dialect: Option<Dialect>,
+    /// Protocols that a connection may change to, in lower case; empty: none.
+    pub upgrades: Vec<String>,
+    pub mirror: Option<Mirror>,
     /// `None`: [`Retries::default`].
     pub retries: Option<Retries>,
     pub hedge: Option<Hedge>,
@@ -321,6 +330,12 @@ pub struct Limits {
     pub answers_bytes: usize,
     /// Of one of them; a longer one is not kept.
     pub answer_bytes: usize,
+    /// Connections that changed their protocol, or are about to.
+    pub upgrades: usize,
+    /// Mirrored requests under way.
+    pub mirrors: usize,
+    /// Of the bodies of all of them.
+    pub mirror_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -338,6 +353,10 @@ pub struct Timeouts {
     pub between_bytes: Duration,
     /// Of the whole exchange.
     pub total: Duration,
+    /// Between two pieces, either way, of a connection that changed its protocol.
+    pub upgrade_idle: Duration,
+    /// Of such a connection in whole.
+    pub upgrade_total: Duration,
     /// The longest total that a client may ask for; `None`: no longer than the one that holds.
     pub total_max: Option<Duration>,
     /// How long a shutdown waits for exchanges in flight.

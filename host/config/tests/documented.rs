@@ -33,7 +33,7 @@ fn least() -> Value {
         },
         "overload": { "concurrency": 64 },
         "models": { "m": { "targets": [ { "upstream": "u" } ], "fallback": [ { "upstream": "u" } ] } },
-        "routes": [ { "match": { "path": "/" } } ],
+        "routes": [ { "match": { "path": "/" }, "mirror": { "upstream": "u" } } ],
     })
 }
 
@@ -142,10 +142,10 @@ const SAID_ELSEWHERE: [&str; 4] = [
 
 /// Every key that the schema knows, parents included.
 fn collect(root: &Value, node: &Value, path: &str, keys: &mut BTreeSet<String>) {
-    if let Some(reference) = node["$ref"].as_str() {
-        if !SAID_ELSEWHERE.contains(&path) {
-            collect(root, root.pointer(&reference[1..]).unwrap(), path, keys);
-        }
+    if let Some(reference) = node["$ref"].as_str()
+        && !SAID_ELSEWHERE.contains(&path)
+    {
+        collect(root, root.pointer(&reference[1..]).unwrap(), path, keys);
     }
     for choice in ["anyOf", "oneOf"] {
         for node in node[choice].as_array().into_iter().flatten() {

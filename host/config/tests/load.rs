@@ -96,6 +96,8 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
         secrets: vec!["idp".into()],
         http_call: Some(http_call),
         cache: false,
+        shadow: false,
+        endpoints: false,
     };
     assert_eq!(budget.grants, grants);
 }
@@ -165,7 +167,12 @@ fn routes_keep_their_order_and_get_names_of_their_own() {
     let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(
         names,
-        ["/v1/chat/completions", "/v1/chat/completions#2", "files"]
+        [
+            "/v1/chat/completions",
+            "/v1/realtime",
+            "/v1/chat/completions#2",
+            "files"
+        ]
     );
     assert_eq!(routes[0].to, Destination::Model);
     assert_eq!(routes[0].matches.methods, ["POST"]);
@@ -181,8 +188,8 @@ fn routes_keep_their_order_and_get_names_of_their_own() {
         ],
         models: vec![],
     };
-    assert_eq!(routes[2].matches, expected);
-    assert_eq!(routes[2].to, Destination::Upstream("raw".into()));
+    assert_eq!(routes[3].matches, expected);
+    assert_eq!(routes[3].to, Destination::Upstream("raw".into()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod cli;
 mod control;
 pub mod demo;
 pub mod descriptors;
+mod dev;
 pub mod serve;
 pub mod telemetry;
 pub mod trace;
@@ -49,6 +50,8 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// The admin port's address instead of the configuration's.
     pub admin: Option<SocketAddr>,
+    /// The plugins' folder instead of the configuration's.
+    pub plugins: Option<PathBuf>,
     /// The program that is run as `<program> compile-worker`; `None`: this one. A
     /// test names the built binary here.
     pub compiler: Option<PathBuf>,
@@ -69,6 +72,7 @@ impl Options {
             config: config.into(),
             listen: None,
             admin: None,
+            plugins: None,
             compiler: None,
             instances: Self::INSTANCES,
             access: None,

@@ -23,6 +23,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use crate::{
     Message,
     direct::{Direct, Pages},
+    observed::Stage,
     policy::Counters,
     recording::Recorded,
 };
@@ -97,8 +98,8 @@ pub(crate) struct State {
     message: Message,
     /// Whether `message` is one, and not a place for one.
     shows: bool,
-    /// Whether the hook at work may plan what becomes of the answer.
-    may_plan: bool,
+    /// How far the exchange is with it, and so what the hook at work may plan.
+    stage: Stage,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
     /// `None`: nobody watches.
@@ -128,7 +129,7 @@ impl State {
             shared,
             message: Message::default(),
             shows: false,
-            may_plan: false,
+            stage: Stage::Response,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             recorded: None,
@@ -177,16 +178,16 @@ impl State {
     }
 
     /// Lets the guest see a message, until [`State::hide`] gives it back.
-    pub(crate) fn show(&mut self, message: &mut Message, may_plan: bool) {
+    pub(crate) fn show(&mut self, message: &mut Message, stage: Stage) {
         mem::swap(&mut self.message, message);
         self.shows = true;
-        self.may_plan = may_plan;
+        self.stage = stage;
     }
 
     pub(crate) fn hide(&mut self, message: &mut Message) {
         mem::swap(&mut self.message, message);
         self.shows = false;
-        self.may_plan = false;
+        self.stage = Stage::Response;
     }
 
     pub(crate) fn begin_hook(&mut self) {

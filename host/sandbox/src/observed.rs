@@ -32,14 +32,14 @@ pub struct Changed {
     pub model: Option<String>,
 }
 
-/// Where in an exchange a field is set.
+/// How far an exchange is when a hook is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The request of a route.
+    /// Where it goes, and what becomes of the answer, can be planned.
     Request,
-    /// The request for a target.
+    /// The target is chosen, and its endpoint is not.
     Attempt,
-    /// The response.
+    /// It is on its way back, or there is no message.
     Response,
 }
 

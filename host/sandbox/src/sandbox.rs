@@ -311,6 +311,8 @@ fn granted(grants: &Grants) -> Vec<String> {
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
         (grants.cache, "cache"),
+        (grants.shadow, "shadow"),
+        (grants.endpoints, "endpoints"),
     ]
     .into_iter()
     .filter(|(granted, _)| *granted)

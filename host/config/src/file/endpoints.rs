@@ -18,7 +18,7 @@ use crate::place::At;
 #[derive(Debug)]
 pub(crate) enum Endpoints {
     Listed(Vec<At<Listed>>),
-    Found(Found),
+    Found(Box<Found>),
 }
 
 /// One of a list.
@@ -71,7 +71,8 @@ impl<'de> Deserialize<'de> for Endpoints {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Endpoints, A::Error> {
-                Found::deserialize(MapAccessDeserializer::new(map)).map(Endpoints::Found)
+                Found::deserialize(MapAccessDeserializer::new(map))
+                    .map(|found| Endpoints::Found(Box::new(found)))
             }
         }
         deserializer.deserialize_any(Either)

@@ -9,6 +9,7 @@ mod balance;
 mod endpoints;
 mod health;
 mod overload;
+mod passage;
 mod policies;
 mod routes;
 mod scope;
@@ -42,6 +43,7 @@ struct Names {
     secrets: BTreeSet<String>,
     policies: BTreeSet<String>,
     upstreams: BTreeSet<String>,
+    models: BTreeSet<String>,
     /// Whether there is a file of places.
     geo: bool,
 }
@@ -58,6 +60,7 @@ impl Names {
             secrets: keys(&merged.secrets),
             policies: keys(&merged.policies),
             upstreams: keys(&merged.upstreams),
+            models: keys(&merged.models),
             geo: merged.geo.is_some(),
         }
     }

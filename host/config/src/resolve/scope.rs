@@ -194,6 +194,10 @@ impl Scope<'_> {
         self.known("upstream", name, &self.names.upstreams)
     }
 
+    pub(super) fn model(&self, name: &At<String>) -> String {
+        self.known("model", name, &self.names.models)
+    }
+
     pub(super) fn secret(&self, name: &At<String>) -> String {
         self.known("secret", name, &self.names.secrets)
     }

@@ -71,6 +71,9 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
         json_depth: count(&section.json_depth, base.json_depth, 120),
         answers_bytes: memory(&section.answers, base.answers_bytes, 64 * KIB..=256 * GIB),
         answer_bytes: memory(&section.answer, base.answer_bytes, KIB..=256 * MIB),
+        upgrades: count(&section.upgrades, base.upgrades, 1_000_000),
+        mirrors: count(&section.mirrors, base.mirrors, 100_000),
+        mirror_bytes: memory(&section.mirror_bodies, base.mirror_bytes, KIB..=256 * GIB),
     }
 }
 
@@ -95,6 +98,8 @@ pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts 
         connect: period(&section.connect, base.connect),
         first_byte: period(&section.first_byte, base.first_byte),
         between_bytes: period(&section.between_bytes, base.between_bytes),
+        upgrade_idle: period(&section.upgrade_idle, base.upgrade_idle),
+        upgrade_total: period(&section.upgrade_total, base.upgrade_total),
         total,
         total_max,
         shutdown: period(&section.shutdown, base.shutdown),

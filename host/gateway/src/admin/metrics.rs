@@ -6,7 +6,10 @@ use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
 use super::{Admin, gates, upstreams};
-use crate::telemetry::exposition::{Exposition, Family, Kind};
+use crate::{
+    serve::NotMirrored,
+    telemetry::exposition::{Exposition, Family, Kind},
+};
 
 pub(super) fn render(admin: &Admin) -> String {
     let mut out = Exposition::default();
@@ -82,6 +85,35 @@ fn process(admin: &Admin, out: &mut Exposition) {
         "1: the files as they are were refused, and an older generation serves.",
         u8::from(refused),
     );
+    passing(admin, out);
+    out.single(
+        "tollgate_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines that the access log's reader did not take in time.",
+        admin
+            .access
+            .as_ref()
+            .map_or(0, crate::telemetry::Lines::dropped),
+    );
+    answers(&admin.shared.cache.stats(), out);
+    let mut family = out.family(
+        "tollgate_plugin_log_lines_dropped_total",
+        Kind::Counter,
+        "Lines of a policy beyond what it may log.",
+    );
+    for (policy, dropped) in admin.plugin_log.dropped() {
+        family.sample(&[("policy", &policy)], dropped);
+    }
+    out.single(
+        "tollgate_admin_requests_total",
+        Kind::Counter,
+        "Requests to this port.",
+        admin.requests.load(Ordering::Relaxed),
+    );
+}
+
+/// What is open.
+fn passing(admin: &Admin, out: &mut Exposition) {
     let gauges = &admin.shared.gauges;
     out.single(
         "tollgate_connections_open",
@@ -110,29 +142,32 @@ fn process(admin: &Admin, out: &mut Exposition) {
             .num_alive_tasks(),
     );
     out.single(
-        "tollgate_log_lines_dropped_total",
-        Kind::Counter,
-        "Lines that the access log's reader did not take in time.",
-        admin
-            .access
-            .as_ref()
-            .map_or(0, crate::telemetry::Lines::dropped),
+        "tollgate_upgrades_open",
+        Kind::Gauge,
+        "Connections that changed their protocol, or are about to.",
+        gauges.upgrades(),
     );
-    answers(&admin.shared.cache.stats(), out);
-    let mut family = out.family(
-        "tollgate_plugin_log_lines_dropped_total",
-        Kind::Counter,
-        "Lines of a policy beyond what it may log.",
-    );
-    for (policy, dropped) in admin.plugin_log.dropped() {
-        family.sample(&[("policy", &policy)], dropped);
-    }
     out.single(
-        "tollgate_admin_requests_total",
+        "tollgate_upgrades_refused_total",
         Kind::Counter,
-        "Requests to this port.",
-        admin.requests.load(Ordering::Relaxed),
+        "Upgrades that were one too many.",
+        gauges.upgrades_refused(),
     );
+    let mirrors = &admin.shared.mirrors;
+    out.single(
+        "tollgate_mirrors_open",
+        Kind::Gauge,
+        "Copies of requests that are under way.",
+        mirrors.under_way(),
+    );
+    let mut family = out.family(
+        "tollgate_mirror_left_out_total",
+        Kind::Counter,
+        "Requests that were to be copied and were not, by why.",
+    );
+    for why in NotMirrored::ALL {
+        family.sample(&[("reason", why.as_str())], mirrors.left_out(why));
+    }
 }
 
 fn answers(stats: &CacheStats, out: &mut Exposition) {

@@ -117,6 +117,7 @@ fn grants(grants: &Grants) -> Vec<&'static str> {
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
         (grants.cache, "cache"),
+        (grants.shadow, "shadow"),
     ]
     .into_iter()
     .filter_map(|(granted, name)| granted.then_some(name))

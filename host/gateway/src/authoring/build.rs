@@ -12,11 +12,15 @@ use std::{
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tollgate_cases::{CaseError, SectionError, read_folder, strip, with_cases};
 use tollgate_config::CompileLimits;
 use tollgate_sandbox::{Inspected, LoadError, componentize, inspect};
 
-use super::toolchain::{Toolchain, ToolchainError, guests_dir};
+use super::{
+    leash::Leash,
+    toolchain::{Toolchain, ToolchainError, guests_dir},
+};
 
 /// Where a plugin is built, and how.
 #[derive(Debug, Clone)]
@@ -34,6 +38,9 @@ pub struct BuildOptions {
     pub with_cases: bool,
     /// Whether the file is a component, and not the module that Rust made.
     pub component: bool,
+    /// Once cancelled, it ends cargo and all that cargo started; the build fails then.
+    /// Cargo is in a process group of its own for it, which ctrl-c does not reach.
+    pub stop: Option<CancellationToken>,
 }
 
 impl BuildOptions {
@@ -47,6 +54,7 @@ impl BuildOptions {
             checker: None,
             with_cases: false,
             component: false,
+            stop: None,
         }
     }
 }
@@ -282,7 +290,7 @@ fn compile(options: &BuildOptions) -> Result<Compiled, BuildError> {
         return Err(no_crate());
     }
     let tools = Toolchain::from_env();
-    let (name, target_dir) = read_manifest(&tools, &manifest)?;
+    let (name, target_dir) = read_manifest(&tools, &manifest, options.stop.as_ref())?;
     tools.ensure_target(&folder)?;
     let mut cargo = tools.cargo_build(&folder, &target_dir, options.quick);
     cargo
@@ -293,7 +301,7 @@ fn compile(options: &BuildOptions) -> Result<Compiled, BuildError> {
             Words::Shown => Stdio::inherit(),
             Words::Kept => Stdio::piped(),
         });
-    let output = run(cargo)?;
+    let output = run(cargo, options.stop.as_ref())?;
     if !output.status.success() {
         let words = match options.words {
             Words::Shown => None,
@@ -314,18 +322,32 @@ fn compile(options: &BuildOptions) -> Result<Compiled, BuildError> {
     })
 }
 
-fn run(mut command: Command) -> Result<std::process::Output, ToolchainError> {
-    let child = command
-        .spawn()
-        .and_then(std::process::Child::wait_with_output);
-    child.map_err(|source| ToolchainError::NoTool {
+fn run(
+    mut command: Command,
+    stop: Option<&CancellationToken>,
+) -> Result<std::process::Output, ToolchainError> {
+    let output = match stop {
+        Some(stop) => Leash::spawn(&mut command, stop).and_then(|(child, leash)| {
+            let output = child.wait_with_output();
+            drop(leash);
+            output
+        }),
+        None => command
+            .spawn()
+            .and_then(std::process::Child::wait_with_output),
+    };
+    output.map_err(|source| ToolchainError::NoTool {
         tool: "cargo".to_owned(),
         source,
     })
 }
 
 /// The crate's name, and where plugins of its workspace are built.
-fn read_manifest(tools: &Toolchain, manifest: &Path) -> Result<(String, PathBuf), BuildError> {
+fn read_manifest(
+    tools: &Toolchain,
+    manifest: &Path,
+    stop: Option<&CancellationToken>,
+) -> Result<(String, PathBuf), BuildError> {
     let folder = manifest.parent().unwrap_or(Path::new("."));
     let mut cargo = tools.cargo(folder);
     cargo
@@ -335,7 +357,7 @@ fn read_manifest(tools: &Toolchain, manifest: &Path) -> Result<(String, PathBuf)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let output = run(cargo)?;
+    let output = run(cargo, stop)?;
     if !output.status.success() {
         return Err(BuildError::Manifest {
             manifest: manifest.to_owned(),

@@ -5,6 +5,7 @@
 //! line's business. Knows nothing of generations or of serving.
 
 pub mod build;
+mod leash;
 pub mod new;
 mod settings;
 pub mod test;

@@ -124,6 +124,9 @@ impl Toolchain {
             &[
                 "inherits='release'",
                 "opt-level=1",
+                // Built once, and compiled anew by the gateway for each change: the less of
+                // it the better.
+                "package.\"*\".opt-level='s'",
                 "lto=false",
                 "codegen-units=16",
                 "incremental=true",

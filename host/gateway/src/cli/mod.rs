@@ -3,6 +3,12 @@
 //! Knows how to start things and what to tell a person; what they do is elsewhere.
 
 mod check;
+mod dev;
+#[cfg(test)]
+mod example;
+mod paint;
+#[cfg(test)]
+mod picture;
 mod plugin;
 mod run;
 mod schema;
@@ -45,6 +51,8 @@ enum Command {
     Demo(crate::demo::DemoArgs),
     /// Start, build, look at and test a plugin of one's own.
     Plugin(plugin::PluginArguments),
+    /// Build a plugin's crate whenever it is saved, swap it in, and show what it does.
+    Dev(dev::DevArguments),
     /// Answer as a model server would, to try a configuration without one.
     Standin(standin::StandinArguments),
     /// Compiles one plugin, for the gateway itself.
@@ -69,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Trace(arguments) => within_runtime(trace::trace(arguments)),
         Command::Demo(arguments) => within_runtime(crate::demo::run(arguments)),
         Command::Plugin(arguments) => within_runtime(plugin::plugin(arguments)),
+        Command::Dev(arguments) => within_runtime(dev::dev(arguments)),
         Command::Standin(arguments) => within_runtime(standin::standin(arguments)),
         Command::CompileWorker => tollgate_sandbox::compile_worker(),
     }

@@ -102,20 +102,20 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 /// The signals that end the process.
-struct Ends {
+pub(super) struct Ends {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Ends {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    async fn any(&mut self) {
+    pub(super) async fn any(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

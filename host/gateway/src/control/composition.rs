@@ -244,7 +244,7 @@ fn changes_text(policy: &Policy) -> bool {
                 let rest = pointer.strip_prefix(*text);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
-            change.stage != Stage::Response && TEXTS.iter().any(|text| is_within(text))
+            change.stage != Stage::Response && TEXTS.iter().any(is_within)
         }
         Field::Body => change.stage != Stage::Response,
         Field::Header(_) | Field::Fact(_) | Field::Path | Field::Status => false,

@@ -37,8 +37,9 @@ impl First {
     /// # Errors
     /// As any later candidate is refused.
     pub(crate) async fn build(options: &Options) -> Result<Self, Refused> {
-        let source = options.config.clone();
-        let taken = tokio::task::spawn_blocking(move || snapshot::take(&source, None)).await;
+        let (source, plugins) = (options.config.clone(), options.plugins.clone());
+        let take = move || snapshot::take(&source, plugins.as_deref(), None);
+        let taken = tokio::task::spawn_blocking(take).await;
         let taken = taken
             .map_err(|broken| Refused::file(Stage::Load, "internal", &options.config, broken))?;
         let snapshot = taken.outcome?;
@@ -51,6 +52,7 @@ impl First {
         let sandbox = sandbox(options, &snapshot.config, &capabilities)?;
         let builder = Builder {
             source: options.config.clone(),
+            plugins: options.plugins.clone(),
             sandbox,
             clients: Clients::new(),
             places: Places::default(),

@@ -40,6 +40,8 @@ const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// What builds and swaps generations, for the life of the process.
 pub(crate) struct Builder {
     pub(crate) source: PathBuf,
+    /// The plugins' folder, where it is not the configuration's to say.
+    pub(crate) plugins: Option<PathBuf>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) places: Places,
@@ -254,9 +256,10 @@ impl Reloader {
     }
 
     async fn take(&self, trust_nothing: bool) -> Taken {
-        let source = self.builder.source.clone();
+        let (source, plugins) = (self.builder.source.clone(), self.builder.plugins.clone());
         let before = (!trust_nothing).then(|| self.present.made_of.clone());
-        match tokio::task::spawn_blocking(move || snapshot::take(&source, before.as_ref())).await {
+        let take = move || snapshot::take(&source, plugins.as_deref(), before.as_ref());
+        match tokio::task::spawn_blocking(take).await {
             Ok(taken) => taken,
             Err(broken) => Taken {
                 picture: Picture::default(),

@@ -77,17 +77,18 @@ pub(crate) struct Taken {
     pub(crate) outcome: Result<Snapshot, Refused>,
 }
 
-/// Takes a snapshot of the configuration at `source`, a file or a folder of them.
+/// Takes a snapshot of the configuration at `source`, a file or a folder of them, and of its
+/// plugins, or those in the folder `plugins`.
 ///
 /// What `before` saw is not read again where its stamp is the same. Blocks: it reads files.
-pub(crate) fn take(source: &Path, before: Option<&Picture>) -> Taken {
-    let mut taken = take_once(source, before);
+pub(crate) fn take(source: &Path, plugins: Option<&Path>, before: Option<&Picture>) -> Taken {
+    let mut taken = take_once(source, plugins, before);
     for _ in 1..TAKES {
         match taken {
             Some(taken) => return taken,
             None => std::thread::sleep(BETWEEN_TAKES),
         }
-        taken = take_once(source, before);
+        taken = take_once(source, plugins, before);
     }
     taken.unwrap_or_else(|| Taken {
         picture: configuration(source, before),
@@ -111,14 +112,17 @@ pub(crate) fn is_unmoved(source: &Path, picture: &Picture) -> bool {
 }
 
 /// `None`: something moved.
-fn take_once(source: &Path, before: Option<&Picture>) -> Option<Taken> {
+fn take_once(source: &Path, folder: Option<&Path>, before: Option<&Picture>) -> Option<Taken> {
     let mut picture = configuration(source, before);
     let loaded = tollgate_config::load(source);
     if !configuration(source, None).same_content(&picture) {
         return None;
     }
     let taken = match loaded {
-        Ok(config) => {
+        Ok(mut config) => {
+            if let Some(folder) = folder {
+                config.plugins = folder.to_owned();
+            }
             let config = Arc::new(config);
             let (plugins, mut missing) = plugins(&config, &mut picture, before);
             let geo = places(&config, &mut picture, before);

@@ -3,6 +3,7 @@
 
 use std::{mem, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,6 +17,7 @@ use super::{
     model_name::{self, InPath},
     route::{Asked, Found, Need, Route},
     state::Exchange,
+    upgrade,
 };
 
 /// Where a request goes in.
@@ -122,8 +124,10 @@ pub(super) async fn take_in(
     request: Request<Incoming>,
 ) -> Result<(Arc<Route>, Arrival), ServeError> {
     let host = head::host(request.uri(), request.headers(), request.version())?;
-    let (parts, body) = request.into_parts();
-    let in_path = model_name::in_path(parts.uri.path());
+    let (mut parts, body) = request.into_parts();
+    let path_and_query = parts.uri.path_and_query();
+    let in_path = path_and_query.map_or("/", |path| path.as_str());
+    let in_path = model_name::in_path(in_path);
     if let InPath::Model(model) = &in_path {
         check_model(Some(model))?;
     }
@@ -162,6 +166,7 @@ pub(super) async fn take_in(
             route
         }
     };
+    exchange.upgrade = upgrade::asked(exchange, &route, &mut parts, &content)?;
     exchange.record.bytes_in = content.length().or(exchange.record.bytes_in);
     exchange.record.model.clone_from(&facts.model);
     exchange.record.streaming = facts.stream;
@@ -273,6 +278,30 @@ impl Arrival {
             named: Named::InBody,
             read: Need::Nothing,
         }
+    }
+
+    /// The same once more, as the policies have left it; `None`: its body is not at hand.
+    pub(super) fn copy(&self) -> Option<Self> {
+        let content = match &self.content {
+            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            Content::Empty => Content::Empty,
+            _ if self.message.body.is_none() => return None,
+            _ => Content::Empty,
+        };
+        Some(Self {
+            message: copy(&self.message),
+            content,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            model: self.model.clone(),
+            named: self.named,
+            read: self.read,
+        })
+    }
+
+    /// Of the body, while it is at hand.
+    pub(super) fn bytes(&self) -> usize {
+        self.message.body.as_ref().map_or(0, Bytes::len)
     }
 
     /// The request for one try, and a copy of it where another may follow. A body that is

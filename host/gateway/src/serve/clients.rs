@@ -102,6 +102,14 @@ pub(super) struct Kind {
     connect: Duration,
 }
 
+/// Of HTTP, over TLS; without, it is HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    /// What the server prefers.
+    All,
+    Http1,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Roots {
     /// No endpoint speaks TLS.
@@ -128,7 +136,14 @@ impl Way {
 
     /// For the one of this address.
     pub(super) fn pinned(&self, address: SocketAddr) -> Pool {
-        build_pool(self.tls.clone(), self.kind.connect, Names::Pinned(address))
+        let names = Names::Pinned(address);
+        build_pool(self.tls.clone(), self.kind.connect, names, Versions::All)
+    }
+
+    /// For one connection that is to change its protocol, which over HTTP/2 none does.
+    pub(super) fn of_one_use(&self, address: Option<SocketAddr>) -> Pool {
+        let names = address.map_or(Names::System, Names::Pinned);
+        build_pool(self.tls.clone(), self.kind.connect, names, Versions::Http1)
     }
 }
 
@@ -180,7 +195,7 @@ impl Clients {
         let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
         let way = Arc::new(Way {
             kind: kind.clone(),
-            shared: build_pool(tls.clone(), connect, Names::System),
+            shared: build_pool(tls.clone(), connect, Names::System, Versions::All),
             tls,
         });
         Ok(self.ways.lock().entry(kind).or_insert(way).clone())
@@ -230,7 +245,7 @@ fn tls_config(roots: &Roots, path: Option<&Path>) -> Result<ClientConfig, Client
     Ok(builder.with_no_client_auth())
 }
 
-fn build_pool(tls: ClientConfig, connect: Duration, names: Names) -> Pool {
+fn build_pool(tls: ClientConfig, connect: Duration, names: Names, versions: Versions) -> Pool {
     let mut http = HttpConnector::new_with_resolver(names);
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -238,9 +253,11 @@ fn build_pool(tls: ClientConfig, connect: Duration, names: Names) -> Pool {
     http.set_keepalive(Some(Duration::from_secs(60)));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http);
+        .https_or_http();
+    let connector = match versions {
+        Versions::All => connector.enable_all_versions().wrap_connector(http),
+        Versions::Http1 => connector.enable_http1().wrap_connector(http),
+    };
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

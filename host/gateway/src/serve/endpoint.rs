@@ -1,6 +1,7 @@
 //! One endpoint of an upstream: the parts of a request to it, and what is known of it.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -35,6 +36,8 @@ pub(crate) struct Endpoint {
     pub(super) id: u64,
     pub(crate) weight: u32,
     pub(super) pool: Pool,
+    way: Arc<Way>,
+    address: Option<SocketAddr>,
     pub(crate) state: Arc<State>,
     pub(crate) load: Arc<Load>,
 }
@@ -118,7 +121,7 @@ impl Endpoint {
         found: &Found,
         label: Arc<str>,
         state: Arc<State>,
-        (way, load): (&Way, load::Settings),
+        (way, load): (&Arc<Way>, load::Settings),
     ) -> Option<Self> {
         let endpoint = &found.endpoint;
         Some(Self {
@@ -134,9 +137,20 @@ impl Endpoint {
             label,
             weight: endpoint.weight,
             pool: state.pool(found, way),
+            way: way.clone(),
+            address: found.address,
             load: state.load(load),
             state,
         })
+    }
+
+    /// For a connection that is to change its protocol.
+    pub(super) fn upgrade_pool(&self) -> Pool {
+        if self.scheme == Scheme::HTTPS {
+            self.way.of_one_use(self.address)
+        } else {
+            self.pool.clone()
+        }
     }
 
     /// The very path bytes that came in, behind this endpoint's own.
@@ -173,7 +187,7 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::upstream::Upstream, *};
+    use super::super::upstream::Upstream;
 
     #[tokio::test]
     async fn the_path_reaches_an_endpoint_byte_for_byte() {

@@ -112,6 +112,20 @@ pub enum ServeError {
     /// The client reads slower than others that the answer is shared with.
     #[error("the client fell too far behind others that the answer is shared with")]
     FellBehind,
+    /// A protocol that the route lets pass, asked for in a way that can be read otherwise.
+    #[error(
+        "an upgrade is asked for with GET, no body, one protocol, and what its handshake needs"
+    )]
+    Upgrade,
+    /// As many connections as may be have changed their protocol.
+    #[error("too many connections have changed their protocol")]
+    TooManyUpgrades,
+    /// Nothing passed on such a connection, either way.
+    #[error("nothing passed for too long")]
+    UpgradeIdle,
+    /// The gateway stops, and this had not ended in time.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
     /// It found no place to wait in, or waited too long.
     #[error("{}", turned_away(*.0))]
     Overloaded(Overloaded),
@@ -132,7 +146,7 @@ impl From<ClientLeft> for ServeError {
 impl ServeError {
     /// The table: status, stable code, how the exchange counts as ended.
     fn entry(&self) -> (u16, &str, Ending) {
-        use Ending::{ClientGone, Refused, TimedOut, UpstreamFailed};
+        use Ending::{ClientGone, Cut, Refused, TimedOut, UpstreamFailed};
         match self {
             Self::Path(_) => (400, "ambiguous_path", Refused),
             Self::Host => (400, "invalid_host", Refused),
@@ -171,6 +185,10 @@ impl ServeError {
             },
             Self::TooManyExchanges => (503, "overloaded", Refused),
             Self::FellBehind => (504, "fell_behind", TimedOut),
+            Self::Upgrade => (400, "invalid_upgrade", Refused),
+            Self::TooManyUpgrades => (503, "too_many_upgrades", Refused),
+            Self::UpgradeIdle => (504, "upgrade_idle", TimedOut),
+            Self::ShuttingDown => (503, "shutting_down", Cut),
             Self::ClientGone => (499, "client_gone", ClientGone),
         }
     }

@@ -17,6 +17,7 @@ use super::{
     connection::Connection,
     errors::ServeError,
     generation::Generation,
+    mirror,
     policies::{self, Answer, Asked},
     reply::{self, Reply},
     route::Route,
@@ -78,6 +79,7 @@ async fn travel(
     exchange.enlist(&route.policies);
     match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
         Answer::Forward(wish) => {
+            mirror::copy(exchange, (&generation, &route), &mut arrival);
             tries::onward(exchange, (&generation, &route), wish, arrival).await
         }
         Answer::Reply(reply) => Ok(reply),
@@ -99,14 +101,15 @@ async fn travel(
 /// As any exchange.
 pub(super) async fn carry_on(
     exchange: &mut Exchange,
-    place: (&Generation, &Route),
+    place: (&Arc<Generation>, &Arc<Route>),
     mut asked: Asked,
     mut arrival: Arrival,
 ) -> Result<Reply, ServeError> {
     loop {
         match policies::ask_request(exchange, &mut arrival.message, asked).await? {
             Answer::Forward(wish) => {
-                return tries::onward(exchange, place, wish, arrival).await;
+                mirror::copy(exchange, place, &mut arrival);
+                return tries::onward(exchange, (place.0, place.1), wish, arrival).await;
             }
             Answer::Reply(reply) => return Ok(reply),
             // One plan counts for an exchange: the first.

@@ -2,9 +2,7 @@
 
 use std::{error::Error, io, pin::pin};
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, uri::PathAndQuery};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, connect::capture_connection};
 use tokio::time::{Duration, Instant, timeout_at};
@@ -32,6 +30,8 @@ pub(super) struct Prepared {
     path: PathAndQuery,
     fields: HeaderMap,
     content: Content,
+    /// The connection is to change its protocol.
+    is_upgrade: bool,
 }
 
 impl Prepared {
@@ -47,6 +47,7 @@ impl Prepared {
             path: self.path.clone(),
             fields: self.fields.clone(),
             content,
+            is_upgrade: self.is_upgrade,
         })
     }
 }
@@ -56,7 +57,7 @@ impl Prepared {
 /// # Errors
 /// A path that cannot be sent.
 pub(super) fn prepare(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     upstream: &Upstream,
     mut arrival: Arrival,
 ) -> Result<Prepared, ServeError> {
@@ -81,11 +82,17 @@ pub(super) fn prepare(
     for (name, value) in &upstream.headers {
         fields.insert(name.clone(), value.clone());
     }
+    match &mut exchange.upgrade {
+        Some(upgrade) if matches!(content, Content::Empty) => upgrade.write(&mut fields),
+        // A policy made another request of it.
+        _ => exchange.upgrade = None,
+    }
     Ok(Prepared {
         method: std::mem::take(&mut arrival.message.method),
         path,
         fields,
         content,
+        is_upgrade: exchange.upgrade.is_some(),
     })
 }
 
@@ -109,6 +116,9 @@ fn say_who_asks(exchange: &Exchange, fields: &mut HeaderMap, host: HeaderValue) 
         fields.insert("x-forwarded-host", host);
     }
     fields.insert("x-request-id", exchange.record.id.header());
+    if exchange.record.mirror {
+        fields.insert("x-tollgate-mirror", HeaderValue::from_static("true"));
+    }
     connection.shared.via.append_to(fields);
 }
 
@@ -182,6 +192,7 @@ pub(super) async fn send(
         path,
         mut fields,
         content,
+        is_upgrade,
     } = prepared;
     let endpoint = pick.endpoint();
     fields.insert(header::HOST, endpoint.host.clone());
@@ -194,7 +205,11 @@ pub(super) async fn send(
         .uri(path)
         .map_err(|_| ServeError::UpstreamUnreachable)?;
     *request.headers_mut() = fields;
-    let waited = wait(bounds, &endpoint.pool, request, progress.as_ref()).await;
+    let pool = match is_upgrade {
+        true => &endpoint.upgrade_pool(),
+        false => &endpoint.pool,
+    };
+    let waited = wait(bounds, pool, request, progress.as_ref()).await;
     // The request is gone by now, and has given back what it did not take.
     waited.map_err(|error| Unanswered {
         error,
@@ -253,9 +268,6 @@ fn judge(
     progress: Option<&Progress>,
 ) -> Result<Response<Incoming>, ServeError> {
     match response {
-        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            Err(ServeError::UpstreamFailed)
-        }
         Ok(response) => Ok(response),
         Err(error) => {
             let fault = progress.and_then(|progress| progress.fault(bounds.upload.1));

@@ -26,6 +26,7 @@ use super::{
     cache::{self, Shape},
     clients::{ClientError, Clients},
     headers,
+    mirror::Mirror,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
     tries::{Manner, Retry},
@@ -287,6 +288,12 @@ impl Parts<'_> {
             policies,
             to,
             dialect: route.dialect,
+            mirror: route.mirror.as_ref().map(Mirror::new),
+            upgrades: route
+                .upgrades
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
             manner: Manner::new(
                 route.retries.as_ref(),
                 route.hedge.as_ref(),

@@ -15,6 +15,8 @@ use super::{route::Need, upstream::Upstream};
 pub(super) struct Hints {
     pub(super) key: Option<u64>,
     prefix: Option<Box<Prefix>>,
+    /// What a policy of the target thinks of each endpoint, by its id.
+    pub(super) scores: Vec<(u64, f64)>,
 }
 
 impl Hints {
@@ -55,7 +57,11 @@ impl Upstream {
             let pieces = pieces.iter().map(String::as_bytes);
             Box::new(Prefix::of(model.unwrap_or_default(), pieces))
         });
-        Hints { key, prefix }
+        Hints {
+            key,
+            prefix,
+            scores: Vec::new(),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod headers;
 mod hints;
 mod introduction;
 mod listener;
+mod mirror;
 mod model_name;
 mod onion;
 mod origin;
@@ -48,6 +49,7 @@ mod stream;
 mod target;
 mod tls;
 mod tries;
+mod upgrade;
 mod upload;
 mod upstream;
 mod usage;
@@ -60,7 +62,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::Notify};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_capabilities::AnswerCache;
 
 use crate::trace::Watchers;
@@ -71,6 +73,7 @@ pub use errors::ServeError;
 pub(crate) use fleet::{Fleet, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
+pub use mirror::{Mirrors, NotMirrored};
 pub(crate) use question::Question;
 pub use record::{
     Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
@@ -96,6 +99,12 @@ pub struct Shared {
     /// Who looks at exchanges.
     pub watchers: Arc<Watchers>,
     flights: cache::Flights,
+    /// Copies of requests.
+    pub mirrors: Mirrors,
+    /// Set when a shutdown begins: what no client waits for ends.
+    stopping: CancellationToken,
+    /// Set when a shutdown has waited long enough.
+    cut: CancellationToken,
     runtime: Handle,
     via: headers::Via,
 }
@@ -121,6 +130,9 @@ impl Shared {
             cache,
             watchers: Watchers::new(),
             flights: cache::Flights::default(),
+            mirrors: Mirrors::default(),
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
             runtime: Handle::current(),
             via: headers::Via::of_this_process(),
         })
@@ -133,6 +145,8 @@ pub struct Gauges {
     connections: AtomicUsize,
     exchanges: AtomicUsize,
     streams: AtomicUsize,
+    upgrades: AtomicUsize,
+    upgrades_refused: AtomicUsize,
     turned_away: AtomicU64,
     connection_left: Notify,
 }
@@ -146,6 +160,16 @@ impl Gauges {
     /// Exchanges whose last hook has not ended yet.
     pub fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Connections that changed their protocol, or are about to.
+    pub fn upgrades(&self) -> usize {
+        self.upgrades.load(Ordering::Relaxed)
+    }
+
+    /// Those that were one too many.
+    pub fn upgrades_refused(&self) -> usize {
+        self.upgrades_refused.load(Ordering::Relaxed)
     }
 
     fn note_turned_away(&self) {

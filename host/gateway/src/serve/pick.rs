@@ -14,6 +14,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode, header};
 use smallvec::SmallVec;
+use tollgate_sandbox::contract::Endpoint as Shown;
 use tollgate_upstreams::{
     balance::{self, Candidate, Prefix},
     health::{self, Admitted, Breaker, Outcome, Standing},
@@ -42,6 +43,8 @@ pub(super) struct Ask<'a> {
     pub(super) prefix: &'a Prefix,
     /// Those that failed in this exchange: asked again only if there is no other.
     pub(super) avoid: &'a [Arc<Endpoint>],
+    /// What a policy thinks of each, by its id, if one has been asked.
+    pub(super) scores: &'a [(u64, f64)],
 }
 
 impl Default for Ask<'_> {
@@ -51,6 +54,7 @@ impl Default for Ask<'_> {
             key: None,
             prefix: Prefix::UNKNOWN,
             avoid: &[],
+            scores: &[],
         }
     }
 }
@@ -193,6 +197,11 @@ impl Upstream {
             load: &endpoint.load,
         });
         let mut candidates: SmallVec<[Candidate<'_>; FEW]> = candidates.collect();
+        let scored = ask.scores;
+        let score = |candidate: &Candidate<'_>| {
+            let own = scored.iter().find(|(id, _)| *id == candidate.id);
+            own.map_or(f64::NAN, |(_, score)| *score)
+        };
         let ask = balance::Ask {
             now,
             key: ask.key,
@@ -201,7 +210,13 @@ impl Upstream {
         };
         // A probe's place or a slot may be taken by the time it is asked for.
         for _ in 0..candidates.len() {
-            let chosen = self.balancer.pick(&candidates, &ask, chance::next)?;
+            let chosen = if scored.is_empty() {
+                self.balancer.pick(&candidates, &ask, chance::next)?
+            } else {
+                let scores: SmallVec<[f64; FEW]> = candidates.iter().map(score).collect();
+                self.balancer
+                    .pick_by_scores(&candidates, &scores, &ask, chance::next)?
+            };
             let endpoint = &endpoints[chosen];
             if let Some((admitted, slot)) = self.enter(endpoint, now) {
                 return Some((endpoint.clone(), admitted, slot));
@@ -209,6 +224,36 @@ impl Upstream {
             candidates[chosen].weight = 0.0;
         }
         None
+    }
+
+    /// What a policy chooses from, and the id of each: all but those that are out.
+    pub(super) fn candidates(&self, tried: &[Arc<Endpoint>]) -> (Vec<u64>, Vec<Shown>) {
+        let now = Instant::now();
+        let stale = self.balancer.scrape().map(|scrape| scrape.stale);
+        let endpoints = self.present();
+        let known = endpoints.iter().filter(|endpoint| {
+            let standing = endpoint.state.health.standing(&self.care.health, now);
+            !matches!(standing, Standing::Out(_)) && !self.is_full(endpoint)
+        });
+        let shown = known.map(|endpoint| {
+            let report = endpoint.load.report().filter(|report| {
+                stale.is_some_and(|stale| now.saturating_duration_since(report.at) < stale)
+            });
+            let figures = report.as_ref().map(|report| &report.figures);
+            let latency = endpoint.load.latency(now);
+            let shown = Shown {
+                address: endpoint.authority.to_string(),
+                weight: endpoint.weight,
+                in_flight: endpoint.load.in_flight(),
+                latency_ms: latency.map(|latency| latency.as_secs_f64() * 1_000.0),
+                running: figures.map(|figures| figures.running),
+                waiting: figures.map(|figures| figures.waiting),
+                cache_use: figures.and_then(|figures| figures.cache_use),
+                tried: tried.iter().any(|known| known.is(endpoint)),
+            };
+            (endpoint.id, shown)
+        });
+        shown.unzip()
     }
 
     fn is_full(&self, endpoint: &Endpoint) -> bool {
@@ -335,7 +380,8 @@ mod tests {
         let others = others
             .iter()
             .enumerate()
-            .filter_map(|(at, one)| (at != which).then(|| one.clone()));
+            .filter(|(at, _)| *at != which)
+            .map(|(_, one)| one.clone());
         let avoid: Vec<_> = others.collect();
         for _ in 0..5 {
             let ask = Ask {

@@ -110,8 +110,11 @@ async fn ask_each(
         let Some(session) = session.filter(|_| asks) else {
             continue;
         };
+        let shadow = message.shadow.take();
         let decided = session.on_request(message).await;
         let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
+        // A later wish before an earlier one, and none of a policy that failed.
+        message.shadow = message.shadow.take().or(shadow);
         slot.close_early().await;
         match step {
             Step::Next => {}
@@ -168,8 +171,11 @@ pub(super) async fn ask_attempt(
         let Some(session) = slot.session(record, introduce).await?.filter(|_| asks) else {
             continue;
         };
+        let scores = message.scores.take();
         let decided = session.on_attempt(target, message).await;
-        match slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))? {
+        let step = slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))?;
+        message.scores = message.scores.take().or(scores);
+        match step {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -436,6 +442,8 @@ impl Slot {
             Ok(Ok(step)) => Ok(step),
             Err(failure) => {
                 message.plan = None;
+                message.shadow = None;
+                message.scores = None;
                 self.failed(failure, record).map(|()| Step::Next)
             }
         }

@@ -76,6 +76,10 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// Whether a policy had the answer looked up, and what came of it.
     pub cache: Option<Cached>,
+    /// It was a copy for a mirror, and no client's.
+    pub mirror: bool,
+    /// The protocol that its connection changed to.
+    pub upgrade: Option<Arc<str>>,
     /// How long it waited for its turn, if it did.
     pub queued: Option<Duration>,
     /// From the request sent to the response's head.
@@ -125,11 +129,32 @@ impl Default for Record {
             bytes_out: 0,
             usage: None,
             cache: None,
+            mirror: false,
+            upgrade: None,
             queued: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,
             journal: None,
+        }
+    }
+}
+
+impl Record {
+    /// What is known of a request before anybody was asked, for another exchange about it.
+    pub(super) fn of_the_same_request(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            generation: self.generation,
+            route: self.route.clone(),
+            dialect: self.dialect,
+            given: self.given.clone(),
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            model: self.model.clone(),
+            streaming: self.streaming,
+            bytes_in: self.bytes_in,
+            ..Self::default()
         }
     }
 }

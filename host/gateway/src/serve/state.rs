@@ -38,6 +38,7 @@ use super::{
     record::{Record, RequestId},
     route::Route,
     tries::{Answer, Reason},
+    upgrade::Upgrade,
     waits::Waits,
 };
 
@@ -53,6 +54,8 @@ pub(super) struct Exchange {
     pub(super) waits: Waits,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
+    /// What its connection is to become, if the client asks and the route lets it.
+    pub(super) upgrade: Option<Box<Upgrade>>,
     /// The endpoint that answers, from the head of its response to the end of the body.
     held: Option<Holding>,
     busy: Option<Busy>,
@@ -96,6 +99,7 @@ impl Exchange {
             waits,
             generation,
             cache: None,
+            upgrade: None,
             held: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
@@ -106,18 +110,8 @@ impl Exchange {
     /// policies that were not asked yet, and in nobody's connection.
     pub(super) fn source(&mut self, flight: &Arc<Flight>, asked: usize) -> Box<Self> {
         let record = Record {
-            id: self.record.id.clone(),
-            generation: self.record.generation,
-            route: self.record.route.clone(),
-            dialect: self.record.dialect,
-            given: self.record.given.clone(),
-            method: self.record.method.clone(),
-            uri: self.record.uri.clone(),
-            model: self.record.model.clone(),
-            streaming: self.record.streaming,
-            bytes_in: self.record.bytes_in,
             journal: self.record.journal.clone(),
-            ..Record::default()
+            ..self.record.of_the_same_request()
         };
         let busy = self.busy.as_ref();
         // Others listen, too, who did not ask for less time.
@@ -131,6 +125,31 @@ impl Exchange {
             waits,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
+            upgrade: None,
+            held: None,
+            busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
+            streaming: false,
+        })
+    }
+
+    /// The exchange of a copy of this one's request: without the policies, and in nobody's
+    /// connection.
+    pub(super) fn mirrored(&self, deadline: Instant) -> Box<Self> {
+        let record = Record {
+            mirror: true,
+            ..self.record.of_the_same_request()
+        };
+        let busy = self.busy.as_ref();
+        Box::new(Self {
+            record,
+            slots: Vec::new(),
+            gone: Gone::watched(),
+            started: Instant::now(),
+            deadline,
+            waits: self.waits.of_nobody(),
+            generation: self.generation.clone(),
+            cache: None,
+            upgrade: None,
             held: None,
             busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
             streaming: false,
@@ -266,6 +285,7 @@ impl Exchange {
     pub(super) fn note_stream(&mut self) {
         self.record.streaming = true;
         if !self.is_source()
+            && !self.record.mirror
             && !std::mem::replace(&mut self.streaming, true)
             && let Some(shared) = self.shared()
         {
@@ -279,9 +299,13 @@ impl Exchange {
     /// A stream may be open for long: instances that have none of the hooks to come are
     /// not kept for it.
     pub(super) fn let_go(&mut self, to_come: Hooks) {
-        if !self.record.streaming {
-            return;
+        if self.record.streaming {
+            self.release(to_come);
         }
+    }
+
+    /// The same, of what is open for long whatever it is.
+    pub(super) fn release(&mut self, to_come: Hooks) {
         let sessions = self.slots.iter_mut();
         let sessions: Vec<_> = sessions.filter_map(|slot| slot.let_go(to_come)).collect();
         let Some(shared) = self.shared().filter(|_| !sessions.is_empty()) else {
@@ -316,6 +340,17 @@ impl Exchange {
         self.record.bytes_out += count as u64;
         if self.record.first_byte.is_none() {
             self.record.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    /// Bytes that passed so far on a connection that changed its protocol, from the client
+    /// and to it.
+    pub(super) fn note_passed(&mut self, from: u64, to: u64) {
+        self.record.bytes_in = Some(from);
+        self.record.bytes_out = to;
+        if to > 0 && self.record.first_byte.is_none() {
+            self.record.first_byte = Some(self.started.elapsed());
+            self.note_arrival();
         }
     }
 

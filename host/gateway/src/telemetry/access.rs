@@ -61,6 +61,10 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
     text(out, "ending", ending(record.ending));
     optional(out, "error", record.error.as_deref());
     optional(out, "cache", record.cache.map(Cached::as_str));
+    if record.mirror {
+        out.extend_from_slice(b",\"mirror\":true");
+    }
+    optional(out, "upgrade", record.upgrade.as_deref());
     if record.streaming {
         out.extend_from_slice(b",\"stream\":true");
     }

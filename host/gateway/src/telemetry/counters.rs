@@ -13,11 +13,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tollgate_config::Config;
-use tollgate_sandbox::contract::Ending;
+use tollgate_sandbox::contract::{Ending, Usage};
 
 use super::{
     access,
-    exposition::{Exposition, Histogram, Kind},
+    exposition::{Exposition, Family, Histogram, Kind},
 };
 use crate::serve::{Cached, Reason, Record, TryOutcome};
 
@@ -44,6 +44,19 @@ struct Route {
     bytes_out: AtomicU64,
     /// By what came of looking the answer up.
     cached: [AtomicU64; Cached::ALL.len()],
+    /// Connections that changed their protocol, from the handshake to the end.
+    upgraded: Histogram,
+    /// Of copies for a mirror, which count nowhere else on a route.
+    mirrored: Mirrored,
+}
+
+#[derive(Debug, Default)]
+struct Mirrored {
+    exchanges: [[AtomicU64; ENDINGS.len()]; CLASSES.len()],
+    total: Histogram,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    tokens: Tokens,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +74,63 @@ struct Tokens {
     input: AtomicU64,
     output: AtomicU64,
     cached: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+impl Route {
+    fn count(&self, record: &Record) {
+        add(
+            &self.exchanges[class(record.status)][ending(record.ending)],
+            1,
+        );
+        match record.upgrade {
+            None => self.total.add(record.total),
+            Some(_) => self.upgraded.add(record.total),
+        }
+        if let Some(time) = record.first_byte {
+            self.first_byte.add(time);
+        }
+        add(&self.bytes_in, record.bytes_in.unwrap_or_default());
+        add(&self.bytes_out, record.bytes_out);
+        if let Some(cached) = record.cache {
+            add(&self.cached[cached as usize], 1);
+        }
+    }
+}
+
+impl Mirrored {
+    fn count(&self, record: &Record) {
+        add(
+            &self.exchanges[class(record.status)][ending(record.ending)],
+            1,
+        );
+        self.total.add(record.total);
+        add(&self.bytes_in, record.bytes_in.unwrap_or_default());
+        add(&self.bytes_out, record.bytes_out);
+        if let Some(usage) = &record.usage {
+            self.tokens.count(usage);
+        }
+    }
+}
+
+impl Tokens {
+    fn count(&self, usage: &Usage) {
+        add(&self.input, usage.input_tokens);
+        add(&self.output, usage.output_tokens);
+        add(&self.cached, usage.cached_tokens);
+    }
+
+    fn kinds(&self) -> [(&'static str, u64); 3] {
+        [
+            ("input", &self.input),
+            ("output", &self.output),
+            ("cached", &self.cached),
+        ]
+        .map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
+    }
 }
 
 /// Counters by name, and those of every name that is not known.
@@ -104,37 +174,24 @@ impl Counters {
     /// Counts an exchange that ended.
     pub(crate) fn count(&self, record: &Record) {
         let known = self.known.load();
-        let add = |counter: &AtomicU64, by: u64| {
-            counter.fetch_add(by, Ordering::Relaxed);
-        };
         let route = record
             .route
             .as_ref()
             .and_then(|name| known.routes.get(name))
             .map_or(&self.no_route, |route| route);
-        add(
-            &route.exchanges[class(record.status)][ending(record.ending)],
-            1,
-        );
-        route.total.add(record.total);
-        if let Some(time) = record.first_byte {
-            route.first_byte.add(time);
-        }
-        add(&route.bytes_in, record.bytes_in.unwrap_or_default());
-        add(&route.bytes_out, record.bytes_out);
-        if let Some(cached) = record.cache {
-            add(&route.cached[cached as usize], 1);
+        if record.mirror {
+            route.mirrored.count(record);
+        } else {
+            route.count(record);
         }
         count_tries(&known.upstreams, record);
-        if let Some(usage) = &record.usage {
+        if let Some(usage) = record.usage.as_ref().filter(|_| !record.mirror) {
             let model = record
                 .model
                 .as_deref()
                 .and_then(|name| known.models.get(name));
             let tokens = model.map_or(&self.other_model, |tokens| tokens);
-            add(&tokens.input, usage.input_tokens);
-            add(&tokens.output, usage.output_tokens);
-            add(&tokens.cached, usage.cached_tokens);
+            tokens.count(usage);
         }
         for policy in &record.policies {
             if let Some(times) = known.policies.get(policy.policy.name()) {
@@ -148,6 +205,7 @@ impl Counters {
         let mut routes: BTreeMap<&str, &Route> = sorted(&known.routes);
         routes.insert("", &self.no_route);
         exchanges(out, &routes);
+        mirrored(out, &routes);
         let mut models: BTreeMap<&str, &Tokens> = sorted(&known.models);
         models.entry(OTHER).or_insert(&self.other_model);
         let mut family = out.family(
@@ -156,15 +214,8 @@ impl Counters {
             "Tokens as the upstreams reported them, by configured model and kind.",
         );
         for (model, tokens) in models {
-            for (kind, count) in [
-                ("input", &tokens.input),
-                ("output", &tokens.output),
-                ("cached", &tokens.cached),
-            ] {
-                family.sample(
-                    &[("model", model), ("kind", kind)],
-                    count.load(Ordering::Relaxed),
-                );
+            for (kind, count) in tokens.kinds() {
+                family.sample(&[("model", model), ("kind", kind)], count);
             }
         }
         upstreams(out, &sorted(&known.upstreams));
@@ -259,19 +310,7 @@ fn exchanges(out: &mut Exposition, routes: &BTreeMap<&str, &Route>) {
         "Exchanges that ended, by route (empty: none matched), class of status and ending.",
     );
     for (name, route) in routes {
-        for (class, by_ending) in CLASSES.iter().zip(&route.exchanges) {
-            for (kind, count) in ENDINGS.iter().zip(by_ending) {
-                let count = count.load(Ordering::Relaxed);
-                if count > 0 {
-                    let labels = [
-                        ("route", *name),
-                        ("status", *class),
-                        ("ending", access::ending(*kind)),
-                    ];
-                    family.sample(&labels, count);
-                }
-            }
-        }
+        by_status_and_ending(&mut family, name, &route.exchanges);
     }
     let mut family = out.family(
         "tollgate_exchange_seconds",
@@ -280,6 +319,16 @@ fn exchanges(out: &mut Exposition, routes: &BTreeMap<&str, &Route>) {
     );
     for (name, route) in routes {
         family.histogram(&[("route", name)], &route.total);
+    }
+    let mut family = out.family(
+        "tollgate_upgrade_seconds",
+        Kind::Histogram,
+        "From a handshake's arrival to the end of the connection.",
+    );
+    for (name, route) in routes {
+        if !route.upgraded.is_empty() {
+            family.histogram(&[("route", name)], &route.upgraded);
+        }
     }
     let mut family = out.family(
         "tollgate_first_byte_seconds",
@@ -313,6 +362,73 @@ fn exchanges(out: &mut Exposition, routes: &BTreeMap<&str, &Route>) {
                 &[("route", name), ("direction", direction)],
                 bytes.load(Ordering::Relaxed),
             );
+        }
+    }
+}
+
+fn by_status_and_ending(
+    family: &mut Family<'_>,
+    route: &str,
+    exchanges: &[[AtomicU64; ENDINGS.len()]; CLASSES.len()],
+) {
+    for (class, by_ending) in CLASSES.iter().zip(exchanges) {
+        for (kind, count) in ENDINGS.iter().zip(by_ending) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                let labels = [
+                    ("route", route),
+                    ("status", *class),
+                    ("ending", access::ending(*kind)),
+                ];
+                family.sample(&labels, count);
+            }
+        }
+    }
+}
+
+/// Of routes that had copies made.
+fn mirrored(out: &mut Exposition, routes: &BTreeMap<&str, &Route>) {
+    let routes = routes.iter().map(|(name, route)| (*name, &route.mirrored));
+    let routes: Vec<_> = routes
+        .filter(|(_, mirrored)| !mirrored.total.is_empty())
+        .collect();
+    let mut family = out.family(
+        "tollgate_mirror_exchanges_total",
+        Kind::Counter,
+        "Copies for a mirror that ended, by route, class of the answer's status and ending.",
+    );
+    for (name, mirrored) in &routes {
+        by_status_and_ending(&mut family, name, &mirrored.exchanges);
+    }
+    let mut family = out.family(
+        "tollgate_mirror_seconds",
+        Kind::Histogram,
+        "From a copy's beginning to its answer's end.",
+    );
+    for (name, mirrored) in &routes {
+        family.histogram(&[("route", name)], &mirrored.total);
+    }
+    let mut family = out.family(
+        "tollgate_mirror_bytes_total",
+        Kind::Counter,
+        "Bytes of bodies, of copies and their answers.",
+    );
+    for (name, mirrored) in &routes {
+        for (direction, bytes) in [("in", &mirrored.bytes_in), ("out", &mirrored.bytes_out)] {
+            family.sample(
+                &[("route", name), ("direction", direction)],
+                bytes.load(Ordering::Relaxed),
+            );
+        }
+    }
+    let mut family = out.family(
+        "tollgate_mirror_tokens_total",
+        Kind::Counter,
+        "Tokens as the upstreams reported them for copies, by kind.",
+    );
+    for (name, mirrored) in &routes {
+        for (kind, count) in mirrored.tokens.kinds() {
+            family.sample(&[("route", name), ("kind", kind)], count);
         }
     }
 }
@@ -358,8 +474,6 @@ fn ending(ending: Ending) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_sandbox::contract::Usage;
-
     use super::*;
 
     fn config() -> Config {

@@ -18,7 +18,16 @@ pub(crate) const VERSION: &str = "0.1.0";
 
 /// Interfaces that hold types alone or that every plugin may use.
 const ALWAYS: [&str; 6] = ["types", "exchange", "log", "metrics", "clock", "random"];
-pub(crate) const ON_GRANT: [&str; 6] = ["secrets", "geo", "kv", "limits", "http-call", "cache"];
+pub(crate) const ON_GRANT: [&str; 8] = [
+    "secrets",
+    "geo",
+    "kv",
+    "limits",
+    "http-call",
+    "cache",
+    "shadow",
+    "endpoints",
+];
 
 pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     if wasm.len() as u64 > job.limits.input_bytes {

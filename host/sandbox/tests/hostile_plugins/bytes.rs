@@ -274,7 +274,16 @@ async fn an_empty_export_of_the_right_name_does_not_fit_the_contract() {
 #[tokio::test]
 async fn an_import_that_is_not_granted_is_named() {
     let stage = Stage::new().await;
-    for interface in ["kv", "limits", "secrets", "geo", "http-call", "cache"] {
+    for interface in [
+        "kv",
+        "limits",
+        "secrets",
+        "geo",
+        "http-call",
+        "cache",
+        "shadow",
+        "endpoints",
+    ] {
         let mut spec = spec("hostile", guest::hostile(), json!({}));
         let grants = &mut spec.config.grants;
         match interface {
@@ -283,6 +292,8 @@ async fn an_import_that_is_not_granted_is_named() {
             "secrets" => grants.secrets.clear(),
             "geo" => grants.geo = false,
             "cache" => grants.cache = false,
+            "shadow" => grants.shadow = false,
+            "endpoints" => grants.endpoints = false,
             _ => grants.http_call = None,
         }
         says(

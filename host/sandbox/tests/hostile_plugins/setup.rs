@@ -203,6 +203,8 @@ async fn a_configure_that_calls_a_capability_is_refused() {
         "log",
         "random",
         "cache-plan",
+        "shadow",
+        "score",
     ] {
         let error = refused(
             &stage,

@@ -357,7 +357,7 @@ fn short(text: &str) -> String {
 }
 
 /// Without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if is_hidden(character) {
@@ -369,7 +369,7 @@ fn plain(text: &str) -> String {
     out
 }
 
-fn duration(us: u64) -> String {
+pub(crate) fn duration(us: u64) -> String {
     match us {
         0..1000 => format!("{us} µs"),
         1000..1_000_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
@@ -378,7 +378,7 @@ fn duration(us: u64) -> String {
 }
 
 /// The time of day, in UTC.
-fn clock(ms: u64) -> String {
+pub(crate) fn clock(ms: u64) -> String {
     let seconds = ms / 1000;
     let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
     format!(
@@ -395,6 +395,7 @@ mod tests {
     use super::*;
     use crate::trace::EventChange;
 
+    #[expect(clippy::too_many_lines, reason = "one of everything")]
     fn example() -> Trace {
         let edit = |edit: &str, name: &str, before: Value, after: Value| Edit {
             edit: edit.to_owned(),

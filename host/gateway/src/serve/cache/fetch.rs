@@ -69,7 +69,7 @@ impl Fetch {
     ) {
         let gone = exchange.gone.clone();
         let replied = {
-            let place = (&*self.generation, &*self.route);
+            let place = (&self.generation, &self.route);
             let mut way = pin!(carry_on(&mut exchange, place, asked, arrival));
             poll_fn(|context| {
                 if self.flight.poll_abandoned(context).is_ready() {

@@ -145,6 +145,7 @@ fn order(
     // One that is still to come leaves with its client.
     let is_at_hand = message.body.is_some() || !matches!(arrival.content, Content::ToCome(_));
     let is_plain = is_at_hand
+        && exchange.upgrade.is_none()
         && matches!(message.method, Method::GET | Method::POST)
         && !asks_for_a_part(&message.headers)
         && !exchange.slots.iter().any(Slot::is_bypassed);

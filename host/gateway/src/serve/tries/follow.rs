@@ -29,7 +29,7 @@ pub(super) struct Failure {
 /// What the client gets if no other try follows.
 pub(super) enum End {
     Error(ServeError),
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 impl Failure {

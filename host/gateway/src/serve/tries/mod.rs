@@ -13,7 +13,7 @@ mod told;
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::Response;
+use http::{Response, StatusCode};
 use tollgate_config::Cause;
 use tollgate_sandbox::contract::{Destination, Hooks, Target};
 use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
@@ -35,6 +35,7 @@ use super::{
     route::{Need, Route},
     state::Exchange,
     target::{self, Choice, Line},
+    upgrade,
 };
 pub(super) use ask::Answer;
 use ask::{Missed, Terms};
@@ -85,7 +86,7 @@ async fn go(
             None => {}
             Some(End::Error(error)) => return Err(error),
             Some(End::Answer(answer)) => {
-                let response = exchange.keep(answer);
+                let response = exchange.keep(*answer);
                 return respond::reply(exchange, tries.choice.upstream, response).await;
             }
         }
@@ -107,6 +108,8 @@ struct Tries<'a> {
     failed: Vec<Arc<Endpoint>>,
     /// Whether the request is still there.
     is_kept: bool,
+    /// It is for a mirror: tried once, and never made to wait.
+    is_copy: bool,
 }
 
 enum Attempted {
@@ -126,21 +129,28 @@ impl<'a> Tries<'a> {
         let retry = manner.and_then(|manner| manner.retry.as_ref());
         let retry = retry.or(route.manner.retry.as_ref());
         let retry = retry.unwrap_or(&generation.retry);
-        retry.note_request();
+        // A copy is tried once, and counts for nothing.
+        let is_copy = exchange.record.mirror;
+        if !is_copy {
+            retry.note_request();
+        }
         let hedges = manner.and_then(|manner| manner.hedges.as_ref());
         let hedges = hedges.or(route.manner.hedges.as_ref());
         let (model, is_stream) = (exchange.record.model.as_deref(), exchange.record.streaming);
         Self {
             choice: line.first.clone(),
-            retries_left: retry.rules.count,
+            retries_left: if is_copy { 0 } else { retry.rules.count },
             retry,
             fallback_on: line.model.map_or(&[], |model| &model.fallback_on),
-            hedge: hedges.map(|hedges| hedges.of(model, is_stream)),
+            hedge: hedges
+                .filter(|_| !is_copy)
+                .map(|hedges| hedges.of(model, is_stream)),
             connect_max: generation.connect,
             line,
             reason: Reason::First,
             failed: Vec::new(),
             is_kept: false,
+            is_copy,
         }
     }
 
@@ -152,6 +162,9 @@ impl<'a> Tries<'a> {
 
     /// Whether another try may follow this failure, as far as that is known before.
     fn follows(&self, cause: Cause) -> bool {
+        if self.is_copy {
+            return false;
+        }
         (self.may_retry() && self.retry.rules.on.contains(&cause))
             || (self.line.has_next() && self.fallback_on.contains(&cause))
     }
@@ -165,6 +178,7 @@ impl<'a> Tries<'a> {
             key: hints.key,
             prefix: hints.prefix(),
             avoid,
+            scores: &hints.scores,
         })
     }
 
@@ -181,7 +195,7 @@ impl<'a> Tries<'a> {
         );
         let need = need.max(choice.upstream.need());
         arrival.have(exchange, need).await?;
-        self.is_kept = self.may_retry() || self.line.has_next();
+        self.is_kept = !self.is_copy && (self.may_retry() || self.line.has_next());
         let mut request = arrival.for_try(self.is_kept);
         exchange.record.target_model = None;
         let called = request.call_model(exchange, choice.model.clone());
@@ -193,9 +207,14 @@ impl<'a> Tries<'a> {
         if !choice.policies.is_empty() || self.reason == Reason::Fallback {
             exchange.line_up(choice.policies);
         }
+        let ids = self.offer_endpoints(&mut request);
         let asked = ask_policies(exchange, &choice, &mut request).await;
         let model = choice.model.as_deref().or(exchange.record.model.as_deref());
-        let hints = choice.upstream.hints(&mut request.message, model);
+        let mut hints = choice.upstream.hints(&mut request.message, model);
+        request.message.endpoints = None;
+        if let Some(scores) = request.message.scores.take() {
+            hints.scores = ids.into_iter().zip(scores).collect();
+        }
         exchange.record.facts = mem::take(&mut request.message.facts);
         if let Some(reply) = asked? {
             return Ok(Attempted::Reply(reply));
@@ -230,6 +249,14 @@ impl<'a> Tries<'a> {
                 Box::pin(race).await
             }
         };
+        let mut ended = ended;
+        if let Ok(answer) = &mut ended
+            && answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Err(error) = upgrade::agree(exchange, &mut answer.response)
+        {
+            answer.pick.failed(pick::Fault::Broken);
+            return Err(error);
+        }
         if let Some(began) = began {
             let model = exchange.record.target_model.as_deref();
             let model = model.or(exchange.record.model.as_deref());
@@ -242,10 +269,25 @@ impl<'a> Tries<'a> {
         Ok(self.judge(exchange, ended, is_streamed))
     }
 
+    /// What policies of the target may score, if one of them may; the id of each.
+    fn offer_endpoints(&self, request: &mut Arrival) -> Vec<u64> {
+        let mut policies = self.choice.policies.iter();
+        if !policies.any(|policy| policy.config().grants.endpoints) {
+            return Vec::new();
+        }
+        let (ids, shown) = self.choice.upstream.candidates(&self.failed);
+        request.message.endpoints = Some(shown);
+        ids
+    }
+
     /// Waits for its turn, and for the endpoint that is the best by then.
     async fn enter(&self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
         let upstream = self.choice.upstream;
-        let permits = admission::admit(exchange, upstream.door.as_ref()).await?;
+        let permits = match self.is_copy {
+            true => admission::try_admit(exchange.generation.gate.as_ref(), upstream.door.as_ref())
+                .ok_or(ServeError::NoEndpoint)?,
+            false => admission::admit(exchange, upstream.door.as_ref()).await?,
+        };
         exchange.record.note_queued(permits.waited);
         let pick = self.pick(exchange, hints, &self.failed);
         Ok(pick.ok_or(ServeError::NoEndpoint)?.under(permits))
@@ -286,7 +328,7 @@ impl<'a> Tries<'a> {
                         value("retry-after"),
                         std::time::SystemTime::now(),
                     ),
-                    end: End::Answer(answer),
+                    end: End::Answer(Box::new(answer)),
                     streamed: is_streamed.then_some(None),
                 })
             }

@@ -113,7 +113,7 @@ fn an_exchange_is_a_line_and_the_newest_is_shown_in_full() {
     assert!(text.contains(line), "{text}");
     let line = "12:34:58 POST /v1/chat/completions 413 refused 231 µs  brief refuse prompt_too_long, 21 µs";
     assert!(text.contains(line), "{text}");
-    let line = "200 complete stream 243.9 ms  brief 2 edits, 1 of 14 events changed, 99 µs";
+    let line = "200 complete stream 243.9 ms  brief 2 edits, 1 of 14 events, 99 µs";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("event 3 replace"), "{text}");
 }

@@ -87,7 +87,7 @@ fn did(steps: &[&Step]) -> String {
         (shown + events.shown, changed + events.changed)
     });
     if shown > 0 {
-        parts.push(format!("{changed} of {shown} events changed"));
+        parts.push(format!("{changed} of {shown} events"));
     }
     parts.push(duration(steps.iter().map(|step| step.us).sum()));
     parts.join(", ")

@@ -220,13 +220,13 @@ pub(crate) struct Sandbox {
 pub(crate) struct Upstream {
     /// What its bodies mean. Default: openai.
     pub(crate) dialect: Option<Dialect>,
-    /// How an endpoint is picked. Default: round-robin.
     /// A list of URLs, or where they are found.
     pub(crate) endpoints: At<Endpoints>,
     /// When an endpoint is left alone.
     pub(crate) health: Option<Health>,
     /// How much it is given at once.
     pub(crate) concurrency: Option<At<Concurrency>>,
+    /// How an endpoint is picked. Default: round-robin.
     pub(crate) balance: Option<At<Balance>>,
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]

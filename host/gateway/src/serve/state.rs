@@ -202,7 +202,12 @@ impl Exchange {
     /// How long is waited, as a route or a model says.
     pub(super) fn wait_as(&mut self, said: &tollgate_config::Waits) {
         self.waits.follow(said);
-        self.deadline = self.started + self.waits.total();
+        let deadline = self.started + self.waits.total();
+        self.deadline = match self.record.mirror {
+            // A copy has no more time than its mirror gives it.
+            true => deadline.min(self.deadline),
+            false => deadline,
+        };
     }
 
     /// Puts the policies of a target in line behind the route's. Those of a target that was

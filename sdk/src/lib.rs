@@ -58,7 +58,7 @@
 //! | decide | [`Verdict`] |
 //! | work on a stream | [`Event`], [`Events`] |
 //! | edit parsed JSON | [`pointer`] |
-//! | use a capability | [`log`], [`metrics`], [`clock`], [`random`], [`secrets`], [`geo`], [`kv`], [`limits`], [`http`], [`cache`] |
+//! | use a capability | [`log`], [`metrics`], [`clock`], [`random`], [`secrets`], [`geo`], [`kv`], [`limits`], [`http`], [`cache`], [`shadow`], [`endpoints`] |
 //! | test | [`testing`] |
 
 #![warn(missing_docs)]
@@ -90,6 +90,7 @@ pub mod guest;
 
 pub mod cache;
 pub mod clock;
+pub mod endpoints;
 pub mod geo;
 pub mod http;
 pub mod kv;
@@ -99,6 +100,7 @@ pub mod metrics;
 pub mod pointer;
 pub mod random;
 pub mod secrets;
+pub mod shadow;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

@@ -132,9 +132,29 @@ pub trait Policy: Described + Sized + 'static {
     }
 
     /// The request for one target, once per try, for a policy attached to a target.
+    ///
+    /// A request may be tried again, at this target or another: then this is called again, in
+    /// the same session, with the request as it was before the first call and a higher
+    /// [`Target::attempt`]. What was remembered of an earlier try has to be replaced. If the
+    /// answer is another target's, only [`on_finish`](Self::on_finish) follows.
     fn on_attempt(&mut self, target: &Target, request: &mut Request) -> Verdict {
         let _ = (target, request);
         Verdict::next()
+    }
+
+    /// How well each endpoint of the target would serve this try: one number each, the highest
+    /// wins, chance decides among equals. An empty list has no opinion, and the upstream's own
+    /// way of balancing decides. Called after [`on_attempt`](Self::on_attempt), if that lets the
+    /// request go on, with the request as it left it; what is out of use is not among the
+    /// endpoints. See [`endpoints`](crate::endpoints).
+    fn on_pick(
+        &mut self,
+        target: &Target,
+        request: &Request,
+        endpoints: &[crate::endpoints::Endpoint],
+    ) -> Vec<f64> {
+        let _ = (target, request, endpoints);
+        Vec::new()
     }
 
     /// Status and headers of the response, and its body if `needs` says so and it is no
@@ -213,6 +233,8 @@ pub trait Described {
     const HOOKS: Hooks;
     /// What must be at hand before they run.
     const NEEDS: Needs;
+    /// Whether `on_pick` is written, which is called after `on_attempt`.
+    const PICKS: bool;
 }
 
 /// The hooks that a policy has. One that it has not is never called.
@@ -227,7 +249,7 @@ pub trait Described {
 pub struct Hooks {
     /// `on_request`
     pub request: bool,
-    /// `on_attempt`
+    /// `on_attempt`, `on_pick`
     pub attempt: bool,
     /// `on_response`
     pub response: bool,

@@ -3,7 +3,7 @@
 //! The same in the sandbox and in native tests.
 
 use crate::{
-    Events, Hooks, Needs, Policy, RawEvent, Request, Response, Target,
+    Events, Hooks, Needs, Policy, RawEvent, Request, Response, Target, Verdict,
     bindings::tollgate::policy::types::{Decision, EventsDecision},
     message::Source,
 };
@@ -22,6 +22,9 @@ pub(crate) fn on_attempt<P: Policy>(
 ) -> Decision {
     let mut request = Request::new(source, needs);
     let verdict = policy.on_attempt(target, &mut request);
+    if P::PICKS && matches!(verdict, Verdict::Next) {
+        crate::endpoints::score(policy, target, &request);
+    }
     request.decide(verdict)
 }
 

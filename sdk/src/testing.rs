@@ -54,4 +54,6 @@ pub use exchange::{Exchange, complete, ended};
 pub use run::Run;
 pub use session::Session;
 pub(crate) use source::Source;
-pub use world::{advance, answer_http, counted, logged, planned, set_place, set_secret};
+pub use world::{
+    advance, answer_http, counted, idle, logged, planned, set_place, set_secret, shadowed,
+};

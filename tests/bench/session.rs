@@ -4,12 +4,15 @@
 //! $ cargo bench --bench session
 //! $ cargo bench --bench session -- header
 //! $ cargo bench --bench session -- policy
+//! $ cargo bench --bench session -- language
 //! ```
 //! `fresh` is `isolation: exchange`: an instance serves one session, and clearing it
 //! away and making the next one is counted. `reused` is `isolation: shared`.
 
 #[path = "chain.rs"]
 mod chain;
+#[path = "foreign.rs"]
+mod foreign;
 #[path = "policies.rs"]
 mod policies;
 
@@ -49,6 +52,7 @@ fn main() {
     events(&bench, &mut criterion);
     chain::chain(&bench, &mut criterion);
     policies::policies(&bench, &mut criterion);
+    foreign::languages(&bench, &mut criterion);
     criterion.final_summary();
 }
 

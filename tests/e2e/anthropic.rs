@@ -10,7 +10,7 @@ use crate::{
 };
 
 mod broken;
-mod claude;
+pub(crate) mod claude;
 mod from_anthropic;
 mod from_openai;
 

@@ -30,10 +30,12 @@ const GUESTS: &[&str] = &[
     "model-router",
     "model-rules",
     "open-inference",
+    "prefix-affinity",
     "prompt-template",
     "rate-limit",
     "redact",
     "schema-guard",
+    "shadower",
     "token-budget",
     "probe",
 ];

@@ -75,6 +75,10 @@ async fn the_examples_hold_to_the_schema_that_they_name() {
             config.display()
         );
         let value: Value = serde_saphyr::from_str(&text).unwrap();
+        // What other languages' tools make is not built here, and so its settings are not known.
+        let plugins = value["policies"].as_object().unwrap().values();
+        let is_standard = |policy: &Value| STANDARD.contains(&policy["plugin"].as_str().unwrap());
+        let is_known = plugins.into_iter().all(is_standard);
         let errors: Vec<_> = validator
             .iter_errors(&value)
             .map(|e| e.to_string())
@@ -92,7 +96,10 @@ async fn the_examples_hold_to_the_schema_that_they_name() {
             let policies = value["policies"].as_object_mut().unwrap();
             policies.values_mut().next().unwrap()["settings"]["colour"] = "blue".into();
         };
-        assert!(wrong(misspell), "a setting that the plugin does not have");
+        assert!(
+            !is_known || wrong(misspell),
+            "a setting that the plugin does not have"
+        );
     }
     assert!(count >= 4, "{count}");
 }

@@ -143,6 +143,8 @@ impl Bench {
                         max_calls: 1_000,
                     }),
                     cache: true,
+                    shadow: true,
+                    endpoints: true,
                 },
                 settings: settings.clone(),
                 settings_at: Location::default(),

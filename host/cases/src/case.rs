@@ -125,6 +125,8 @@ pub struct Case {
     pub(crate) given: Given,
     pub(crate) request: Request,
     pub(crate) target: Target,
+    /// Whether the policy is attached to it, and not to the route.
+    pub(crate) is_at_target: bool,
     pub(crate) answer: Answer,
     /// `None`: the case says nothing of what must come of it.
     pub(crate) expect: Option<Value>,
@@ -291,18 +293,8 @@ impl Case {
             settings: Value::Object(written.settings),
             given: given(written.given)?,
             request,
-            target: Target {
-                upstream: written
-                    .target
-                    .upstream
-                    .unwrap_or_else(|| "upstream".to_owned()),
-                dialect: written
-                    .target
-                    .dialect
-                    .unwrap_or_else(|| "openai".to_owned()),
-                model: written.target.model,
-                attempt: written.target.attempt.unwrap_or(1),
-            },
+            is_at_target: written.target.is_some(),
+            target: target(written.target.unwrap_or_default()),
             answer: answer(written.answer, is_stream)?,
             expect,
         })
@@ -315,6 +307,15 @@ struct At(String, String);
 impl At {
     fn new(pointer: &str, message: impl Into<String>) -> Self {
         Self(pointer.to_owned(), message.into())
+    }
+}
+
+fn target(written: file::Target) -> Target {
+    Target {
+        upstream: written.upstream.unwrap_or_else(|| "upstream".to_owned()),
+        dialect: written.dialect.unwrap_or_else(|| "openai".to_owned()),
+        model: written.model,
+        attempt: written.attempt.unwrap_or(1),
     }
 }
 

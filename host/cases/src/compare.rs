@@ -129,7 +129,7 @@ fn what_is_stated(stated: &Map<String, Value>, got: &Got) -> Map<String, Value> 
 }
 
 /// The same text for what is the same: numbers by their value.
-fn canonical(value: Value) -> Value {
+pub(crate) fn canonical(value: Value) -> Value {
     match value {
         Value::Number(number) => {
             let whole = number
@@ -147,5 +147,81 @@ fn canonical(value: Value) -> Value {
             Value::Object(entries.collect())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::got::Step;
+
+    fn compared(expect: &str, got: &Got) -> Option<String> {
+        let text = format!("expect: {expect}\n");
+        let case = Case::read(Path::new("a.yaml"), text).unwrap();
+        compare(&case, got).map(|difference| difference.to_string())
+    }
+
+    fn got() -> Got {
+        let mut step = Step::new("on_request");
+        step.verdict = Some(json!("next"));
+        step.edits = vec![json!({ "set_json": { "/a": 1.0 } })];
+        Got {
+            steps: vec![step],
+            ..Got::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_written_is_not_looked_at() {
+        assert_eq!(compared("{ on_request: { verdict: next } }", &got()), None);
+        assert_eq!(compared("{ on_request: { calls: [] } }", &got()), None);
+    }
+
+    #[test]
+    fn numbers_are_compared_by_their_value() {
+        assert_eq!(
+            compared(
+                "{ on_request: { edits: [ { set_json: { /a: 1 } } ] } }",
+                &got()
+            ),
+            None
+        );
+        let difference = compared(
+            "{ on_request: { edits: [ { set_json: { /a: 2 } } ] } }",
+            &got(),
+        );
+        let shown =
+            "  on_request:\n    edits:\n-     - set_json: { /a: 2 }\n+     - set_json: { /a: 1 }";
+        assert_eq!(difference.as_deref(), Some(shown));
+    }
+
+    #[test]
+    fn a_hook_that_was_not_called_differs() {
+        let difference = compared("{ on_response: { verdict: next } }", &got()).unwrap();
+        assert!(
+            difference.contains("- on_response: { verdict: next }"),
+            "{difference}"
+        );
+    }
+
+    #[test]
+    fn a_failure_that_is_not_expected_fails_every_case_and_shows_the_log() {
+        let mut got = got();
+        got.steps[0].failure = Some("trapped".to_owned());
+        got.steps[0].log = vec!["error: panicked at src/lib.rs:1:1: no".to_owned()];
+        let difference = compared("{ events: [] }", &got).unwrap();
+        assert!(difference.contains("failure: trapped }"), "{difference}");
+        assert!(
+            difference.contains("panicked at src/lib.rs:1:1"),
+            "{difference}"
+        );
+        let expected = "{ on_request: { failure: trapped } }";
+        assert_eq!(compared(expected, &got), None);
     }
 }

@@ -16,8 +16,9 @@ pub(crate) struct CaseFile {
     /// What the policy's capabilities answer.
     pub(crate) given: Given,
     pub(crate) request: Request,
-    /// What `on_attempt` is told.
-    pub(crate) target: Target,
+    /// The policy is attached to a target: `on_attempt` is asked, and told this, in place
+    /// of `on_request`.
+    pub(crate) target: Option<Target>,
     /// What the upstream answers.
     pub(crate) answer: Answer,
     /// What must come of it; what is not written is not compared.

@@ -96,33 +96,36 @@ impl Course<'_> {
         Some(())
     }
 
-    /// How the request was answered, if it goes no further.
+    /// How the request was answered, if it goes no further. A policy is attached to a
+    /// route or to a target, and asked once.
     async fn ask_request(&mut self) -> Option<Option<Passed>> {
         let mut request = self.request();
-        for hook in [Hooks::REQUEST, Hooks::ATTEMPT] {
-            if !self.has(hook) {
-                continue;
-            }
-            let (name, decided) = if hook == Hooks::REQUEST {
-                ("on_request", self.session.on_request(&mut request).await)
-            } else {
-                let target = &self.case.target;
-                let decided = self.session.on_attempt(target, &mut request).await;
-                ("on_attempt", decided)
-            };
-            let verdict = self.decided(name, decided, (&mut request, Side::Request))?;
-            let (status, ending) = match verdict {
-                Verdict::Next | Verdict::GoTo(_) => continue,
-                Verdict::Reply(reply) => (reply.status, Ending::Complete),
-                Verdict::Refuse(refusal) => (refusal.status, Ending::Refused),
-            };
-            return Some(Some(Passed {
-                status,
-                ending,
-                reached_upstream: false,
-            }));
+        let hook = if self.case.is_at_target {
+            Hooks::ATTEMPT
+        } else {
+            Hooks::REQUEST
+        };
+        if !self.has(hook) {
+            return Some(None);
         }
-        Some(None)
+        let (name, decided) = if self.case.is_at_target {
+            let target = &self.case.target;
+            let decided = self.session.on_attempt(target, &mut request).await;
+            ("on_attempt", decided)
+        } else {
+            ("on_request", self.session.on_request(&mut request).await)
+        };
+        let verdict = self.decided(name, decided, (&mut request, Side::Request))?;
+        let (status, ending) = match verdict {
+            Verdict::Next | Verdict::GoTo(_) => return Some(None),
+            Verdict::Reply(reply) => (reply.status, Ending::Complete),
+            Verdict::Refuse(refusal) => (refusal.status, Ending::Refused),
+        };
+        Some(Some(Passed {
+            status,
+            ending,
+            reached_upstream: false,
+        }))
     }
 
     /// The status that the client is sent, if it is another.

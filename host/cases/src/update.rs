@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{case::Case, emit, got::Got};
+use crate::{case::Case, compare::canonical, emit, got::Got};
 
 /// The text with another `expect`; everything else stays as it is written. What the case
 /// spoke of is written anew; a case that expected nothing gets everything that came of it.
@@ -13,7 +13,7 @@ pub fn updated(case: &Case, got: &Got) -> String {
         None => got.worth_writing(),
     };
     let mut block = String::from("expect:\n");
-    for line in emit::yaml(&expect).lines() {
+    for line in emit::yaml(&canonical(expect)).lines() {
         block.push_str("  ");
         block.push_str(line);
         block.push('\n');
@@ -30,7 +30,7 @@ pub fn updated(case: &Case, got: &Got) -> String {
     };
     match begin {
         Some(begin) => {
-            let after = lines[begin + 1..].iter().position(|line| is_key(&line));
+            let after = lines[begin + 1..].iter().position(is_key);
             let end = after.map_or(lines.len(), |after| begin + 1 + after);
             push(&lines[..begin], &mut out);
             out.push_str(&block);
@@ -79,4 +79,58 @@ fn renewed(stated: &Map<String, Value>, got: &Got) -> Value {
         return got.worth_writing();
     }
     Value::Object(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::got::Step;
+
+    fn case(text: &str) -> Case {
+        Case::read(Path::new("a.yaml"), text.to_owned()).unwrap()
+    }
+
+    fn got() -> Got {
+        let mut step = Step::new("on_request");
+        step.verdict = Some(json!("next"));
+        step.edits = vec![json!({ "set_header": { "x": "1" } })];
+        step.log = vec!["info: hello".to_owned()];
+        Got {
+            steps: vec![Step::new("open"), step],
+            ..Got::default()
+        }
+    }
+
+    #[test]
+    fn what_a_case_speaks_of_is_renewed_and_the_rest_of_its_text_stays() {
+        let text =
+            "# why\nexpect:\n  # of old\n  on_request:\n    edits: []\n\nrequest: {} # last\n";
+        let renewed = "# why\nexpect:\n  on_request:\n    edits:\n      - set_header: { x: \"1\" }\nrequest: {} # last\n";
+        assert_eq!(updated(&case(text), &got()), renewed);
+        assert_eq!(updated(&case(renewed), &got()), renewed);
+    }
+
+    #[test]
+    fn a_case_that_says_nothing_gets_all_that_is_worth_saying() {
+        let expected = "about: New.\nexpect:\n  on_request:\n    verdict: next\n    edits:\n      \
+                        - set_header: { x: \"1\" }\n    log: [ \"info: hello\" ]\n";
+        assert_eq!(updated(&case("about: New."), &got()), expected);
+    }
+
+    #[test]
+    fn a_hook_that_fails_is_written_as_failing() {
+        let mut got = got();
+        got.steps[1].failure = Some("trapped".to_owned());
+        let text = updated(&case("expect: { on_request: { verdict: next } }\n"), &got);
+        assert_eq!(
+            text,
+            "expect:\n  on_request: { verdict: next, failure: trapped }\n"
+        );
+    }
 }

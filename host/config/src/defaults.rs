@@ -21,9 +21,20 @@
 //! | `sandbox.log_lines` | 20 | | `compile.input` | 16MiB |
 //! | `limits.answers` | 64MiB | | `limits.answer` | 1MiB |
 //! | `upstreams.*.dialect` | openai | | `upstreams.*.balance` | round-robin |
+//! | `limits.upgrades` | 1000 | | `limits.mirrors` | 64 |
+//! | `limits.mirror_bodies` | 16MiB | | `timeouts.upgrade_idle` | 5m |
+//! | `timeouts.upgrade_total` | 24h | | `routes.mirror.timeout` | 60s |
+//! | `routes.mirror.share` | 100% | | `routes.upgrades` | none |
+//! | `….endpoints.refresh` | 2s for a file, else the records' | | `….endpoints.timeout` | 5s |
+//! | `….health.max_out` | 50 | | `….health.slow_start` | 10s |
+//! | `….health.passive` | below, in `Passive` | | `….health.busy_max` | 30s |
+//! | `….health.active` | off | | `….health.breaker` | off |
 //! | `….peak-ewma.decay` | 10s | | `….consistent-hash.bound` | 125 |
 //! | `….model-aware.prefix_cache` | 8MiB | | `….model-aware.scrape.path` | `/metrics` |
 //! | `….model-aware.scrape.interval` | 1s | | `….model-aware.scrape.stale` | 5s |
+//! | `….concurrency` | no bound | | `overload.concurrency` | no bound |
+//! | `….queue.length` | 128 | | `….queue.timeout` | 10s |
+//! | `overload.exchanges` | 20000 | | `overload.priorities` | fact `priority`: high 8, normal 4, low 1 |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -32,8 +43,8 @@ use std::{
 };
 
 use crate::model::{
-    CompileLimits, Dialect, Limits, ModelAware, PeakEwma, SandboxLimits, Scrape, StreamEnd,
-    Timeouts,
+    Circuit, CompileLimits, Dialect, Health, Limits, ModelAware, Overload, Passive, PeakEwma,
+    Priorities, Queue, SandboxLimits, Scrape, StreamEnd, Timeouts,
 };
 
 pub(crate) const LISTEN: SocketAddr =
@@ -46,6 +57,25 @@ pub(crate) const WEIGHT: u32 = 1;
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) const CALL_RESPONSE_BYTES: usize = 64 << 10;
 pub(crate) const CALLS: u32 = 4;
+pub(crate) const MIRROR_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const FILE_REFRESH: Duration = Duration::from_secs(2);
+pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const PROBE_JITTER: u32 = 20;
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const DOWN_AFTER: u32 = 3;
+pub(crate) const UP_AFTER: u32 = 2;
+
+/// What a server of this dialect answers to when it is ready; `None`: nobody knows.
+pub(crate) fn probe_path(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::OpenAi => Some("/health"),
+        Dialect::Anthropic => Some("/v1/models"),
+        Dialect::OpenInference => Some("/v2/health/ready"),
+        Dialect::Seldon => Some("/ready"),
+        Dialect::Opaque => None,
+    }
+}
 /// In percent.
 pub(crate) const BOUND: u32 = 125;
 
@@ -98,6 +128,49 @@ impl Default for SandboxLimits {
     }
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            passive: Some(Passive::default()),
+            active: None,
+            breaker: None,
+            max_out_percent: 50,
+            slow_start: Duration::from_secs(10),
+            busy_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Passive {
+    fn default() -> Self {
+        Self {
+            consecutive_errors: 5,
+            circuit: Circuit {
+                error_percent: 50,
+                min_requests: 20,
+                window: Duration::from_secs(10),
+                pause: Duration::from_secs(5),
+                pause_max: Duration::from_secs(300),
+                probes: 1,
+            },
+        }
+    }
+}
+
+impl Circuit {
+    /// What the circuit breaker of an upstream has where nothing else is written.
+    pub(crate) fn breaker() -> Self {
+        Self {
+            error_percent: 50,
+            min_requests: 50,
+            window: Duration::from_secs(10),
+            pause: Duration::from_secs(5),
+            pause_max: Duration::from_secs(60),
+            probes: 3,
+        }
+    }
+}
+
 impl Default for CompileLimits {
     fn default() -> Self {
         Self {
@@ -119,6 +192,39 @@ impl Default for Limits {
             json_depth: 64,
             answers_bytes: 64 << 20,
             answer_bytes: 1 << 20,
+            upgrades: 1_000,
+            mirrors: 64,
+            mirror_bytes: 16 << 20,
+        }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            exchanges: 20_000,
+            concurrency: None,
+            priorities: Priorities::default(),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            length: 128,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Priorities {
+    fn default() -> Self {
+        let weights = [("high", 8), ("normal", 4), ("low", 1)];
+        Self {
+            fact: "priority".into(),
+            weights: weights.map(|(name, weight)| (name.into(), weight)).into(),
+            default: 1,
         }
     }
 }
@@ -133,6 +239,9 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(60),
             between_bytes: Duration::from_secs(60),
             total: Duration::from_secs(600),
+            upgrade_idle: Duration::from_secs(300),
+            upgrade_total: Duration::from_secs(24 * 3600),
+            total_max: None,
             shutdown: Duration::from_secs(30),
         }
     }

@@ -4,7 +4,12 @@
 //! with a spelling of their own (times, sizes, URLs, names) stay texts here;
 //! `resolve` reads them, so that all mistakes come out together.
 
+mod attempts;
 mod balance;
+mod endpoints;
+mod health;
+mod overload;
+mod passage;
 
 use std::borrow::Cow;
 
@@ -13,10 +18,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use attempts::{Cause, Hedge, OrOff, Retries, Waits};
+pub(crate) use endpoints::{Endpoints, Found, Listed};
+pub(crate) use health::{Active, Breaker, Health, Passive, PeriodOrOff, Switch};
+pub(crate) use overload::{Concurrency, Overload, Priorities, Queue};
+
 use crate::{
     model,
     place::{At, Named},
 };
+pub(crate) use passage::Mirror;
 
 /// The configuration of a Tollgate gateway.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -59,6 +70,8 @@ pub(crate) struct File {
     pub(crate) limits: Option<At<Limits>>,
     /// How long the data path waits, and for what.
     pub(crate) timeouts: Option<At<Timeouts>>,
+    /// How much is taken on at once.
+    pub(crate) overload: Option<At<Overload>>,
     /// Bounds of a plugin instance, where its policy sets none of its own.
     pub(crate) sandbox: Option<At<Sandbox>>,
     /// Bounds of the process that compiles plugins.
@@ -159,6 +172,10 @@ pub(crate) struct Grants {
     pub(crate) http_call: Option<HttpCall>,
     /// Answers that the gateway keeps and gives to requests that are alike.
     pub(crate) cache: bool,
+    /// Copies of requests for a second target.
+    pub(crate) shadow: bool,
+    /// The endpoints of a target with their load, to score them.
+    pub(crate) endpoints: bool,
 }
 
 /// Calls over HTTP, to these hosts alone.
@@ -204,10 +221,13 @@ pub(crate) struct Upstream {
     /// What its bodies mean. Default: openai.
     pub(crate) dialect: Option<Dialect>,
     /// How an endpoint is picked. Default: round-robin.
+    /// A list of URLs, or where they are found.
+    pub(crate) endpoints: At<Endpoints>,
+    /// When an endpoint is left alone.
+    pub(crate) health: Option<Health>,
+    /// How much it is given at once.
+    pub(crate) concurrency: Option<At<Concurrency>>,
     pub(crate) balance: Option<At<Balance>>,
-    /// URLs: `http` or `https`, host, optional port, optional base path.
-    #[schemars(length(min = 1))]
-    pub(crate) endpoints: At<Vec<At<String>>>,
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]
     pub(crate) headers: Named<At<String>>,
@@ -250,6 +270,29 @@ pub(crate) struct Model {
     /// Who serves it, by weight.
     #[schemars(length(min = 1))]
     pub(crate) targets: At<Vec<Target>>,
+    /// Who is asked next, in this order, when a try has failed. Default: nobody.
+    pub(crate) fallback: Option<At<Vec<NextTarget>>>,
+    /// After which failures. Default: all but the client's own, by status 429, 500, 502 to 504, 529.
+    pub(crate) fallback_on: Option<At<Vec<At<Cause>>>>,
+    /// How a try that failed is made again at the same target, or `off`. Default: the route's.
+    pub(crate) retries: Option<At<OrOff<Retries>>>,
+    /// Asks a second endpoint where the first is late. Default: the route's.
+    pub(crate) hedge: Option<At<Hedge>>,
+    /// How long is waited. Default: as the route says.
+    pub(crate) timeouts: Option<At<Waits>>,
+}
+
+/// One of those in line.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NextTarget {
+    /// A name of `upstreams`.
+    pub(crate) upstream: At<String>,
+    /// The upstream's name for the model. Default: the client's.
+    pub(crate) model: Option<At<String>>,
+    /// Policies that run for each try at this target.
+    #[serde(default)]
+    pub(crate) policies: Vec<At<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -282,6 +325,17 @@ pub(crate) struct Route {
     pub(crate) upstream: Option<At<String>>,
     /// What its clients speak, and so what errors look like. Default: told by the path.
     pub(crate) dialect: Option<Dialect>,
+    /// The protocols that a connection may change to, such as `websocket`. Default: none.
+    pub(crate) upgrades: Option<At<Vec<At<String>>>>,
+    /// Where copies of requests go whose answers nobody gets.
+    pub(crate) mirror: Option<At<Mirror>>,
+    /// How a try that failed is made again, or `off`. Default: once, at another endpoint, if
+    /// nothing was sent.
+    pub(crate) retries: Option<At<OrOff<Retries>>>,
+    /// Asks a second endpoint where the first is late. Default: nothing is asked twice.
+    pub(crate) hedge: Option<At<Hedge>>,
+    /// How long is waited. Default: as `timeouts` says.
+    pub(crate) timeouts: Option<At<Waits>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -322,6 +376,12 @@ pub(crate) struct Limits {
     pub(crate) answers: Option<At<Size>>,
     /// One of them; a longer one is not kept. Default: 1MiB.
     pub(crate) answer: Option<At<Size>>,
+    /// Connections that changed their protocol, or are about to. Default: 1000.
+    pub(crate) upgrades: Option<At<u64>>,
+    /// Mirrored requests under way. Default: 64.
+    pub(crate) mirrors: Option<At<u64>>,
+    /// Bodies of all of them together. Default: 16MiB.
+    pub(crate) mirror_bodies: Option<At<Size>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -341,6 +401,12 @@ pub(crate) struct Timeouts {
     pub(crate) between_bytes: Option<At<Period>>,
     /// Of the whole exchange. Default: 10m.
     pub(crate) total: Option<At<Period>>,
+    /// Between two pieces, either way, of a connection that changed its protocol. Default: 5m.
+    pub(crate) upgrade_idle: Option<At<Period>>,
+    /// Of such a connection in whole. Default: 24h.
+    pub(crate) upgrade_total: Option<At<Period>>,
+    /// The longest total that a client may ask for. Default: no longer than `total`.
+    pub(crate) max_total: Option<At<Period>>,
     /// How long a shutdown waits for exchanges in flight. Default: 30s.
     pub(crate) shutdown: Option<At<Period>>,
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use crate::{
     error::{ConfigError, Problem, Problems},
     file::{
-        Compile, File, Geo, Limits, Model, Policy, Route, Sandbox, Secret, Timeouts, Tls, Upstream,
+        Compile, File, Geo, Limits, Model, Overload, Policy, Route, Sandbox, Secret, Timeouts, Tls,
+        Upstream,
     },
     place::{At, Named, Place},
     source::Source,
@@ -39,6 +40,7 @@ pub(crate) struct Merged {
     pub(crate) routes: Vec<In<At<Route>>>,
     pub(crate) limits: Option<In<At<Limits>>>,
     pub(crate) timeouts: Option<In<At<Timeouts>>>,
+    pub(crate) overload: Option<In<At<Overload>>>,
     pub(crate) sandbox: Option<In<At<Sandbox>>>,
     pub(crate) compile: Option<In<At<Compile>>>,
 }
@@ -95,6 +97,7 @@ impl Merger<'_> {
             .extend(file.routes.into_iter().map(|value| In { source, value }));
         self.once("limits", &mut merged.limits, file.limits);
         self.once("timeouts", &mut merged.timeouts, file.timeouts);
+        self.once("overload", &mut merged.overload, file.overload);
         self.once("sandbox", &mut merged.sandbox, file.sandbox);
         self.once("compile", &mut merged.compile, file.compile);
     }

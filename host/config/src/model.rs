@@ -3,12 +3,24 @@
 //! Only [`load`](crate::load) makes a [`Config`], so one in hand is right: every
 //! name in it exists, every limit is in range. Knows nothing of YAML.
 
+mod attempts;
 mod balance;
+mod endpoints;
+mod health;
+mod overload;
+mod passage;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use balance::*;
 use ipnet::IpNet;
+
+pub(crate) use attempts::FALLBACK_ON;
+pub use attempts::{Cause, FALLBACK_MAX, Hedge, RETRIES_MAX, Retries, Waits};
+pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
+pub use health::{Active, Circuit, Health, Passive};
+pub use overload::*;
+pub use passage::{Mirror, Share};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +46,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     pub limits: Limits,
     pub timeouts: Timeouts,
+    pub overload: Overload,
     /// Defaults for every plugin; already merged into each [`Policy::sandbox`].
     pub compile: CompileLimits,
 }
@@ -120,6 +133,10 @@ pub struct Grants {
     pub http_call: Option<HttpCallGrant>,
     /// Answers that are kept and given again.
     pub cache: bool,
+    /// Copies of requests for a second target.
+    pub shadow: bool,
+    /// The endpoints of a target with their load, to score them.
+    pub endpoints: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -163,25 +180,18 @@ pub struct CompileLimits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     pub dialect: Dialect,
+    pub endpoints: Endpoints,
     /// How an endpoint is picked.
     pub balance: Balance,
-    /// At least one; `http://` or `https://`, host, port, and a base path without a slash at its end.
-    pub endpoints: Vec<Endpoint>,
+    pub health: Health,
+    /// `None`: no bound.
+    pub concurrency: Option<Concurrency>,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,
     /// A PEM file of additional roots for `https`.
     pub ca: Option<PathBuf>,
     /// What ends a stream: see [`StreamEnd`].
     pub stream_end: StreamEnd,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    pub https: bool,
-    /// `host:port`, as it goes into the `host` header (default ports left out) and the connection.
-    pub authority: String,
-    /// `` or `/v1`-like.
-    pub base_path: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,6 +239,21 @@ pub enum StreamEnd {
 pub struct Model {
     /// At least one, and at least one of a weight above 0.
     pub targets: Vec<Target>,
+    /// Who is asked next when a try has failed, in order; their weight is 0.
+    pub fallback: Vec<Target>,
+    /// After which failures.
+    pub fallback_on: Vec<Cause>,
+    /// `None`: as the route says.
+    pub retries: Option<Retries>,
+    pub hedge: Option<Hedge>,
+    pub timeouts: Waits,
+}
+
+impl Model {
+    /// All that may serve it, those in line behind those with a weight.
+    pub fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().chain(&self.fallback)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -252,6 +277,13 @@ pub struct Route {
     pub to: Destination,
     /// What its clients speak; `None`: what the path says.
     pub dialect: Option<Dialect>,
+    /// Protocols that a connection may change to, in lower case; empty: none.
+    pub upgrades: Vec<String>,
+    pub mirror: Option<Mirror>,
+    /// `None`: [`Retries::default`].
+    pub retries: Option<Retries>,
+    pub hedge: Option<Hedge>,
+    pub timeouts: Waits,
 }
 
 /// All that is given must hold.
@@ -298,6 +330,12 @@ pub struct Limits {
     pub answers_bytes: usize,
     /// Of one of them; a longer one is not kept.
     pub answer_bytes: usize,
+    /// Connections that changed their protocol, or are about to.
+    pub upgrades: usize,
+    /// Mirrored requests under way.
+    pub mirrors: usize,
+    /// Of the bodies of all of them.
+    pub mirror_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -315,6 +353,12 @@ pub struct Timeouts {
     pub between_bytes: Duration,
     /// Of the whole exchange.
     pub total: Duration,
+    /// Between two pieces, either way, of a connection that changed its protocol.
+    pub upgrade_idle: Duration,
+    /// Of such a connection in whole.
+    pub upgrade_total: Duration,
+    /// The longest total that a client may ask for; `None`: no longer than the one that holds.
+    pub total_max: Option<Duration>,
     /// How long a shutdown waits for exchanges in flight.
     pub shutdown: Duration,
 }

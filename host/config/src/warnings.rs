@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Config, Destination, HeaderValue};
+use crate::model::{Config, Destination, HeaderValue, Model};
 
 impl Config {
     /// What the operator should look at, one sentence each; empty if all is well.
@@ -30,7 +30,7 @@ impl Config {
     }
 
     fn warn_of_unused(&self, warnings: &mut Vec<String>) {
-        let targets = || self.models.values().flat_map(|model| &model.targets);
+        let targets = || self.models.values().flat_map(Model::all_targets);
         let on_routes = self.routes.iter().flat_map(|route| &route.policies);
         let policies: BTreeSet<&String> = on_routes
             .chain(targets().flat_map(|target| &target.policies))

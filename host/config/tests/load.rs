@@ -96,6 +96,8 @@ fn a_policy_takes_its_own_limits_before_those_of_the_sandbox_section() {
         secrets: vec!["idp".into()],
         http_call: Some(http_call),
         cache: false,
+        shadow: false,
+        endpoints: false,
     };
     assert_eq!(budget.grants, grants);
 }
@@ -114,12 +116,16 @@ fn settings_are_read_as_yaml_1_2_and_nothing_is_guessed() {
 fn upstreams_and_models_are_resolved() {
     let config = good();
     let vllm = &config.upstreams["vllm"];
+    let Endpoints::Listed(endpoints) = &vllm.endpoints else {
+        panic!("{:?}", vllm.endpoints)
+    };
     assert_eq!(
-        vllm.endpoints[1],
+        endpoints[1],
         Endpoint {
             https: true,
             authority: "api.example.com".into(),
-            base_path: "/v1".into()
+            base_path: "/v1".into(),
+            weight: 1,
         }
     );
     let secret = HeaderValue::Secret {
@@ -161,7 +167,12 @@ fn routes_keep_their_order_and_get_names_of_their_own() {
     let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(
         names,
-        ["/v1/chat/completions", "/v1/chat/completions#2", "files"]
+        [
+            "/v1/chat/completions",
+            "/v1/realtime",
+            "/v1/chat/completions#2",
+            "files"
+        ]
     );
     assert_eq!(routes[0].to, Destination::Model);
     assert_eq!(routes[0].matches.methods, ["POST"]);
@@ -177,8 +188,8 @@ fn routes_keep_their_order_and_get_names_of_their_own() {
         ],
         models: vec![],
     };
-    assert_eq!(routes[2].matches, expected);
-    assert_eq!(routes[2].to, Destination::Upstream("raw".into()));
+    assert_eq!(routes[3].matches, expected);
+    assert_eq!(routes[3].to, Destination::Upstream("raw".into()));
 }
 
 #[test]
@@ -401,4 +412,37 @@ fn a_file_with_any_one_byte_changed_loads_or_is_refused_and_never_panics() {
             let _ = parse(&String::from_utf8(bytes).unwrap());
         }
     }
+}
+
+#[test]
+fn what_follows_a_failed_try_is_resolved_by_route_and_model() {
+    let config = load(Path::new("tests/golden/good-attempts.yaml")).unwrap();
+    let chat = &config.models["chat"];
+    let targets: Vec<_> = chat.all_targets().map(|target| &*target.upstream).collect();
+    assert_eq!(targets, ["near", "near", "far"]);
+    assert_eq!(
+        chat.fallback_on,
+        [
+            Cause::Connect,
+            Cause::Timeout,
+            Cause::Unavailable,
+            Cause::Status(529)
+        ]
+    );
+    let retries = chat.retries.as_ref().unwrap();
+    assert_eq!(
+        retries.on,
+        [Cause::Connect, Cause::Reset, Cause::Status(503)]
+    );
+    assert_eq!((retries.count, retries.budget_percent), (2, 10));
+    assert!(retries.same_endpoint);
+    assert_eq!(chat.hedge, Some(Hedge::default()));
+    assert_eq!(chat.timeouts.first_token, Some(Duration::from_secs(2)));
+    let [first, second] = config.routes.as_slice() else {
+        panic!("{:?}", config.routes)
+    };
+    assert_eq!(first.retries, Some(Retries::off()));
+    assert_eq!(first.timeouts.total_max, Some(Duration::from_secs(120)));
+    assert_eq!((&second.retries, &second.hedge), (&None, &None));
+    assert_eq!(config.timeouts.total_max, Some(Duration::from_secs(3600)));
 }

@@ -14,6 +14,7 @@ mod dev;
 pub mod serve;
 pub mod telemetry;
 pub mod trace;
+mod upkeep;
 
 use std::{
     fmt,
@@ -38,6 +39,7 @@ use telemetry::{
     Lines, Observer,
     event::{Started, Stopping},
 };
+use upkeep::Upkeep;
 
 /// What a gateway is started with, besides its configuration.
 #[derive(Debug, Clone)]
@@ -170,6 +172,8 @@ impl Gateway {
             admin,
             admin_stop.clone(),
         ));
+        let upkeep = Upkeep::new(tasks.clone(), control_stop.clone());
+        let reports = (reports, upkeep);
         let reloader = Reloader::new(first, Arc::clone(&shared), tls.clone(), reports, orders);
         tasks.spawn(reloader.run(control_stop.clone()));
         let server = Server::start(listener, Arc::clone(&shared), tls)?;

@@ -10,6 +10,7 @@ mod cache;
 mod child;
 mod configure;
 mod pipeline;
+mod setting_up;
 
 use std::{
     path::{Path, PathBuf},
@@ -146,7 +147,6 @@ impl From<contract::Sample> for SampleText {
 pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) reason: String,
-    pub(crate) settings_pointer: Option<String>,
     /// Each mistake in the settings, as `<json pointer>: <message>`.
     #[serde(default)]
     pub(crate) settings_errors: Vec<String>,
@@ -157,7 +157,6 @@ impl Refusal {
         Self {
             code: code.to_owned(),
             reason: reason.into(),
-            settings_pointer: None,
             settings_errors: Vec::new(),
         }
     }
@@ -293,13 +292,21 @@ impl LoadError {
             plugin: plugin.to_owned(),
             code: refusal.code,
             reason: plain(&refusal.reason),
-            settings_pointer: refusal.settings_pointer,
             settings_errors: refusal
                 .settings_errors
                 .iter()
                 .map(|error| SettingError::of(error))
                 .collect(),
         }
+    }
+}
+
+impl LoadError {
+    /// JSON pointer into the settings, where the reason lies there.
+    #[must_use]
+    pub fn settings_pointer(&self) -> Option<&str> {
+        let first = self.settings_errors.first()?;
+        Some(first.pointer.as_str())
     }
 }
 

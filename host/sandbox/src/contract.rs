@@ -27,5 +27,6 @@ wasmtime::component::bindgen!({
 pub use exports::tollgate::policy::policy::{Description, Hooks, Needs};
 pub use tollgate::policy::{
     cache::{Kind as CacheKind, Plan as CachePlan},
+    endpoints::Endpoint,
     types::*,
 };

@@ -18,8 +18,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// call but the page scan.
 const KEEP_RESIDENT: usize = 256 << 10;
 
-/// Of one component: its main module and shims, and some for other languages' tools.
-const CORES_MAX: u32 = 8;
+/// Of one component: its main module and shims. What `componentize-py` makes has 14, one
+/// for each library of the runtime. This is a count, not room.
+const CORES_MAX: u32 = 32;
 const TABLES_MAX: u32 = 4;
 /// A plugin's own, and the one that an adapted module keeps its map in.
 const MEMORIES_MAX: u32 = 2;

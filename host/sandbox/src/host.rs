@@ -6,6 +6,7 @@
 
 mod capability;
 pub(crate) mod exchange;
+mod machine;
 mod reservations;
 
 use std::{
@@ -22,9 +23,11 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use crate::{
     Message,
     direct::{Direct, Pages},
+    observed::Stage,
     policy::Counters,
     recording::Recorded,
 };
+use machine::Output;
 use reservations::Reservations;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
@@ -95,8 +98,8 @@ pub(crate) struct State {
     message: Message,
     /// Whether `message` is one, and not a place for one.
     shows: bool,
-    /// Whether the hook at work may plan what becomes of the answer.
-    may_plan: bool,
+    /// How far the exchange is with it, and so what the hook at work may plan.
+    stage: Stage,
     pub(crate) exchange: ExchangeContext,
     pub(crate) reservations: Reservations,
     /// `None`: nobody watches.
@@ -116,6 +119,8 @@ pub(crate) struct State {
     pub(crate) pages: Pages,
     /// The size of a memory that is to come and is the host's own.
     map_bytes: Option<usize>,
+    /// What a component of another language wrote, up to a line's end.
+    output: Output,
 }
 
 impl State {
@@ -124,7 +129,7 @@ impl State {
             shared,
             message: Message::default(),
             shows: false,
-            may_plan: false,
+            stage: Stage::Response,
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             recorded: None,
@@ -139,6 +144,7 @@ impl State {
             written: Vec::new(),
             pages: Pages::default(),
             map_bytes: None,
+            output: Output::default(),
         }
     }
 
@@ -172,16 +178,16 @@ impl State {
     }
 
     /// Lets the guest see a message, until [`State::hide`] gives it back.
-    pub(crate) fn show(&mut self, message: &mut Message, may_plan: bool) {
+    pub(crate) fn show(&mut self, message: &mut Message, stage: Stage) {
         mem::swap(&mut self.message, message);
         self.shows = true;
-        self.may_plan = may_plan;
+        self.stage = stage;
     }
 
     pub(crate) fn hide(&mut self, message: &mut Message) {
         mem::swap(&mut self.message, message);
         self.shows = false;
-        self.may_plan = false;
+        self.stage = Stage::Response;
     }
 
     pub(crate) fn begin_hook(&mut self) {
@@ -190,6 +196,7 @@ impl State {
     }
 
     pub(crate) fn end_hook(&mut self) {
+        self.end_lines();
         self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
     }
 

@@ -27,6 +27,7 @@ mod session;
 mod shard;
 mod tender;
 mod timed;
+mod wasi;
 
 pub use compile::compile_worker;
 pub use edit::{BadEdit, PathFault, Side, check_path};
@@ -34,7 +35,7 @@ pub use host::ExchangeContext;
 pub use inspect::{Inspected, componentize, inspect};
 pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts};
 pub use message::{Given, Message, is_given};
-pub use observed::{Changed, Field, Observed};
+pub use observed::{Changed, Field, Observed, Stage};
 pub use policy::{Policy, PolicyStats};
 pub use prepared::Prepared;
 pub use recording::{Call, Part, Read, Recording, text as recorded_text, value as recorded_value};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
-    contract::{CachePlan, Edit, Value},
+    contract::{CachePlan, Destination, Edit, Endpoint, Value},
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
     json::{DEPTH_MAX, Json, JsonError},
 };
@@ -51,6 +51,12 @@ pub struct Message {
     pub given: Option<Given>,
     /// What the policy that was asked last has planned for the answer.
     pub plan: Option<Box<CachePlan>>,
+    /// Where the policy that asked last wants a copy to go.
+    pub shadow: Option<Box<Destination>>,
+    /// Where the try may go, for policies that may score endpoints. Others need none.
+    pub endpoints: Option<Vec<Endpoint>>,
+    /// What the policy that was asked last thinks of each.
+    pub scores: Option<Vec<f64>>,
 }
 
 impl Default for Message {
@@ -67,6 +73,9 @@ impl Default for Message {
             facts: Vec::new(),
             given: None,
             plan: None,
+            shadow: None,
+            endpoints: None,
+            scores: None,
         }
     }
 }

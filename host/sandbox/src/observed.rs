@@ -24,12 +24,23 @@ pub struct Observed {
 /// One field of a message that was set or removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Changed {
-    /// Of the response, or else of the request.
-    pub in_response: bool,
+    /// In which message, and when.
+    pub stage: Stage,
     /// Of which kind the field is.
     pub field: Field,
     /// The model that the sample asked for: rules for one say nothing of another.
     pub model: Option<String>,
+}
+
+/// How far an exchange is when a hook is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Where it goes, and what becomes of the answer, can be planned.
+    Request,
+    /// The target is chosen, and its endpoint is not.
+    Attempt,
+    /// It is on its way back, or there is no message.
+    Response,
 }
 
 /// A part of a message.
@@ -56,7 +67,7 @@ impl Observed {
         answered: false,
     };
 
-    pub(crate) fn see(&mut self, decision: &Decision, in_response: bool, model: Option<&str>) {
+    pub(crate) fn see(&mut self, decision: &Decision, stage: Stage, model: Option<&str>) {
         for edit in &decision.edits {
             let field = match edit {
                 Edit::SetHeader(header) => Field::Header(header.name.to_ascii_lowercase()),
@@ -72,17 +83,17 @@ impl Observed {
             };
             if self.changed.len() < FIELDS_MAX {
                 self.changed.insert(Changed {
-                    in_response,
+                    stage,
                     field,
                     model: model.map(str::to_owned),
                 });
             }
         }
         match &decision.verdict {
-            Verdict::Refuse(refusal) if !in_response => {
+            Verdict::Refuse(refusal) if stage != Stage::Response => {
                 self.refused.insert(refusal.status);
             }
-            Verdict::Reply(_) if !in_response => self.answered = true,
+            Verdict::Reply(_) if stage != Stage::Response => self.answered = true,
             Verdict::Refuse(_) | Verdict::Reply(_) | Verdict::Next | Verdict::GoTo(_) => {}
         }
     }

@@ -119,6 +119,13 @@ impl Policy {
         }
     }
 
+    /// Whether its instances begin with the memory that it had after `configure`; else each
+    /// is configured when it is made.
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        self.facts.snapshotted
+    }
+
     /// Whether closing a session asks the plugin nothing and makes no other instance: the
     /// one it had is put back in place.
     #[must_use]

@@ -11,6 +11,7 @@ use crate::{
     compile::{Expect, Refusal, SampleText},
     contract::{Decision, Ending, Event, Head, Needs, Outcome, Target, Verdict},
     host::ExchangeContext,
+    observed::Stage,
     policy::{Hook, Policy},
 };
 
@@ -68,7 +69,7 @@ async fn run(
     if wants(Hook::Request) {
         let decided = session.on_request(&mut request).await;
         let decision = decided.map_err(|failure| failed("on-request", failure))?;
-        observed.see(&decision, false, model);
+        observed.see(&decision, Stage::Request, model);
         answered = settle(&mut session, &mut request, decision, Side::Request)?;
     }
     check(sample.expect, answered)?;
@@ -76,7 +77,7 @@ async fn run(
         if wants(Hook::Attempt) {
             let decided = session.on_attempt(&target(), &mut request).await;
             let decision = decided.map_err(|failure| failed("on-attempt", failure))?;
-            observed.see(&decision, false, model);
+            observed.see(&decision, Stage::Attempt, model);
             settle(&mut session, &mut request, decision, Side::Request)?;
         }
         respond(policy, &mut session, (sample, model), observed).await?;
@@ -114,7 +115,7 @@ async fn respond(
             .on_response(sample.response_status, &mut response)
             .await;
         let decision = decided.map_err(|failure| format!("on-response: it {failure}"))?;
-        observed.see(&decision, true, model);
+        observed.see(&decision, Stage::Response, model);
         settle(session, &mut response, decision, Side::Response)?;
     }
     if wants(Hook::Events) && !sample.events.is_empty() {

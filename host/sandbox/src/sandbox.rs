@@ -22,6 +22,7 @@ use crate::{
     program::Program,
     prove,
     tender::Tender,
+    wasi,
 };
 
 /// How the process runs its plugins; fixed for its life.
@@ -84,8 +85,6 @@ pub struct LoadError {
     pub code: String,
     /// What is wrong and, where there is one, what to do.
     pub reason: String,
-    /// JSON pointer into the settings, where the reason lies there.
-    pub settings_pointer: Option<String>,
     /// Every mistake in the settings, where that is the reason.
     pub settings_errors: Vec<SettingError>,
 }
@@ -253,7 +252,9 @@ impl Sandbox {
             Form::Component { because } => {
                 tracing::debug!(policy = %scratch.policy, %because, "a plugin runs as a component");
                 let component = self.component(code).map_err(|error| not_loaded(&error))?;
-                let pre = self.components.instantiate_pre(&component);
+                let mut linker = self.components.clone();
+                wasi::link(&mut linker, &component).map_err(|error| mismatch(&error))?;
+                let pre = linker.instantiate_pre(&component);
                 let pre = pre.map_err(|error| mismatch(&error))?;
                 Program::component(pre, &compile::exported(), scratch).await
             }
@@ -310,6 +311,8 @@ fn granted(grants: &Grants) -> Vec<String> {
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
         (grants.cache, "cache"),
+        (grants.shadow, "shadow"),
+        (grants.endpoints, "endpoints"),
     ]
     .into_iter()
     .filter(|(granted, _)| *granted)

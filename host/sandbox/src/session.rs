@@ -12,6 +12,7 @@ use crate::{
     edit,
     host::{Bound, Bounds, ExchangeContext},
     instance::{FIRST_TICK, Instance},
+    observed::Stage,
     policy::{Hook, Policy},
     recording::{Recorded, Recording},
     timed::{Times, timed},
@@ -98,6 +99,7 @@ impl Session {
                 recorded: None,
             }),
             Err(error) => {
+                store.data_mut().end_hook();
                 let failure = policy.failed(&error);
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));
@@ -160,8 +162,12 @@ impl Session {
             return Err(Failure::Quarantined);
         };
         let Instance { store, guest, .. } = &mut **instance;
-        let may_plan = matches!(asked, Asked::Request);
-        store.data_mut().show(message, may_plan);
+        let stage = match asked {
+            Asked::Request => Stage::Request,
+            Asked::Attempt(_) => Stage::Attempt,
+            Asked::Response(_) => Stage::Response,
+        };
+        store.data_mut().show(message, stage);
         let call = async {
             match asked {
                 Asked::Request => guest.on_request(store).await,

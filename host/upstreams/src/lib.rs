@@ -5,7 +5,12 @@
 //! nothing of HTTP messages, policies or wasm, so that each part is tested, and simulated,
 //! by itself.
 
+pub mod admission;
 pub mod balance;
+pub mod discovery;
+pub mod health;
+pub mod hedge;
 pub mod load;
+pub mod retry;
 pub mod scrape;
 mod seen;

@@ -1,10 +1,10 @@
-//! Time, chance, memory and places, as the gateway gives them.
+//! Time, chance, memory, places and copies, as the gateway gives them.
 //!
-//! A module without the feature `kv` has no memory and one without `geo` knows no place, and
-//! settings that ask for one are refused in it. A native build imports nothing, so it has
-//! both, for the tests.
+//! A module without the feature `kv` has no memory, one without `geo` knows no place and one
+//! without `shadow` makes no copies, and settings that ask for one are refused in it. A native
+//! build imports nothing, so it has all of them, for the tests.
 
-use tollgate_sdk::{clock, random};
+use tollgate_sdk::{Destination, clock, random};
 
 use tollgate_settings::Period;
 
@@ -28,6 +28,17 @@ pub(crate) fn locate(address: &str) -> (Option<String>, Option<String>) {
 #[cfg(not(any(feature = "geo", not(target_arch = "wasm32"))))]
 pub(crate) fn locate(_address: &str) -> (Option<String>, Option<String>) {
     (None, None)
+}
+
+/// Whether there will be a copy, as far as it is up to the policy.
+#[cfg(any(feature = "shadow", not(target_arch = "wasm32")))]
+pub(crate) fn shadow(to: Destination) -> bool {
+    tollgate_sdk::shadow::send_to(to).is_ok()
+}
+
+#[cfg(not(any(feature = "shadow", not(target_arch = "wasm32"))))]
+pub(crate) fn shadow(_to: Destination) -> bool {
+    false
 }
 
 impl World for Gateway {

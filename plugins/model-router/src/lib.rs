@@ -21,6 +21,7 @@ mod refused;
 mod rule;
 mod samples;
 mod settings;
+mod shadow;
 mod share;
 mod shift;
 mod subject;
@@ -28,8 +29,9 @@ mod then;
 mod when;
 
 use asked::{Asked, Known, Live};
-use choice::Choice;
+use choice::{Choice, World};
 use gateway::Gateway;
+use rule::Rule;
 pub use settings::Settings;
 use tollgate_sdk::{Destination, metrics, prelude::*};
 
@@ -88,6 +90,7 @@ fn lead(choice: Choice<'_>, request: &mut Request) -> Verdict {
     if let Some((rule, arm)) = choice.by {
         let rule_name = rule.name.as_str();
         request.set_fact("routed_by", rule_name);
+        shadow(rule, request);
         if rule.then.split.is_some() {
             let labels = [("rule", rule_name), ("arm", arm.name.as_str())];
             metrics::count("routed", &labels, 1);
@@ -100,15 +103,42 @@ fn lead(choice: Choice<'_>, request: &mut Request) -> Verdict {
     let Choice {
         model, upstream, ..
     } = choice;
-    let led = match (&model, upstream) {
-        (None, None) => return Verdict::next(),
-        (Some(model), None) => model.clone(),
-        (None, Some(upstream)) => format!("via {upstream}"),
-        (Some(model), Some(upstream)) => format!("{model} via {upstream}"),
+    let Some(led) = led(model.as_deref(), upstream) else {
+        return Verdict::next();
     };
     request.set_fact("routed_to", led);
     Verdict::GoTo(Destination {
         model,
         upstream: upstream.map(str::to_owned),
+    })
+}
+
+/// Has a copy go to where the rule says, for its share of the requests.
+fn shadow(rule: &Rule, request: &mut Request) {
+    let Some(shadow) = &rule.then.shadow else {
+        return;
+    };
+    if !shadow.is_drawn(|| Gateway.random()) {
+        return;
+    }
+    let name = |name: &names::Destination| name.as_str().to_owned();
+    let (model, upstream) = (
+        shadow.model.as_ref().map(name),
+        shadow.upstream.as_ref().map(name),
+    );
+    let led = led(model.as_deref(), upstream.as_deref());
+    if gateway::shadow(Destination { model, upstream }) {
+        request.set_fact("shadowed_to", led.unwrap_or_default());
+        metrics::count("shadowed", &[("rule", rule.name.as_str())], 1);
+    }
+}
+
+/// As the log says it; `None`: as it was asked for.
+fn led(model: Option<&str>, upstream: Option<&str>) -> Option<String> {
+    Some(match (model, upstream) {
+        (None, None) => return None,
+        (Some(model), None) => model.to_owned(),
+        (None, Some(upstream)) => format!("via {upstream}"),
+        (Some(model), Some(upstream)) => format!("{model} via {upstream}"),
     })
 }

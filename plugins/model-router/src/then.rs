@@ -7,6 +7,7 @@ use tollgate_settings::Period;
 
 use crate::{
     names::{Destination, Fact, Header, Name, Pointer},
+    shadow::Shadow,
     share,
     shift::Shift,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Then {
     /// At least one, once it is checked.
     pub(crate) arms: Vec<Arm>,
     pub(crate) split: Option<Split>,
+    pub(crate) shadow: Option<Shadow>,
     /// Settings of a split without one, and of one destination beside a split.
     stray: Vec<&'static str>,
 }
@@ -100,6 +102,9 @@ struct Written {
     /// while weights change. Needs the feature `kv` and its grant. Default: it is not
     /// remembered.
     remember: Option<Period>,
+    /// Where copies of these requests go besides, whose answers are recorded and given to
+    /// nobody. Needs the feature `shadow` and its grant. Default: none are made.
+    shadow: Option<Shadow>,
 }
 
 /// One of the destinations of a split.
@@ -153,6 +158,7 @@ impl From<Written> for Then {
             return Self {
                 arms: vec![arm.into()],
                 split: None,
+                shadow: written.shadow,
                 stray: given(&of_split),
             };
         };
@@ -165,6 +171,7 @@ impl From<Written> for Then {
                 shift: written.shift,
                 remember: written.remember,
             }),
+            shadow: written.shadow,
             stray: given(&single),
         }
     }

@@ -21,6 +21,8 @@ mod reach;
 mod remembered;
 #[path = "it/settings.rs"]
 mod settings;
+#[path = "it/shadows.rs"]
+mod shadows;
 #[path = "it/shift.rs"]
 mod shift;
 #[path = "it/splits.rs"]

@@ -3,7 +3,7 @@
 use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, spanned::Spanned};
 
 /// Every function of the trait, with how it is written and how many arguments it takes.
-const FUNCTIONS: [(&str, &str, usize); 11] = [
+const FUNCTIONS: [(&str, &str, usize); 12] = [
     (
         "check",
         "fn check(settings: &Self::Settings) -> Result<(), Vec<String>>",
@@ -35,6 +35,11 @@ const FUNCTIONS: [(&str, &str, usize); 11] = [
         3,
     ),
     (
+        "on_pick",
+        "fn on_pick(&mut self, target: &Target, request: &Request, endpoints: &[Endpoint]) -> Vec<f64>",
+        4,
+    ),
+    (
         "on_response",
         "fn on_response(&mut self, response: &mut Response) -> Verdict",
         2,
@@ -53,6 +58,7 @@ const FUNCTIONS: [(&str, &str, usize); 11] = [
 pub(crate) struct Hooks {
     pub(crate) request: bool,
     pub(crate) attempt: bool,
+    pub(crate) pick: bool,
     pub(crate) response: bool,
     pub(crate) events: bool,
     pub(crate) finish: bool,
@@ -78,7 +84,8 @@ pub(crate) fn read(block: &ItemImpl) -> syn::Result<Hooks> {
     let has = |name: &str| find(block, name).is_some();
     Ok(Hooks {
         request: has("on_request"),
-        attempt: has("on_attempt"),
+        attempt: has("on_attempt") || has("on_pick"),
+        pick: has("on_pick"),
         response: has("on_response"),
         events: has("on_event") || has("on_end") || has("on_events"),
         finish: has("on_finish"),

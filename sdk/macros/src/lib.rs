@@ -86,6 +86,7 @@ fn describe(arguments: &Arguments, hooks: &Hooks, policy: &Type) -> Tokens {
     let Hooks {
         request,
         attempt,
+        pick,
         response,
         events,
         finish,
@@ -107,6 +108,7 @@ fn describe(arguments: &Arguments, hooks: &Hooks, policy: &Type) -> Tokens {
                 response_json: #response_json,
                 response_body: #response_body,
             };
+            const PICKS: bool = #pick;
         }
 
         #[cfg(target_arch = "wasm32")]

@@ -256,6 +256,47 @@ pub(crate) mod cache {
     }
 }
 
+pub(crate) mod shadow {
+    use super::call;
+    use crate::{Destination, shadow::Error};
+
+    pub(crate) fn send_to(to: &Destination) -> Result<(), Error> {
+        call("shadow", |world| {
+            if to.model.is_none() && to.upstream.is_none() {
+                return Err(Error::Nowhere);
+            }
+            world.shadow = Some(to.clone());
+            Ok(())
+        })
+    }
+}
+
+pub(crate) mod endpoints {
+    use super::call;
+    use crate::endpoints::Endpoint;
+
+    /// As the contract's.
+    #[derive(Debug)]
+    pub(crate) enum Error {
+        Invalid,
+    }
+
+    pub(crate) fn candidates() -> Vec<Endpoint> {
+        call("endpoints", |world| world.endpoints.clone())
+    }
+
+    pub(crate) fn set_scores(scores: &[f64]) -> Result<(), Error> {
+        call("endpoints", |world| {
+            let is_sound = scores.iter().all(|score| score.is_finite());
+            if scores.len() != world.endpoints.len() || !is_sound {
+                return Err(Error::Invalid);
+            }
+            world.scores = scores.to_vec();
+            Ok(())
+        })
+    }
+}
+
 pub(crate) mod http_call {
     use super::call;
     use crate::{

@@ -3,10 +3,12 @@
 use super::{
     decided::{Decided, Sent},
     source::Source,
+    world,
 };
 use crate::{
     Answer, Hooks, Needs, Outcome, Policy, RawEvent, Target,
     bindings::tollgate::policy::types::{Decision, EventAction},
+    endpoints::Endpoint,
     session,
 };
 
@@ -117,6 +119,38 @@ impl<P: Policy> Session<P> {
         }
         let decision = session::on_attempt(&mut self.policy, target, &self.request, self.needs);
         self.settle_request(decision)
+    }
+
+    /// `on_pick`, after `on_attempt`: what the policy thinks of these endpoints; empty, if it
+    /// has no opinion, or lets the request go no further. What `on_attempt` edited is not kept.
+    ///
+    /// ```
+    /// # use tollgate_sdk::{Target, endpoints::Endpoint, prelude::*, testing::{Exchange, Run, idle}};
+    /// # struct First;
+    /// # #[policy]
+    /// # impl Policy for First {
+    /// #     type Settings = NoSettings;
+    /// #     fn open(_settings: &'static NoSettings, _head: &Head) -> Self { Self }
+    /// #     fn on_pick(&mut self, _: &Target, _: &Request, endpoints: &[Endpoint]) -> Vec<f64> {
+    /// #         (0..endpoints.len()).map(|nth| -(nth as f64)).collect()
+    /// #     }
+    /// # }
+    /// # fn main() {
+    /// let target = Target { upstream: "vllm".to_owned(), dialect: "openai".to_owned(), model: None, attempt: 1 };
+    /// let mut session = Run::<First>::new(serde_json::json!({})).open(Exchange::chat());
+    /// assert_eq!(session.pick(&target, &[idle("a:80"), idle("b:80")]), [0.0, -1.0]);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// As [`request`](Self::request), and if the gateway would refuse the scores.
+    pub fn pick(&mut self, target: &Target, endpoints: &[Endpoint]) -> Vec<f64> {
+        if !self.hooks.attempt {
+            return Vec::new();
+        }
+        world::offer(endpoints);
+        session::on_attempt(&mut self.policy, target, &self.request, self.needs);
+        world::scored()
     }
 
     /// `on_response`, to what the upstream answered.

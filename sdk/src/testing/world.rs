@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::limits::Bucket;
-use crate::bindings::tollgate::policy::{cache, geo::Place, http_call, log::Level};
+use crate::{
+    Destination,
+    bindings::tollgate::policy::{cache, endpoints::Endpoint, geo::Place, http_call, log::Level},
+};
 
 pub(super) type HttpAnswer =
     dyn FnMut(&http_call::Request) -> Result<http_call::Response, http_call::Error>;
@@ -24,6 +27,9 @@ pub(super) struct World {
     pub(super) buckets: HashMap<String, Bucket>,
     pub(super) http: Option<Box<HttpAnswer>>,
     pub(super) plan: Option<cache::Plan>,
+    pub(super) shadow: Option<Destination>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) scores: Vec<f64>,
     pub(super) is_configuring: bool,
 }
 
@@ -47,6 +53,9 @@ thread_local! {
         buckets: HashMap::new(),
         http: None,
         plan: None,
+        shadow: None,
+        endpoints: Vec::new(),
+        scores: Vec::new(),
         is_configuring: false,
     });
 }
@@ -148,6 +157,59 @@ pub fn answer_http(
 #[must_use]
 pub fn planned() -> Option<cache::Plan> {
     arrange(|world| world.plan.take())
+}
+
+/// Where the copy goes that was asked for last, once.
+///
+/// ```
+/// use tollgate_sdk::{shadow, testing};
+///
+/// assert!(testing::shadowed().is_none());
+/// shadow::to_model("next").unwrap();
+/// assert!(testing::shadowed().is_some());
+/// assert!(testing::shadowed().is_none());
+/// ```
+#[must_use]
+pub fn shadowed() -> Option<Destination> {
+    arrange(|world| world.shadow.take())
+}
+
+/// Has these to choose from.
+pub(super) fn offer(endpoints: &[Endpoint]) {
+    arrange(|world| {
+        world.endpoints = endpoints.to_vec();
+        world.scores.clear();
+    });
+}
+
+/// What was thought of them, once.
+pub(super) fn scored() -> Vec<f64> {
+    arrange(|world| {
+        world.endpoints.clear();
+        std::mem::take(&mut world.scores)
+    })
+}
+
+/// An endpoint that has nothing to do and has told nothing, to begin one with.
+///
+/// ```
+/// use tollgate_sdk::{endpoints::Endpoint, testing::idle};
+///
+/// let busy = Endpoint { in_flight: 7, ..idle("10.0.0.5:8000") };
+/// assert_eq!(busy.waiting, None);
+/// ```
+#[must_use]
+pub fn idle(address: &str) -> Endpoint {
+    Endpoint {
+        address: address.to_owned(),
+        weight: 1,
+        in_flight: 0,
+        latency_ms: None,
+        running: None,
+        waiting: None,
+        cache_use: None,
+        tried: false,
+    }
 }
 
 /// The lines that were logged, without their fields.

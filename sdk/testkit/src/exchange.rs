@@ -8,7 +8,8 @@ use serde_json::Value;
 use tollgate_sandbox::{
     ExchangeContext, Failure, Message, Policy, Session, Side,
     contract::{
-        CachePlan, Ending, Event, EventAction, Head, Hooks, Needs, Outcome, Target, Usage, Verdict,
+        CachePlan, Destination, Ending, Endpoint, Event, EventAction, Head, Hooks, Needs, Outcome,
+        Target, Usage, Verdict,
     },
 };
 
@@ -29,6 +30,7 @@ pub struct Exchange {
     batches: Vec<Vec<Event>>,
     usage: Option<Usage>,
     ending: Ending,
+    endpoints: Vec<Endpoint>,
 }
 
 /// What came of an exchange.
@@ -46,6 +48,10 @@ pub struct Run {
     pub response_verdict: Option<Verdict>,
     /// What `on-request` planned for the answer, for the gateway to keep.
     pub plan: Option<Box<CachePlan>>,
+    /// Where `on-request` wants a copy to go.
+    pub shadow: Option<Box<Destination>>,
+    /// What `on-attempt` thinks of each endpoint that there is to choose from.
+    pub scores: Option<Vec<f64>>,
     /// The events that the client would see, as `data`.
     pub events: Vec<String>,
     /// What it cost.
@@ -89,6 +95,7 @@ impl Exchange {
             batches: Vec::new(),
             usage: None,
             ending: Ending::Complete,
+            endpoints: Vec::new(),
         }
     }
 
@@ -163,6 +170,13 @@ impl Exchange {
         self
     }
 
+    /// One more endpoint of the target, for policies that score them.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
     /// How it ends; completely by default.
     #[must_use]
     pub fn ending(mut self, ending: Ending) -> Self {
@@ -183,6 +197,8 @@ impl Exchange {
             response: None,
             response_verdict: None,
             plan: None,
+            shadow: None,
+            scores: None,
             events: Vec::new(),
             report: Report {
                 time: std::time::Duration::ZERO,
@@ -231,6 +247,7 @@ impl Exchange {
             )?;
             run.verdict = Some(decision.verdict);
             run.plan = run.request.plan.take();
+            run.shadow = run.request.shadow.take();
         }
         if policy.hooks().contains(Hooks::ATTEMPT) && !is_final(run.verdict.as_ref()) {
             let target = Target {
@@ -239,6 +256,7 @@ impl Exchange {
                 model: None,
                 attempt: 1,
             };
+            run.request.endpoints = Some(self.endpoints.clone());
             let decision = session.on_attempt(&target, &mut run.request).await;
             let decision = decision.map_err(|failure| RunError::Failed {
                 hook: "on-attempt",
@@ -252,6 +270,7 @@ impl Exchange {
                 "on-attempt",
             )?;
             run.attempt_verdict = Some(decision.verdict);
+            run.scores = run.request.scores.take();
         }
         Ok(())
     }

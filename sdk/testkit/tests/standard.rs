@@ -18,6 +18,8 @@ mod jwt;
 mod model_router;
 #[path = "standard/open_inference.rs"]
 mod open_inference;
+#[path = "standard/prefix_affinity.rs"]
+mod prefix_affinity;
 #[path = "standard/prompt_template.rs"]
 mod prompt_template;
 #[path = "standard/rate_limit.rs"]

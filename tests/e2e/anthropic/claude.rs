@@ -8,7 +8,7 @@ use crate::scripted::{Heard, Said};
 pub(super) const USED: [u64; 3] = [118, 9, 100];
 
 /// Text with characters of every length, so that pieces split some.
-pub(super) const SAYS: &str = "Grüße, 世界: 😀 – fin.";
+pub(crate) const SAYS: &str = "Grüße, 世界: 😀 – fin.";
 
 /// The calls of its tools: names and inputs.
 pub(super) const CALLS: [(&str, &str); 2] = [
@@ -16,7 +16,7 @@ pub(super) const CALLS: [(&str, &str); 2] = [
     ("wait", "{}"),
 ];
 
-pub(super) fn answer(heard: &Heard) -> Said {
+pub(crate) fn answer(heard: &Heard) -> Said {
     if let Err(fault) = is_messages(heard) {
         return error(400, "invalid_request_error", &fault);
     }

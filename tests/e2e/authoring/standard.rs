@@ -31,3 +31,23 @@ fn every_standard_plugin_holds_to_its_cases() {
         );
     }
 }
+
+#[test]
+fn the_case_on_the_page_holds() {
+    let root = workspace_root().unwrap();
+    let page = fs::read_to_string(root.join("docs/writing-policies.md")).unwrap();
+    let (_, section) = page.split_once("## Cases\n").unwrap();
+    let (_, case) = section.split_once("```yaml\n").unwrap();
+    let (case, _) = case.split_once("```\n").unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("on-the-page.yaml"), case).unwrap();
+    let plugin = crate::fixture::guest("token-budget");
+    let plugin = plugin.to_string_lossy();
+    let said = tollgate(outside.path(), &["plugin", "test", &plugin, "--cases", "."]);
+    assert!(said.is_good, "{}\n{}", said.out, said.error);
+    assert!(
+        said.out.ends_with("token-budget: 1 passed, 0 failed\n"),
+        "{}",
+        said.out
+    );
+}

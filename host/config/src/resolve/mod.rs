@@ -4,7 +4,12 @@
 //! What stands in for a mistaken value never leaves this module: one problem, and
 //! there is no [`Config`].
 
+mod attempts;
 mod balance;
+mod endpoints;
+mod health;
+mod overload;
+mod passage;
 mod policies;
 mod routes;
 mod scope;
@@ -38,6 +43,7 @@ struct Names {
     secrets: BTreeSet<String>,
     policies: BTreeSet<String>,
     upstreams: BTreeSet<String>,
+    models: BTreeSet<String>,
     /// Whether there is a file of places.
     geo: bool,
 }
@@ -54,6 +60,7 @@ impl Names {
             secrets: keys(&merged.secrets),
             policies: keys(&merged.policies),
             upstreams: keys(&merged.upstreams),
+            models: keys(&merged.models),
             geo: merged.geo.is_some(),
         }
     }
@@ -141,6 +148,9 @@ impl Resolver<'_> {
             }),
             timeouts: self.section(merged.timeouts, |scope, section| {
                 tuning::timeouts(scope, &section)
+            }),
+            overload: self.section(merged.overload, |scope, section| {
+                overload::overload(scope, &section)
             }),
             compile: self.section(merged.compile, |scope, section| {
                 tuning::compile(scope, &section)

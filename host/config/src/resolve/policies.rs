@@ -80,6 +80,8 @@ fn grants(scope: &Scope<'_>, written: &file::Grants) -> Grants {
             .as_ref()
             .map(|call| http_call(scope, call)),
         cache: written.cache,
+        shadow: written.shadow,
+        endpoints: written.endpoints,
     }
 }
 

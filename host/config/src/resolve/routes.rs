@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Resolver, scope::Scope};
+use super::{Resolver, attempts, passage, scope::Scope};
 use crate::{
     file,
     merge::In,
@@ -92,6 +92,13 @@ fn route(scope: &Scope<'_>, written: file::Route) -> Route {
             None => Destination::Model,
         },
         dialect: written.dialect.map(Into::into),
+        upgrades: passage::upgrades(scope, written.upgrades.as_ref()),
+        mirror: written
+            .mirror
+            .and_then(|mirror| passage::mirror(scope, &mirror)),
+        retries: attempts::retries(scope, written.retries.as_ref()),
+        hedge: attempts::hedge(scope, written.hedge.as_ref()),
+        timeouts: attempts::waits(scope, written.timeouts.as_ref()),
     }
 }
 

@@ -92,6 +92,15 @@ impl Scope<'_> {
     }
 
     pub(super) fn period(&self, text: Option<&At<Period>>, default: Duration) -> Duration {
+        self.period_within(text, default, PERIODS)
+    }
+
+    pub(super) fn period_within(
+        &self,
+        text: Option<&At<Period>>,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
         let Some(At {
             value: Period(text),
             place,
@@ -106,11 +115,11 @@ impl Scope<'_> {
         let Some(period) = self.read(&text, spelling::period) else {
             return default;
         };
-        if !PERIODS.contains(&period) {
+        if !range.contains(&period) {
             let message = format!("{} is out of range", quote(&text.value));
             let (least, most) = (
-                spelling::show_period(*PERIODS.start()),
-                spelling::show_period(*PERIODS.end()),
+                spelling::show_period(*range.start()),
+                spelling::show_period(*range.end()),
             );
             self.refuse(text.place, message, format!("{least} to {most}"));
         }
@@ -183,6 +192,10 @@ impl Scope<'_> {
 
     pub(super) fn upstream(&self, name: &At<String>) -> String {
         self.known("upstream", name, &self.names.upstreams)
+    }
+
+    pub(super) fn model(&self, name: &At<String>) -> String {
+        self.known("model", name, &self.names.models)
     }
 
     pub(super) fn secret(&self, name: &At<String>) -> String {

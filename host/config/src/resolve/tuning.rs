@@ -71,12 +71,26 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
         json_depth: count(&section.json_depth, base.json_depth, 120),
         answers_bytes: memory(&section.answers, base.answers_bytes, 64 * KIB..=256 * GIB),
         answer_bytes: memory(&section.answer, base.answer_bytes, KIB..=256 * MIB),
+        upgrades: count(&section.upgrades, base.upgrades, 1_000_000),
+        mirrors: count(&section.mirrors, base.mirrors, 100_000),
+        mirror_bytes: memory(&section.mirror_bodies, base.mirror_bytes, KIB..=256 * GIB),
     }
 }
 
 pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts {
     let base = Timeouts::default();
     let period = |text: &Option<_>, base| scope.period(text.as_ref(), base);
+    let total = period(&section.total, base.total);
+    let most = |text| scope.period(Some(text), total);
+    let total_max = section.max_total.as_ref().map(most);
+    if let Some(text) = section
+        .max_total
+        .as_ref()
+        .filter(|_| total_max < Some(total))
+    {
+        let message = "`max_total` is shorter than `total`";
+        scope.refuse(text.place, message, "at least as long");
+    }
     Timeouts {
         header: period(&section.header, base.header),
         idle: period(&section.idle, base.idle),
@@ -84,7 +98,10 @@ pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts 
         connect: period(&section.connect, base.connect),
         first_byte: period(&section.first_byte, base.first_byte),
         between_bytes: period(&section.between_bytes, base.between_bytes),
-        total: period(&section.total, base.total),
+        upgrade_idle: period(&section.upgrade_idle, base.upgrade_idle),
+        upgrade_total: period(&section.upgrade_total, base.upgrade_total),
+        total,
+        total_max,
         shutdown: period(&section.shutdown, base.shutdown),
     }
 }

@@ -1,9 +1,12 @@
 //! Upstreams, and the models that they serve.
 
-use super::{balance, scope::Scope};
+use super::{attempts, balance, endpoints, health, overload, scope::Scope};
 use crate::{
     defaults, file,
-    model::{Dialect, HeaderValue, Model, Target, Upstream, UpstreamHeader},
+    model::{
+        Cause, Dialect, FALLBACK_MAX, FALLBACK_ON, HeaderValue, Model, Target, Upstream,
+        UpstreamHeader,
+    },
     place::{At, Named},
     spelling,
 };
@@ -14,22 +17,15 @@ const MAX_TARGETS: usize = 1_000;
 const MAX_HEADERS: usize = 64;
 
 pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
-    if written.endpoints.value.is_empty() {
-        let expected = "at least one URL such as `http://127.0.0.1:9000`";
-        scope.refuse(
-            written.endpoints.place,
-            "the upstream has no endpoint",
-            expected,
-        );
-    }
     let dialect = written.dialect.map_or_else(Dialect::default, Into::into);
-    let endpoints = written.endpoints.value.iter();
     Upstream {
         dialect,
+        endpoints: endpoints::endpoints(scope, written.endpoints),
+        health: health::health(scope, written.health.unwrap_or_default(), dialect),
+        concurrency: written
+            .concurrency
+            .map(|written| overload::concurrency(scope, &written)),
         balance: balance::balance(scope, written.balance.as_ref()),
-        endpoints: endpoints
-            .filter_map(|url| scope.read(url, spelling::endpoint))
-            .collect(),
         headers: headers(scope, &written.headers),
         ca: written.ca.map(|path| scope.path(&path)),
         stream_end: written
@@ -76,6 +72,10 @@ fn headers(scope: &Scope<'_>, written: &Named<At<String>>) -> Vec<UpstreamHeader
 }
 
 pub(super) fn model(scope: &Scope<'_>, written: file::Model) -> Model {
+    let (fallback, fallback_on) = fallback(scope, &written);
+    let retries = attempts::retries(scope, written.retries.as_ref());
+    let hedge = attempts::hedge(scope, written.hedge.as_ref());
+    let timeouts = attempts::waits(scope, written.timeouts.as_ref());
     let At {
         value: written,
         place,
@@ -95,7 +95,41 @@ pub(super) fn model(scope: &Scope<'_>, written: file::Model) -> Model {
             "a weight above 0 for one of them",
         );
     }
-    Model { targets }
+    Model {
+        targets,
+        fallback,
+        fallback_on,
+        retries,
+        hedge,
+        timeouts,
+    }
+}
+
+/// Who is in line, and after which failures.
+fn fallback(scope: &Scope<'_>, written: &file::Model) -> (Vec<Target>, Vec<Cause>) {
+    let Some(line) = &written.fallback else {
+        if let Some(on) = &written.fallback_on {
+            let message = "`fallback_on` without `fallback`: nobody is in line";
+            scope.refuse(on.place, message, "`fallback`, a list of targets");
+        }
+        return (Vec::new(), Vec::new());
+    };
+    if line.value.is_empty() || line.value.len() > FALLBACK_MAX {
+        let message = format!("{} targets are in line", line.value.len());
+        scope.refuse(line.place, message, format!("1 to {FALLBACK_MAX}"));
+    }
+    let targets = line.value.iter().map(|written| Target {
+        upstream: scope.upstream(&written.upstream),
+        model: written
+            .model
+            .as_ref()
+            .and_then(|model| scope.read(model, spelling::model_name)),
+        weight: 0,
+        policies: scope.policies(&written.policies),
+    });
+    let on = written.fallback_on.as_ref();
+    let on = on.map_or_else(|| FALLBACK_ON.to_vec(), |on| attempts::causes(scope, on));
+    (targets.collect(), on)
 }
 
 fn target(scope: &Scope<'_>, written: &file::Target) -> Target {

@@ -9,7 +9,9 @@ mod matching;
 mod name;
 mod network;
 mod path;
+mod protocol;
 mod quantity;
+mod share;
 mod url;
 
 pub(crate) use header::{header_name, header_value, matched_header_value, sent_header_name};
@@ -17,8 +19,10 @@ pub(crate) use matching::{host_match, method, model_name, path_match};
 pub(crate) use name::{name, plugin};
 pub(crate) use network::network;
 pub(crate) use path::asked_path;
+pub(crate) use protocol::protocol;
 pub(crate) use quantity::{period, show_bytes, show_period, size};
-pub(crate) use url::{address, endpoint, origin};
+pub(crate) use share::share;
+pub(crate) use url::{address, endpoint, origin, resolver};
 
 /// Why a text is not what it should be.
 #[derive(Debug, PartialEq, Eq)]

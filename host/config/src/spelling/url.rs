@@ -17,6 +17,15 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, Misspelt> {
     }
 }
 
+/// An IP address and a port to ask.
+pub(crate) fn resolver(text: &str) -> Result<SocketAddr, Misspelt> {
+    const EXPECTED: &str = "an IP address and a port, such as `10.0.0.10:53`";
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => misspelt(format!("{} is no address", quote(text)), EXPECTED),
+    }
+}
+
 /// `http://host:port/base` with nothing else in it.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Misspelt> {
     const EXPECTED: &str = "a URL such as `http://127.0.0.1:9000` or `https://api.example.com/v1`";
@@ -48,6 +57,7 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Misspelt> {
         https: parts.https,
         authority,
         base_path: base_path.to_owned(),
+        weight: 1,
     })
 }
 
@@ -140,6 +150,7 @@ mod tests {
             https,
             authority,
             base_path,
+            ..
         } = endpoint(text).unwrap();
         (https, authority, base_path)
     }

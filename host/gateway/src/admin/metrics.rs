@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 use tollgate_capabilities::CacheStats;
 use tollgate_sandbox::{Policy, PolicyStats};
 
-use super::Admin;
-use crate::telemetry::exposition::{Exposition, Family, Kind};
+use super::{Admin, gates, upstreams};
+use crate::{
+    serve::NotMirrored,
+    telemetry::exposition::{Exposition, Family, Kind},
+};
 
 pub(super) fn render(admin: &Admin) -> String {
     let mut out = Exposition::default();
@@ -21,6 +24,8 @@ pub(super) fn render(admin: &Admin) -> String {
         .map(|policy| (&**policy, policy.stats()))
         .collect();
     policies(&stats, &mut out);
+    upstreams::render(&live, &mut out);
+    gates::render(&live, &admin.shared.gauges, &mut out);
     admin.plugin_metrics.render(out.text_mut());
     out.into_text()
 }
@@ -80,25 +85,7 @@ fn process(admin: &Admin, out: &mut Exposition) {
         "1: the files as they are were refused, and an older generation serves.",
         u8::from(refused),
     );
-    let gauges = &admin.shared.gauges;
-    out.single(
-        "tollgate_connections_open",
-        Kind::Gauge,
-        "Connections from clients.",
-        gauges.connections(),
-    );
-    out.single(
-        "tollgate_exchanges_open",
-        Kind::Gauge,
-        "Exchanges that have not ended.",
-        gauges.exchanges(),
-    );
-    out.single(
-        "tollgate_streams_open",
-        Kind::Gauge,
-        "Event streams on their way to a client.",
-        gauges.streams(),
-    );
+    passing(admin, out);
     out.single(
         "tollgate_log_lines_dropped_total",
         Kind::Counter,
@@ -123,6 +110,64 @@ fn process(admin: &Admin, out: &mut Exposition) {
         "Requests to this port.",
         admin.requests.load(Ordering::Relaxed),
     );
+}
+
+/// What is open.
+fn passing(admin: &Admin, out: &mut Exposition) {
+    let gauges = &admin.shared.gauges;
+    out.single(
+        "tollgate_connections_open",
+        Kind::Gauge,
+        "Connections from clients.",
+        gauges.connections(),
+    );
+    out.single(
+        "tollgate_exchanges_open",
+        Kind::Gauge,
+        "Exchanges that have not ended.",
+        gauges.exchanges(),
+    );
+    out.single(
+        "tollgate_streams_open",
+        Kind::Gauge,
+        "Event streams on their way to a client.",
+        gauges.streams(),
+    );
+    out.single(
+        "tollgate_tasks",
+        Kind::Gauge,
+        "Tasks alive: of connections, exchanges, and the gateway's own.",
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks(),
+    );
+    out.single(
+        "tollgate_upgrades_open",
+        Kind::Gauge,
+        "Connections that changed their protocol, or are about to.",
+        gauges.upgrades(),
+    );
+    out.single(
+        "tollgate_upgrades_refused_total",
+        Kind::Counter,
+        "Upgrades that were one too many.",
+        gauges.upgrades_refused(),
+    );
+    let mirrors = &admin.shared.mirrors;
+    out.single(
+        "tollgate_mirrors_open",
+        Kind::Gauge,
+        "Copies of requests that are under way.",
+        mirrors.under_way(),
+    );
+    let mut family = out.family(
+        "tollgate_mirror_left_out_total",
+        Kind::Counter,
+        "Requests that were to be copied and were not, by why.",
+    );
+    for why in NotMirrored::ALL {
+        family.sample(&[("reason", why.as_str())], mirrors.left_out(why));
+    }
 }
 
 fn answers(stats: &CacheStats, out: &mut Exposition) {

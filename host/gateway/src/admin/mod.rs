@@ -4,12 +4,14 @@
 //! by default, to its own address by name, and to few connections that may not
 //! dawdle. Never shows a setting or a secret; parts of messages to who may watch alone.
 
+mod gates;
 mod host;
 mod metrics;
 mod pages;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod upstreams;
 
 use std::{
     net::SocketAddr,
@@ -76,6 +78,7 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .route("/metrics/{name}", get(pages::metric))
         .route("/generations", get(pages::generations))
         .route("/policies", get(pages::policies))
+        .route("/upstreams", get(upstreams::upstreams))
         .route("/reload", post(pages::reload))
         .route("/trace", get(trace::trace))
         .fallback(|| async { (StatusCode::NOT_FOUND, NOT_FOUND) })
@@ -87,7 +90,8 @@ fn router(admin: Shown, configured: SocketAddr) -> Router {
         .with_state(admin)
 }
 
-const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, /trace, and POST /reload.\n";
+const NOT_FOUND: &str = "There is /healthz, /readyz, /metrics, /metrics/NAME, /generations, /policies, /upstreams, /trace, and POST /reload.
+";
 
 async fn readyz(State(admin): State<Shown>) -> Response {
     if admin.status.is_ready() {

@@ -81,6 +81,7 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
         "version": policy.version(),
         "sha256": policy.hash(),
         "runs_as": policy.runs_as(),
+        "snapshot": policy.is_snapshot(),
         "hooks": hooks(policy.hooks()),
         "on_error": match policy.on_error() { OnError::Refuse => "refuse", OnError::Bypass => "bypass" },
         "isolation": match written.isolation { Isolation::Exchange => "exchange", Isolation::Shared => "shared" },
@@ -116,6 +117,7 @@ fn grants(grants: &Grants) -> Vec<&'static str> {
         (grants.geo, "geo"),
         (grants.http_call.is_some(), "http-call"),
         (grants.cache, "cache"),
+        (grants.shadow, "shadow"),
     ]
     .into_iter()
     .filter_map(|(granted, name)| granted.then_some(name))

@@ -79,7 +79,7 @@ pub(super) async fn trace(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     let live = admin.shared.generation.load_full();
-    if let Err(refused) = may_watch(&live.config, &lifetime, &headers) {
+    if let Some(refused) = not_let_in(&live.config, &lifetime, &headers) {
         return refused;
     }
     let Query(wanted) = match wanted {
@@ -123,18 +123,19 @@ pub(super) async fn trace(
         .into_response()
 }
 
-fn may_watch(config: &Config, lifetime: &Lifetime, headers: &HeaderMap) -> Result<(), Response> {
+/// The answer to who may not watch.
+fn not_let_in(config: &Config, lifetime: &Lifetime, headers: &HeaderMap) -> Option<Response> {
     let Some(name) = &config.admin_token else {
         const OPEN: &str = "exchanges are shown to this machine alone as long as the configuration \
             has no `admin_token`\n";
         return match lifetime.is_local {
-            true => Ok(()),
-            false => Err((StatusCode::FORBIDDEN, OPEN).into_response()),
+            true => None,
+            false => Some((StatusCode::FORBIDDEN, OPEN).into_response()),
         };
     };
     let Ok(token) = EmbeddedSecrets::new(config.secrets.clone()).get(name) else {
         let message = "the secret of `admin_token` cannot be read now\n";
-        return Err((StatusCode::SERVICE_UNAVAILABLE, message).into_response());
+        return Some((StatusCode::SERVICE_UNAVAILABLE, message).into_response());
     };
     let shown = headers
         .get(header::AUTHORIZATION)
@@ -148,11 +149,11 @@ fn may_watch(config: &Config, lifetime: &Lifetime, headers: &HeaderMap) -> Resul
     // Of digests: how far two tokens are alike takes no time that could be measured.
     let is_it = |shown: &[u8]| Sha256::digest(shown) == Sha256::digest(token.expose());
     if !token.expose().is_empty() && shown.is_some_and(is_it) {
-        return Ok(());
+        return None;
     }
     let message = "this takes the configuration's `admin_token`: authorization: Bearer TOKEN\n";
     let asks = [(header::WWW_AUTHENTICATE, "Bearer")];
-    Err((StatusCode::UNAUTHORIZED, asks, message).into_response())
+    Some((StatusCode::UNAUTHORIZED, asks, message).into_response())
 }
 
 struct Lines {

@@ -128,7 +128,7 @@ pub enum BuildError {
         words: Said,
     },
     /// It compiles, and the gateway would not take it.
-    #[error("`{name}` builds, and the gateway would refuse it: {}", .error.reason)]
+    #[error("`{name}` builds, and the gateway would refuse it: {}{}", .error.reason, what_to_do(error))]
     Refused {
         /// The crate's.
         name: String,
@@ -149,6 +149,14 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// For who wrote the crate, where the reason does not say it.
+fn what_to_do(error: &LoadError) -> &'static str {
+    match error.code.as_str() {
+        "not_a_policy" => "; in Rust, `#[policy]` of tollgate-sdk stands above `impl Policy for …`",
+        _ => "",
+    }
 }
 
 /// What the compiler said, below a line of ours.
@@ -204,7 +212,7 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
     }
     let mut cases = 0;
     if options.with_cases {
-        let found = read_folder(&compiled.folder.join("cases"))?;
+        let found = read_folder(&from_here(&compiled.folder.join("cases")))?;
         cases = found.len();
         wasm = with_cases(&wasm, &found)?;
     }
@@ -252,6 +260,13 @@ impl Built {
         beside.persist(&path).map_err(|error| failed(error.error))?;
         Ok(path)
     }
+}
+
+/// A path from the working folder on, where it is within it.
+pub(crate) fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().and_then(fs::canonicalize);
+    let within = here.ok().and_then(|here| path.strip_prefix(here).ok());
+    within.unwrap_or(path).to_owned()
 }
 
 /// A temporary file is its owner's alone; a plugin may be read by who runs the gateway.

@@ -18,7 +18,7 @@ use tollgate_sandbox::{Sandbox, SandboxError, SandboxOptions};
 
 pub use junit::junit;
 
-use super::build::{BuildError, BuildOptions, Built, build};
+use super::build::{BuildError, BuildOptions, Built, build, from_here};
 
 /// Instances alive at once: cases run one after another.
 const INSTANCES: u32 = 16;
@@ -97,11 +97,11 @@ pub async fn subject(
 }
 
 fn of_crate(built: &Built, cases: Option<&Path>) -> Result<Subject, TestError> {
-    let own = built.folder.join("cases");
+    let own = from_here(&built.folder.join("cases"));
     Ok(Subject {
         name: built.name.clone(),
         wasm: built.wasm.clone(),
-        cases: shortened(read_folder(cases.unwrap_or(&own))?),
+        cases: read_folder(cases.unwrap_or(&own))?,
         cache: Some(built.target_dir.join(".compiled")),
     })
 }
@@ -131,21 +131,9 @@ fn of_file(path: &Path, cases: Option<&Path>) -> Result<Subject, TestError> {
     Ok(Subject {
         name: name.replace('_', "-"),
         wasm: wasm.into(),
-        cases: shortened(cases),
+        cases,
         cache: None,
     })
-}
-
-/// Files are shown from the working folder on, where they are within it.
-fn shortened(mut cases: Vec<Case>) -> Vec<Case> {
-    if let Ok(here) = std::env::current_dir().and_then(fs::canonicalize) {
-        for case in &mut cases {
-            if let Ok(within) = case.file.strip_prefix(&here) {
-                case.file = within.to_owned();
-            }
-        }
-    }
-    cases
 }
 
 /// What cases are run with.

@@ -244,9 +244,8 @@ fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &
     if let Some(refused) = Refused::all(each.collect()) {
         return refused;
     }
-    if error.settings_pointer.is_some() || is_about_settings(&code) {
-        let pointer = error.settings_pointer.as_deref().unwrap_or_default();
-        return setting(pointer, error.to_string());
+    if is_about_settings(&code) {
+        return setting("", error.to_string());
     }
     let at = &policy.settings_at;
     Refused {
@@ -291,6 +290,11 @@ fn is_about_settings(code: &str) -> bool {
 }
 
 impl Compiled {
+    /// What it is made from.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Builds the whole generation and tries what only the whole can show: that
     /// every secret can be read, every key pair and root fits, every route leads
     /// somewhere.
@@ -345,7 +349,7 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Client { upstream, .. }
         | GenerationError::Header { upstream, .. }
         | GenerationError::Secret { upstream, .. }
-        | GenerationError::Endpoint { upstream, .. } => {
+        | GenerationError::Endpoints { upstream, .. } => {
             let name = upstream.replace('~', "~0").replace('/', "~1");
             format!("/upstreams/{name}")
         }

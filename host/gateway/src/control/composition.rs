@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 use tollgate_config::{Location, OnError, Route, render};
-use tollgate_sandbox::{Changed, Field, Policy};
+use tollgate_sandbox::{Changed, Field, Policy, Stage};
 
 use super::refused::written_at;
 use crate::{serve::Generation, telemetry::event::Composed};
@@ -53,7 +53,7 @@ pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
             let of = format!("target {} of the model `{name}`", nth + 1);
             let token = name.replace('~', "~0").replace('/', "~1");
             let at = format!("/models/{token}/targets/{nth}/policies");
-            compositions.same_fields(&of, &at, &target.policies);
+            compositions.same_fields(&of, (&at, Stage::Request), &target.policies);
         }
     }
     for policy in generation.policies.values() {
@@ -93,7 +93,7 @@ impl<'a> Compositions<'a> {
     fn route(&mut self, nth: usize, route: &Route) {
         let of = format!("the route `{}`", route.name);
         let at = format!("/routes/{nth}/policies");
-        self.same_fields(&of, &at, &route.policies);
+        self.same_fields(&of, (&at, Stage::Attempt), &route.policies);
         for (first, second) in pairs(&route.policies) {
             let (Some(one), Some(other)) = (self.policy(first.1), self.policy(second.1)) else {
                 continue;
@@ -129,7 +129,8 @@ impl<'a> Compositions<'a> {
         }
     }
 
-    fn same_fields(&mut self, of: &str, at: &str, names: &[String]) {
+    /// Where they stand there, they are not asked at one of the stages.
+    fn same_fields(&mut self, of: &str, (at, unasked): (&str, Stage), names: &[String]) {
         for (first, second) in pairs(names) {
             let (Some(one), Some(other)) = (self.policy(first.1), self.policy(second.1)) else {
                 continue;
@@ -138,6 +139,7 @@ impl<'a> Compositions<'a> {
                 .observed()
                 .changed
                 .intersection(&other.observed().changed);
+            let both = both.filter(|changed| changed.stage != unasked);
             let mut fields: Vec<String> = both.map(shown).collect();
             fields.dedup();
             if fields.is_empty() {
@@ -216,15 +218,20 @@ fn plans(policy: &Policy) -> bool {
 
 /// It says who may ask.
 fn is_access(policy: &Policy) -> bool {
-    let refused = &policy.observed().refused;
-    refused.contains(&401) || refused.contains(&403)
+    refuses(policy, |status| matches!(status, 401 | 403))
 }
 
-/// It refuses what a client asked; too much at once, or what is not there, is no guarding.
+/// It refuses what a client asked.
 fn guards(policy: &Policy) -> bool {
-    let is_guarding =
-        |status: &u16| (400..500).contains(status) && !matches!(status, 404 | 408 | 429);
-    policy.observed().refused.iter().any(is_guarding)
+    refuses(policy, |status| {
+        (400..500).contains(&status) && !matches!(status, 404 | 408 | 429)
+    })
+}
+
+/// One that counts refuses for what was used, which a kept answer does not use.
+fn refuses(policy: &Policy, with: impl Fn(u16) -> bool) -> bool {
+    let counts = policy.config().grants.limits;
+    !counts && policy.observed().refused.iter().any(|status| with(*status))
 }
 
 /// It changes what the client said to the model.
@@ -237,18 +244,17 @@ fn changes_text(policy: &Policy) -> bool {
                 let rest = pointer.strip_prefix(*text);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
-            !change.in_response && TEXTS.iter().any(|text| is_within(text))
+            change.stage != Stage::Response && TEXTS.iter().any(is_within)
         }
-        Field::Body => !change.in_response,
+        Field::Body => change.stage != Stage::Response,
         Field::Header(_) | Field::Fact(_) | Field::Path | Field::Status => false,
     })
 }
 
 fn shown(changed: &Changed) -> String {
-    let of = if changed.in_response {
-        "response"
-    } else {
-        "request"
+    let of = match changed.stage {
+        Stage::Request | Stage::Attempt => "request",
+        Stage::Response => "response",
     };
     match &changed.field {
         Field::Header(name) => format!("the header `{name}` of the {of}"),

@@ -29,6 +29,7 @@ use crate::{
         Counters,
         event::{ControlCounters, Drained, KeysKept, RefusedCandidate, Swapped, Unchanged},
     },
+    upkeep::{Upkeep, before_going_live},
 };
 
 /// Looks are at least this far apart, however often they are asked for.
@@ -57,10 +58,14 @@ impl Builder {
         id: u64,
         present: &Policies,
     ) -> Result<Proven, Refused> {
-        Loaded::new(snapshot)
+        let compiled = Loaded::new(snapshot)
             .compile(&self.sandbox, &self.places, present, &self.source)
-            .await?
-            .prove(id, &self.clients, &self.source)
+            .await?;
+        let found = before_going_live(compiled.config(), &self.clients).await;
+        let proven = compiled.prove(id, &self.clients, &self.source);
+        // The generation holds what was found for it.
+        drop(found);
+        proven
     }
 }
 
@@ -79,6 +84,7 @@ pub(crate) struct Reloader {
     /// The listener's, if it speaks TLS.
     tls: Option<Arc<TlsKeys>>,
     reports: Reports,
+    upkeep: Upkeep,
     watch: Watch,
     orders: Orders,
     present: Present,
@@ -119,9 +125,10 @@ impl Reloader {
         first: First,
         shared: Arc<Shared>,
         tls: Option<Arc<TlsKeys>>,
-        reports: Reports,
+        (reports, mut upkeep): (Reports, Upkeep),
         orders: Orders,
     ) -> Self {
+        upkeep.follow(&first.proven.generation);
         let mut watch = Watch::new(Arc::clone(&reports.control));
         watch.follow(first.interest);
         Self {
@@ -129,6 +136,7 @@ impl Reloader {
             shared,
             tls,
             reports,
+            upkeep,
             watch,
             orders,
             present: Present {
@@ -341,6 +349,7 @@ impl Reloader {
         self.reports.exchanges.know(config);
         self.shared.cache.resize(config.limits.answers_bytes);
         proven.swap_in(&self.shared, &self.reports.status.generations);
+        self.upkeep.follow(&proven.generation);
         if let Some(Err(error)) = self.tls.as_ref().map(|keys| keys.reload()) {
             KeysKept { reason: &error }.emit();
         }

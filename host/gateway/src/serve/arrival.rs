@@ -3,6 +3,7 @@
 
 use std::{mem, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,6 +17,7 @@ use super::{
     model_name::{self, InPath},
     route::{Asked, Found, Need, Route},
     state::Exchange,
+    upgrade,
 };
 
 /// Where a request goes in.
@@ -77,6 +79,7 @@ pub(super) fn enter(
     exchange: &mut Exchange,
     request: &mut Request<Incoming>,
 ) -> Result<Entry, ServeError> {
+    check_room(exchange)?;
     let limits = &exchange.generation.config.limits;
     head::check(request, limits)?;
     if let Some(shared) = exchange.shared() {
@@ -98,6 +101,19 @@ pub(super) fn enter(
     }
 }
 
+/// Whether one more may be open: so a flood is refused for the price of a head, whatever its
+/// exchanges wait for.
+fn check_room(exchange: &Exchange) -> Result<(), ServeError> {
+    let Some(shared) = exchange.shared() else {
+        return Ok(());
+    };
+    if shared.gauges.exchanges() <= exchange.generation.config.overload.exchanges {
+        return Ok(());
+    }
+    shared.gauges.note_turned_away();
+    Err(ServeError::TooManyExchanges)
+}
+
 /// Waits for the body, if something needs it.
 ///
 /// # Errors
@@ -108,8 +124,10 @@ pub(super) async fn take_in(
     request: Request<Incoming>,
 ) -> Result<(Arc<Route>, Arrival), ServeError> {
     let host = head::host(request.uri(), request.headers(), request.version())?;
-    let (parts, body) = request.into_parts();
-    let in_path = model_name::in_path(parts.uri.path());
+    let (mut parts, body) = request.into_parts();
+    let path_and_query = parts.uri.path_and_query();
+    let in_path = path_and_query.map_or("/", |path| path.as_str());
+    let in_path = model_name::in_path(in_path);
     if let InPath::Model(model) = &in_path {
         check_model(Some(model))?;
     }
@@ -148,6 +166,7 @@ pub(super) async fn take_in(
             route
         }
     };
+    exchange.upgrade = upgrade::asked(exchange, &route, &mut parts, &content)?;
     exchange.record.bytes_in = content.length().or(exchange.record.bytes_in);
     exchange.record.model.clone_from(&facts.model);
     exchange.record.streaming = facts.stream;
@@ -201,6 +220,21 @@ fn begins_with_document(content: &Content, headers: &HeaderMap, depth_max: usize
     })
 }
 
+/// As the policies left it; no plan, which is followed once.
+fn copy(message: &Message) -> Message {
+    Message {
+        method: message.method.clone(),
+        path: message.path.clone(),
+        headers: message.headers.clone(),
+        body: message.body.clone(),
+        json: message.json.clone(),
+        json_depth: message.json_depth,
+        facts: message.facts.clone(),
+        given: message.given.clone(),
+        ..Message::default()
+    }
+}
+
 fn route_by_model(
     exchange: &mut Exchange,
     parts: &Parts,
@@ -244,6 +278,77 @@ impl Arrival {
             named: Named::InBody,
             read: Need::Nothing,
         }
+    }
+
+    /// The same once more, as the policies have left it; `None`: its body is not at hand.
+    pub(super) fn copy(&self) -> Option<Self> {
+        let content = match &self.content {
+            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            Content::Empty => Content::Empty,
+            _ if self.message.body.is_none() => return None,
+            _ => Content::Empty,
+        };
+        Some(Self {
+            message: copy(&self.message),
+            content,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            model: self.model.clone(),
+            named: self.named,
+            read: self.read,
+        })
+    }
+
+    /// Of the body, while it is at hand.
+    pub(super) fn bytes(&self) -> usize {
+        self.message.body.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// The request for one try, and a copy of it where another may follow. A body that is
+    /// still to come goes with the try.
+    pub(super) fn for_try(&mut self, is_kept: bool) -> Self {
+        let content = match &self.content {
+            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            _ => mem::replace(&mut self.content, Content::Empty),
+        };
+        let message = match is_kept {
+            true => copy(&self.message),
+            false => mem::take(&mut self.message),
+        };
+        Self {
+            message,
+            content,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            model: match is_kept {
+                true => self.model.clone(),
+                false => self.model.take(),
+            },
+            named: self.named,
+            read: self.read,
+        }
+    }
+
+    /// Takes back what a try has left of a body that was still to come: whether all of it.
+    pub(super) fn take_back(&mut self, unread: Option<Incoming>) -> bool {
+        let is_whole = unread.is_some();
+        if let Some(body) = unread {
+            self.content = Content::ToCome(body);
+        }
+        is_whole
+    }
+
+    /// The body that is still to come.
+    pub(super) fn into_body(self) -> Option<Incoming> {
+        match self.content {
+            Content::ToCome(body) => Some(body),
+            _ => None,
+        }
+    }
+
+    /// Whether a body is still to come that nobody has read.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.message.body.is_none() && matches!(self.content, Content::ToCome(_))
     }
 
     /// Waits for the body, if a target needs more of it than the route did.

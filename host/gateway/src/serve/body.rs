@@ -19,6 +19,7 @@ use tollgate_sandbox::contract::Hooks;
 
 use super::{
     Shared,
+    begun::Begun,
     cache::Kept,
     content::Content,
     errors::ServeError,
@@ -40,6 +41,7 @@ enum Inner {
     AtHand(AtHand),
     Relay(Box<Relay<Incoming>>),
     Kept(Box<Relay<Box<Kept>>>),
+    Begun(Box<Relay<Box<Begun>>>),
     Stream(EventStream),
 }
 
@@ -80,6 +82,12 @@ impl Body {
                     Inner::Stream(EventStream::new(body, end, &shared, exchange))
                 }
                 None => Inner::Kept(Box::new(Relay::new(body, watch, exchange))),
+            }),
+            Content::Begun(body) => Self(match through_hooks(watch, &mut exchange) {
+                Some((end, shared)) => {
+                    Inner::Stream(EventStream::new(body, end, &shared, exchange))
+                }
+                None => Inner::Begun(Box::new(Relay::new(body, watch, exchange))),
             }),
         }
     }
@@ -142,6 +150,7 @@ impl http_body::Body for Body {
             Inner::AtHand(at_hand) => Poll::Ready(at_hand.next().map(Ok)),
             Inner::Relay(relay) => relay.poll(context),
             Inner::Kept(relay) => relay.poll(context),
+            Inner::Begun(relay) => relay.poll(context),
             Inner::Stream(stream) => stream.poll(context),
         };
         polled.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
@@ -153,6 +162,7 @@ impl http_body::Body for Body {
             Inner::AtHand(at_hand) => at_hand.bytes.is_empty(),
             Inner::Relay(relay) => relay.is_end_stream(),
             Inner::Kept(relay) => relay.is_end_stream(),
+            Inner::Begun(relay) => relay.is_end_stream(),
             Inner::Stream(_) => false,
         }
     }
@@ -163,6 +173,7 @@ impl http_body::Body for Body {
             Inner::AtHand(at_hand) => SizeHint::with_exact(at_hand.bytes.len() as u64),
             Inner::Relay(relay) => relay.size_hint(),
             Inner::Kept(relay) => relay.size_hint(),
+            Inner::Begun(relay) => relay.size_hint(),
             Inner::Stream(_) => SizeHint::default(),
         }
     }

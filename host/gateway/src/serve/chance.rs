@@ -22,7 +22,7 @@ pub(super) fn next() -> u64 {
 }
 
 /// A number below `bound`; 0 if that is 0.
-pub(super) fn below(bound: u32) -> u32 {
+pub(crate) fn below(bound: u32) -> u32 {
     ((u128::from(next()) * u128::from(bound)) >> 64) as u32
 }
 

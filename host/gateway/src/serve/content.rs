@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 
-use super::{cache::Kept, errors::ServeError};
+use super::{begun::Begun, cache::Kept, errors::ServeError};
 
 /// A body, of a request or a response.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(super) enum Content {
     ToCome(Incoming),
     /// To come, but from no upstream of this exchange's own.
     Kept(Box<Kept>),
+    /// Of a response: its first part is there.
+    Begun(Box<Begun>),
 }
 
 /// A body that is still to come, from wherever.
@@ -48,6 +50,7 @@ impl Content {
             Self::AtHand(bytes) => Some(bytes.len() as u64),
             Self::ToCome(body) => body.size_hint().exact(),
             Self::Kept(body) => body.size_hint().exact(),
+            Self::Begun(body) => body.size_hint().exact(),
         }
     }
 }

@@ -12,7 +12,9 @@ use tollgate_sandbox::{
     contract::{Ending, Refusal},
 };
 
-use super::{carry_on::ClientLeft, dialect, reply::Reply};
+use tollgate_upstreams::admission::{Reason, Refused as Overloaded};
+
+use super::{carry_on::ClientLeft, dialect, pick::Fault, reply::Reply};
 
 /// Why an exchange ended early.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -71,6 +73,9 @@ pub enum ServeError {
     /// This very process has sent the request before.
     #[error("the request came back to the gateway that sent it")]
     Loop,
+    /// Every endpoint of the upstream is out, or it has none.
+    #[error("no endpoint of the upstream is available")]
+    NoEndpoint,
     /// No connection to the upstream.
     #[error("the upstream cannot be reached")]
     UpstreamUnreachable,
@@ -107,6 +112,26 @@ pub enum ServeError {
     /// The client reads slower than others that the answer is shared with.
     #[error("the client fell too far behind others that the answer is shared with")]
     FellBehind,
+    /// A protocol that the route lets pass, asked for in a way that can be read otherwise.
+    #[error(
+        "an upgrade is asked for with GET, no body, one protocol, and what its handshake needs"
+    )]
+    Upgrade,
+    /// As many connections as may be have changed their protocol.
+    #[error("too many connections have changed their protocol")]
+    TooManyUpgrades,
+    /// Nothing passed on such a connection, either way.
+    #[error("nothing passed for too long")]
+    UpgradeIdle,
+    /// The gateway stops, and this had not ended in time.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// It found no place to wait in, or waited too long.
+    #[error("{}", turned_away(*.0))]
+    Overloaded(Overloaded),
+    /// More exchanges are open than may be.
+    #[error("the gateway has too many requests in hand")]
+    TooManyExchanges,
     /// Nobody is there to read an answer.
     #[error("the client went away")]
     ClientGone,
@@ -121,7 +146,7 @@ impl From<ClientLeft> for ServeError {
 impl ServeError {
     /// The table: status, stable code, how the exchange counts as ended.
     fn entry(&self) -> (u16, &str, Ending) {
-        use Ending::{ClientGone, Refused, TimedOut, UpstreamFailed};
+        use Ending::{ClientGone, Cut, Refused, TimedOut, UpstreamFailed};
         match self {
             Self::Path(_) => (400, "ambiguous_path", Refused),
             Self::Host => (400, "invalid_host", Refused),
@@ -141,6 +166,7 @@ impl ServeError {
             Self::Refused(refusal) => (refusal.status, &refusal.code, Refused),
             Self::PolicyFailed(_) => (500, "policy_failed", Refused),
             Self::Loop => (508, "loop_detected", Refused),
+            Self::NoEndpoint => (503, "no_endpoint_available", UpstreamFailed),
             Self::UpstreamUnreachable => (502, "upstream_unreachable", UpstreamFailed),
             Self::ConnectTimeout => (504, "upstream_connect_timeout", TimedOut),
             Self::UpstreamFailed => (502, "upstream_failed", UpstreamFailed),
@@ -152,7 +178,17 @@ impl ServeError {
             Self::ResponseMalformed(_) => (502, "response_malformed", UpstreamFailed),
             Self::StreamBroken => (502, "stream_broken", UpstreamFailed),
             Self::StreamMalformed(_) => (502, "stream_malformed", UpstreamFailed),
+            Self::Overloaded(refused) => match refused.reason {
+                Reason::Full => (503, "overloaded", Refused),
+                Reason::Share => (429, "too_many_waiting", Refused),
+                Reason::Late => (503, "queue_timeout", TimedOut),
+            },
+            Self::TooManyExchanges => (503, "overloaded", Refused),
             Self::FellBehind => (504, "fell_behind", TimedOut),
+            Self::Upgrade => (400, "invalid_upgrade", Refused),
+            Self::TooManyUpgrades => (503, "too_many_upgrades", Refused),
+            Self::UpgradeIdle => (504, "upgrade_idle", TimedOut),
+            Self::ShuttingDown => (503, "shutting_down", Cut),
             Self::ClientGone => (499, "client_gone", ClientGone),
         }
     }
@@ -184,18 +220,40 @@ impl ServeError {
         matches!(self, Self::Refused(_) | Self::PolicyFailed(_))
     }
 
+    /// What an endpoint has to do with it; `None`: nothing.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::UpstreamUnreachable => Some(Fault::Connect),
+            Self::ConnectTimeout => Some(Fault::ConnectTimeout),
+            Self::UpstreamFailed => Some(Fault::Reset),
+            Self::FirstByteTimeout => Some(Fault::FirstByteTimeout),
+            Self::BetweenBytesTimeout => Some(Fault::Silent),
+            Self::StreamBroken | Self::StreamMalformed(_) | Self::ResponseMalformed(_) => {
+                Some(Fault::Broken)
+            }
+            _ => None,
+        }
+    }
+
+    /// In seconds.
+    fn retry_after(&self) -> Option<u64> {
+        let millis = match self {
+            Self::Refused(refusal) => u128::from(refusal.retry_after_ms?),
+            Self::Overloaded(refused) => refused.retry_after.as_millis(),
+            Self::TooManyExchanges => 1_000,
+            _ => return None,
+        };
+        u64::try_from(millis.div_ceil(1_000)).ok()
+    }
+
     pub(super) fn reply(&self, dialect: Dialect) -> Reply {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         );
-        if let Self::Refused(Refusal {
-            retry_after_ms: Some(pause),
-            ..
-        }) = self
-        {
-            headers.insert(header::RETRY_AFTER, u64::from(*pause).div_ceil(1000).into());
+        if let Some(pause) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, pause.into());
         }
         if matches!(self, Self::Method) {
             headers.insert(
@@ -204,6 +262,14 @@ impl ServeError {
             );
         }
         Reply::at_hand(self.status(), headers, dialect::object(dialect, self))
+    }
+}
+
+fn turned_away(refused: Overloaded) -> &'static str {
+    match refused.reason {
+        Reason::Full => "too many requests are waiting already",
+        Reason::Share => "too many requests of this caller are waiting already",
+        Reason::Late => "the request waited too long for its turn",
     }
 }
 

@@ -1,20 +1,22 @@
-//! Sends a request to one upstream and waits for the head of its response.
+//! Sends a request to one endpoint and waits for the head of its response.
 
 use std::{error::Error, io, pin::pin};
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, uri::PathAndQuery};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use tokio::time::{Instant, timeout_at};
+use hyper_util::client::legacy::{self, connect::capture_connection};
+use tokio::time::{Duration, Instant, timeout_at};
 use tollgate_sandbox::contract::Hooks;
 
 use super::{
     arrival::Arrival,
+    carry_on::Gone,
+    clients::Pool,
     content::Content,
     errors::ServeError,
     headers,
+    pick::Pick,
+    record::Record,
     respond::reports_usage,
     stall::Stall,
     state::Exchange,
@@ -22,17 +24,44 @@ use super::{
     upstream::Upstream,
 };
 
-/// Sends what came in, as the policies left it.
+/// A request as an upstream gets it, but for what differs by endpoint.
+pub(super) struct Prepared {
+    method: Method,
+    path: PathAndQuery,
+    fields: HeaderMap,
+    content: Content,
+    /// The connection is to change its protocol.
+    is_upgrade: bool,
+}
+
+impl Prepared {
+    /// The same again; `None`: its body can be sent only once.
+    pub(super) fn again(&self) -> Option<Self> {
+        let content = match &self.content {
+            Content::Empty => Content::Empty,
+            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            Content::ToCome(_) | Content::Kept(_) | Content::Begun(_) => return None,
+        };
+        Some(Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            fields: self.fields.clone(),
+            content,
+            is_upgrade: self.is_upgrade,
+        })
+    }
+}
+
+/// Readies what came in, as the policies left it, for an upstream.
 ///
 /// # Errors
-/// No connection, no response in time, or a client whose body failed or that left.
-pub(super) async fn send(
+/// A path that cannot be sent.
+pub(super) fn prepare(
     exchange: &mut Exchange,
     upstream: &Upstream,
     mut arrival: Arrival,
-) -> Result<Response<Incoming>, ServeError> {
+) -> Result<Prepared, ServeError> {
     let path = path(&mut arrival)?;
-    let endpoint = upstream.endpoint();
     let content = match arrival.message.take_body() {
         Some(body) if body.is_empty() => Content::Empty,
         Some(body) => Content::AtHand(body),
@@ -48,21 +77,23 @@ pub(super) async fn send(
     {
         fields.remove(header::ACCEPT_ENCODING);
     }
-    fields.insert(header::HOST, endpoint.host.clone());
     frame(&arrival.message.method, &content, &mut fields);
+    exchange.waits.tell(exchange.deadline, &mut fields);
     for (name, value) in &upstream.headers {
         fields.insert(name.clone(), value.clone());
     }
-    let config = &exchange.generation.config;
-    let stall = Stall::new(config.timeouts.request_body, exchange.deadline);
-    let (upload, progress) = Upload::new(content, config.limits.request_body_bytes, stall);
-    let mut request = Request::new(upload);
-    *request.method_mut() = std::mem::take(&mut arrival.message.method);
-    *request.uri_mut() = endpoint
-        .uri(path)
-        .map_err(|_| ServeError::UpstreamUnreachable)?;
-    *request.headers_mut() = fields;
-    wait(exchange, upstream, request, progress).await
+    match &mut exchange.upgrade {
+        Some(upgrade) if matches!(content, Content::Empty) => upgrade.write(&mut fields),
+        // A policy made another request of it.
+        _ => exchange.upgrade = None,
+    }
+    Ok(Prepared {
+        method: std::mem::take(&mut arrival.message.method),
+        path,
+        fields,
+        content,
+        is_upgrade: exchange.upgrade.is_some(),
+    })
 }
 
 /// The path as it came, or as a policy set it.
@@ -85,6 +116,9 @@ fn say_who_asks(exchange: &Exchange, fields: &mut HeaderMap, host: HeaderValue) 
         fields.insert("x-forwarded-host", host);
     }
     fields.insert("x-request-id", exchange.record.id.header());
+    if exchange.record.mirror {
+        fields.insert("x-tollgate-mirror", HeaderValue::from_static("true"));
+    }
     connection.shared.via.append_to(fields);
 }
 
@@ -105,56 +139,145 @@ fn frame(method: &Method, content: &Content, fields: &mut HeaderMap) {
                 HeaderValue::from_static("chunked"),
             );
         }
-        Content::Empty | Content::AtHand(_) | Content::ToCome(_) | Content::Kept(_) => {}
+        Content::Empty
+        | Content::AtHand(_)
+        | Content::ToCome(_)
+        | Content::Kept(_)
+        | Content::Begun(_) => {}
     }
 }
 
-async fn wait(
-    exchange: &mut Exchange,
-    upstream: &Upstream,
-    request: Request<Upload>,
-    progress: Option<Progress>,
-) -> Result<Response<Incoming>, ServeError> {
-    let config = exchange.generation.config.clone();
-    let sent = Instant::now();
-    let mut response = pin!(upstream.pool.request(request));
-    let mut due = sent + config.timeouts.first_byte;
-    let fault = || {
-        progress
-            .as_ref()
-            .and_then(|progress| progress.fault(config.limits.request_body_bytes))
+/// How long a try may take, and what ends it early.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    pub(super) gone: &'a Gone,
+    pub(super) record: &'a Record,
+    /// Of the whole exchange.
+    pub(super) deadline: Instant,
+    /// To a connection, if that is less than the pool allows.
+    pub(super) connect: Option<Duration>,
+    /// To the head, from the request's last byte.
+    pub(super) head: Duration,
+    /// Between two pieces of the request's body, and of all of it in bytes.
+    pub(super) upload: (Duration, u64),
+}
+
+/// There is no response.
+pub(super) struct Unanswered {
+    pub(super) error: ServeError,
+    /// The request's body, if nothing of it was taken.
+    pub(super) unread: Option<Incoming>,
+}
+
+impl From<ServeError> for Unanswered {
+    fn from(error: ServeError) -> Self {
+        Self {
+            error,
+            unread: None,
+        }
+    }
+}
+
+/// Sends it to the endpoint that was picked.
+///
+/// # Errors
+/// No connection, no response in time, or a client whose body failed or that left.
+pub(super) async fn send(
+    bounds: Bounds<'_>,
+    pick: &Pick,
+    prepared: Prepared,
+) -> Result<Response<Incoming>, Unanswered> {
+    let Prepared {
+        method,
+        path,
+        mut fields,
+        content,
+        is_upgrade,
+    } = prepared;
+    let endpoint = pick.endpoint();
+    fields.insert(header::HOST, endpoint.host.clone());
+    let (pause_max, bytes_max) = bounds.upload;
+    let stall = Stall::new(pause_max, bounds.deadline);
+    let (upload, progress) = Upload::new(content, bytes_max, stall);
+    let mut request = Request::new(upload);
+    *request.method_mut() = method;
+    *request.uri_mut() = endpoint
+        .uri(path)
+        .map_err(|_| ServeError::UpstreamUnreachable)?;
+    *request.headers_mut() = fields;
+    let pool = match is_upgrade {
+        true => &endpoint.upgrade_pool(),
+        false => &endpoint.pool,
     };
-    loop {
-        let waited = exchange
-            .gone
-            .or(timeout_at(due.min(exchange.deadline), response.as_mut()))
-            .await?;
-        exchange.record.upstream_head = Some(sent.elapsed());
-        match waited {
-            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(ServeError::UpstreamFailed);
+    let waited = wait(bounds, pool, request, progress.as_ref()).await;
+    // The request is gone by now, and has given back what it did not take.
+    waited.map_err(|error| Unanswered {
+        error,
+        unread: progress.and_then(|progress| {
+            let unread = progress.unread();
+            progress.give_up();
+            unread
+        }),
+    })
+}
+
+async fn wait(
+    bounds: Bounds<'_>,
+    pool: &Pool,
+    mut request: Request<Upload>,
+    progress: Option<&Progress>,
+) -> Result<Response<Incoming>, ServeError> {
+    let sent = Instant::now();
+    let connection = bounds.connect.map(|_| capture_connection(&mut request));
+    let mut response = pin!(pool.request(request));
+    if let (Some(most), Some(mut connection)) = (bounds.connect, connection) {
+        let due = (sent + most).min(bounds.deadline);
+        // The response too: one that fails to connect is never captured.
+        let connected = async {
+            tokio::select! {
+                biased;
+                response = response.as_mut() => Some(response),
+                _ = connection.wait_for_connection_metadata() => None,
             }
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(error)) => return Err(fault().unwrap_or_else(|| failure(exchange, &error))),
-            Err(_) if Instant::now() >= exchange.deadline => return Err(ServeError::TotalTimeout),
+        };
+        match bounds.gone.or(timeout_at(due, connected)).await? {
+            Ok(None) => {}
+            Ok(Some(response)) => return judge(bounds, response, progress),
+            Err(_) if Instant::now() >= bounds.deadline => return Err(ServeError::TotalTimeout),
+            Err(_) => return Err(ServeError::ConnectTimeout),
+        }
+    }
+    let mut due = sent + bounds.head;
+    loop {
+        let waited = timeout_at(due.min(bounds.deadline), response.as_mut());
+        match bounds.gone.or(waited).await? {
+            Ok(response) => return judge(bounds, response, progress),
+            Err(_) if Instant::now() >= bounds.deadline => return Err(ServeError::TotalTimeout),
             // The clock runs from the request's last byte; until then the body has its own.
-            Err(_)
-                if progress
-                    .as_ref()
-                    .is_some_and(|progress| !progress.is_done()) =>
-            {
-                due = Instant::now() + config.timeouts.first_byte;
+            Err(_) if progress.is_some_and(|progress| !progress.is_done()) => {
+                due = Instant::now() + bounds.head;
             }
             Err(_) => return Err(ServeError::FirstByteTimeout),
         }
     }
 }
 
-fn failure(exchange: &Exchange, error: &legacy::Error) -> ServeError {
-    let (id, upstream) = (
-        exchange.record.id.as_str(),
-        exchange.record.upstream.as_deref(),
-    );
+fn judge(
+    bounds: Bounds<'_>,
+    response: Result<Response<Incoming>, legacy::Error>,
+    progress: Option<&Progress>,
+) -> Result<Response<Incoming>, ServeError> {
+    match response {
+        Ok(response) => Ok(response),
+        Err(error) => {
+            let fault = progress.and_then(|progress| progress.fault(bounds.upload.1));
+            Err(fault.unwrap_or_else(|| failure(bounds.record, &error)))
+        }
+    }
+}
+
+fn failure(record: &Record, error: &legacy::Error) -> ServeError {
+    let (id, upstream) = (record.id.as_str(), record.upstream.as_deref());
     tracing::warn!(id, upstream, error = %chain(error), "upstream failed");
     match (error.is_connect(), timed_out(error)) {
         (true, true) => ServeError::ConnectTimeout,

@@ -11,20 +11,26 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::{HeaderName, HeaderValue};
-use tollgate_config::{Config, Destination};
+use tollgate_config::{Config, Destination, Retries};
 use tollgate_sandbox::Policy;
+use tollgate_upstreams::{admission::Gate, discovery::DiscoveryError};
 
 use crate::trace::Hidden;
 
 use super::{
+    admission,
     cache::{self, Shape},
+    clients::{ClientError, Clients},
     headers,
+    mirror::Mirror,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
-    upstream::{ClientError, Clients, Endpoint, Upstream},
+    tries::{Manner, Retry},
+    upstream::Upstream,
 };
 
 /// See the module.
@@ -38,9 +44,15 @@ pub struct Generation {
     pub(super) routes: RouteTable,
     pub(super) models: HashMap<String, Model>,
     pub(super) upstreams: HashMap<String, Arc<Upstream>>,
+    /// Where neither route nor model says how a try is made again.
+    pub(super) retry: Retry,
+    /// The longest that anything waits for a connection: so long the pools do.
+    pub(super) connect: Duration,
     pub(super) header: HeaderValue,
     /// What nobody is shown who watches exchanges.
     pub(super) hidden: Hidden,
+    /// Before all upstreams together, where requests are bounded.
+    pub(crate) gate: Option<Arc<Gate>>,
     in_flight: AtomicUsize,
 }
 
@@ -89,13 +101,13 @@ pub enum GenerationError {
         /// The secret's.
         secret: String,
     },
-    /// No host and port.
-    #[error("upstream `{upstream}`: `{endpoint}` is not an address")]
-    Endpoint {
+    /// A file of endpoints that cannot be read.
+    #[error("upstream `{upstream}`: {source}")]
+    Endpoints {
         /// Its name.
         upstream: String,
-        /// As written.
-        endpoint: String,
+        /// What is wrong.
+        source: DiscoveryError,
     },
     /// A method or header that can never match.
     #[error("route `{0}`: a method or header in `match` can never be sent")]
@@ -118,24 +130,22 @@ impl Generation {
             clients,
             secret,
         } = ingredients;
+        let connect = longest_connect(&config);
         let mut upstreams = HashMap::new();
         for (name, upstream) in &config.upstreams {
-            let pool = clients
-                .pool(upstream, config.timeouts.connect)
+            let way = clients
+                .way(upstream, connect)
                 .map_err(|source| GenerationError::Client {
                     upstream: name.clone(),
                     source,
                 })?;
-            let upstream = Upstream {
-                name: name.as_str().into(),
-                dialect: upstream.dialect,
-                stream_end: upstream.stream_end,
-                headers: upstream_headers(name, upstream, secret)?,
-                endpoints: endpoints(name, upstream)?,
-                turn: AtomicUsize::new(0),
-                pool,
-            };
-            upstreams.insert(name.clone(), Arc::new(upstream));
+            let headers = upstream_headers(name, upstream, secret)?;
+            let upstream = Upstream::new(name, upstream, headers, (way, clients), &config.overload)
+                .map_err(|source| GenerationError::Endpoints {
+                    upstream: name.clone(),
+                    source,
+                })?;
+            upstreams.insert(name.clone(), upstream);
         }
         let parts = Parts {
             config: &config,
@@ -161,11 +171,26 @@ impl Generation {
             routes,
             models,
             upstreams,
+            retry: Retry::new(Retries::default()),
+            connect,
             header: HeaderValue::from(id),
             hidden: hidden(&config, secret),
+            gate: clients.gate.of(&config.overload),
             in_flight: AtomicUsize::new(0),
             config,
         })
+    }
+
+    /// From now on its bounds hold for all upstreams together.
+    pub(crate) fn take_over(&self) {
+        if let Some(gate) = &self.gate {
+            admission::follow(gate, &self.config.overload);
+        }
+    }
+
+    /// Its upstreams, by name.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = (&String, &Arc<Upstream>)> {
+        self.upstreams.iter()
     }
 
     /// Exchanges that it serves right now, their last hooks included.
@@ -219,15 +244,26 @@ impl Parts<'_> {
     }
 
     fn model(&self, model: &tollgate_config::Model) -> Result<Model, GenerationError> {
-        let targets = model.targets.iter().map(|target| {
+        let manner = Manner::new(
+            model.retries.as_ref(),
+            model.hedge.as_ref(),
+            &model.timeouts,
+            std::iter::empty(),
+        );
+        let in_line = (self.targets(&model.fallback)?, model.fallback_on.clone());
+        Ok(Model::new(self.targets(&model.targets)?, in_line, manner))
+    }
+
+    fn targets(&self, targets: &[tollgate_config::Target]) -> Result<Vec<Target>, GenerationError> {
+        let ready = |target: &tollgate_config::Target| {
             Ok(Target {
                 upstream: self.upstream(&target.upstream)?,
                 model: target.model.as_deref().map(Arc::from),
                 weight: target.weight,
                 policies: self.policies(&target.policies)?,
             })
-        });
-        Ok(Model::new(targets.collect::<Result<_, GenerationError>>()?))
+        };
+        targets.iter().map(ready).collect()
     }
 
     fn route(
@@ -252,6 +288,18 @@ impl Parts<'_> {
             policies,
             to,
             dialect: route.dialect,
+            mirror: route.mirror.as_ref().map(Mirror::new),
+            upgrades: route
+                .upgrades
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+            manner: Manner::new(
+                route.retries.as_ref(),
+                route.hedge.as_ref(),
+                &route.timeouts,
+                self.config.models.keys(),
+            ),
         }))
     }
 
@@ -261,7 +309,8 @@ impl Parts<'_> {
         if !policies.iter().any(plans) {
             return None;
         }
-        let targets = self.config.models.values().flat_map(|model| &model.targets);
+        let models = self.config.models.values();
+        let targets = models.flat_map(tollgate_config::Model::all_targets);
         let at_targets = targets.flat_map(|target| &target.policies);
         let at_targets = at_targets.filter_map(|name| self.policies.get(name));
         let all = policies.iter().chain(at_targets).map(|policy| &**policy);
@@ -269,17 +318,11 @@ impl Parts<'_> {
     }
 }
 
-fn endpoints(
-    name: &str,
-    upstream: &tollgate_config::Upstream,
-) -> Result<Vec<Endpoint>, GenerationError> {
-    let parse = |endpoint: &tollgate_config::Endpoint| {
-        Endpoint::new(endpoint).ok_or_else(|| GenerationError::Endpoint {
-            upstream: name.to_owned(),
-            endpoint: endpoint.authority.clone(),
-        })
-    };
-    upstream.endpoints.iter().map(parse).collect()
+fn longest_connect(config: &Config) -> Duration {
+    let of_routes = config.routes.iter().map(|route| &route.timeouts);
+    let of_models = config.models.values().map(|model| &model.timeouts);
+    let said = of_routes.chain(of_models).filter_map(|waits| waits.connect);
+    said.fold(config.timeouts.connect, Duration::max)
 }
 
 fn upstream_headers(

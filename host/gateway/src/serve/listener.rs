@@ -86,6 +86,7 @@ impl Server {
     /// last hooks of those have a little longer. Tells whether nothing had to be cut.
     pub async fn shutdown(self, wait: Duration) -> bool {
         self.room.stop.cancel();
+        self.room.shared.stopping.cancel();
         self.room.connections.close();
         self.room.shared.tracker.close();
         let drained = async {
@@ -96,6 +97,7 @@ impl Server {
             return true;
         }
         self.room.abort.cancel();
+        self.room.shared.cut.cancel();
         self.room.connections.wait().await;
         if timeout(LAST_HOOKS, self.room.shared.tracker.wait())
             .await
@@ -223,7 +225,7 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let mut served = pin!(protocol.serve_connection(TokioIo::new(watched), service));
+    let mut served = pin!(protocol.serve_connection_with_upgrades(TokioIo::new(watched), service));
     let ended = select! {
         biased;
         ended = served.as_mut() => ended,

@@ -4,30 +4,39 @@
 //! one step of it. An exchange takes one [`Generation`] and keeps it. Knows nothing
 //! of files, of how a generation came to be, or of who reads the records.
 
+mod admission;
 mod arrival;
 mod at_hand;
+mod begun;
 mod body;
 mod cache;
 mod carry_on;
 mod certificate;
-mod chance;
+pub(crate) mod chance;
+mod clients;
 mod connection;
 mod content;
 mod dialect;
+mod endpoint;
 mod errors;
 mod events;
 mod exchange;
 mod exhaustion;
+mod fleet;
 mod forward;
 mod generation;
 mod head;
 mod headers;
+mod hints;
 mod introduction;
 mod listener;
+mod mirror;
 mod model_name;
 mod onion;
 mod origin;
+mod pick;
 mod policies;
+mod question;
 mod record;
 mod relay;
 mod reply;
@@ -39,28 +48,38 @@ mod state;
 mod stream;
 mod target;
 mod tls;
+mod tries;
+mod upgrade;
 mod upload;
 mod upstream;
 mod usage;
+mod waits;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use tokio::{runtime::Handle, sync::Notify};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_capabilities::AnswerCache;
 
 use crate::trace::Watchers;
 pub use body::{Body, BodyError};
+pub use clients::{ClientError, Clients};
+pub(crate) use endpoint::{Asked, Endpoint};
 pub use errors::ServeError;
+pub(crate) use fleet::{Fleet, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
-pub use record::{Cached, Decided, Observe, PolicyRecord, Record, RequestId};
+pub use mirror::{Mirrors, NotMirrored};
+pub(crate) use question::Question;
+pub use record::{
+    Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
+};
 pub use tls::{TlsError, TlsKeys};
-pub use upstream::{ClientError, Clients};
+pub(crate) use upstream::Upstream;
 
 /// What all listeners and exchanges of the process share.
 pub struct Shared {
@@ -80,6 +99,12 @@ pub struct Shared {
     /// Who looks at exchanges.
     pub watchers: Arc<Watchers>,
     flights: cache::Flights,
+    /// Copies of requests.
+    pub mirrors: Mirrors,
+    /// Set when a shutdown begins: what no client waits for ends.
+    stopping: CancellationToken,
+    /// Set when a shutdown has waited long enough.
+    cut: CancellationToken,
     runtime: Handle,
     via: headers::Via,
 }
@@ -105,6 +130,9 @@ impl Shared {
             cache,
             watchers: Watchers::new(),
             flights: cache::Flights::default(),
+            mirrors: Mirrors::default(),
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
             runtime: Handle::current(),
             via: headers::Via::of_this_process(),
         })
@@ -117,6 +145,9 @@ pub struct Gauges {
     connections: AtomicUsize,
     exchanges: AtomicUsize,
     streams: AtomicUsize,
+    upgrades: AtomicUsize,
+    upgrades_refused: AtomicUsize,
+    turned_away: AtomicU64,
     connection_left: Notify,
 }
 
@@ -129,6 +160,25 @@ impl Gauges {
     /// Exchanges whose last hook has not ended yet.
     pub fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Connections that changed their protocol, or are about to.
+    pub fn upgrades(&self) -> usize {
+        self.upgrades.load(Ordering::Relaxed)
+    }
+
+    /// Those that were one too many.
+    pub fn upgrades_refused(&self) -> usize {
+        self.upgrades_refused.load(Ordering::Relaxed)
+    }
+
+    fn note_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Exchanges that were refused because too many were open, so far.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Event streams on their way to a client.

@@ -1,7 +1,8 @@
 //! Where a request that has no JSON body names its model: in its path, or in a form.
 //!
-//! The paths are those of the Open Inference Protocol and of KServe V1; the form is the
-//! `multipart/form-data` (RFC 7578) that OpenAI's audio and image edits come as.
+//! The paths are those of the Open Inference Protocol and of KServe V1, and OpenAI's
+//! `/v1/realtime`, whose query has it; the form is the `multipart/form-data` (RFC 7578) that
+//! OpenAI's audio and image edits come as.
 
 use std::ops::Range;
 
@@ -38,11 +39,15 @@ enum Place {
 }
 
 /// Where the path names a model: in `/v2/models/NAME…`, `/v1/models/NAME:VERB`, or with
-/// `/versions/VERSION` before the verb.
+/// `/versions/VERSION` before the verb; or the query of `/v1/realtime`.
 fn place_in_path(path: &str) -> Place {
     const V2: &str = "/v2/models/";
     const V1: &str = "/v1/models/";
-    let path = path.split('?').next().unwrap_or_default();
+    const REALTIME: &str = "/v1/realtime";
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if path.ends_with(REALTIME) && !path.contains("/models/") {
+        return place_in_query(query, path.len() + 1);
+    }
     let mut found = path.match_indices("/models/");
     let (Some((at, segment)), None) = (found.next(), found.next()) else {
         return match path.contains("/models/") || path.contains("/v2/repository") {
@@ -70,6 +75,27 @@ fn place_in_path(path: &str) -> Place {
     }
 }
 
+/// The one parameter `model` of a query that begins at `start`.
+fn place_in_query(query: &str, mut start: usize) -> Place {
+    let mut found = Place::Nowhere;
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let decoded = percent_decode_str(name).decode_utf8_lossy();
+        // What some take for the end of a parameter, or for a space, may hide a name.
+        let is_plain = name == decoded && !value.contains(['+', ';']);
+        if decoded.trim().eq_ignore_ascii_case("model") || parameter.contains(';') {
+            let is_first = found == Place::Nowhere;
+            if !is_first || !is_plain || name != "model" || value.is_empty() {
+                return Place::Unclear;
+            }
+            let at = start + name.len() + 1;
+            found = Place::At(at..at + value.len());
+        }
+        start += parameter.len() + 1;
+    }
+    found
+}
+
 fn name_before_verb(rest: &str) -> Option<&str> {
     let verbs = ["predict", "explain", "classify", "regress"];
     let mut before = verbs
@@ -84,7 +110,7 @@ fn name_before_verb(rest: &str) -> Option<&str> {
     (!before.contains('/')).then_some(before)
 }
 
-/// The model that a path names.
+/// The model that a path with its query names.
 pub(super) fn in_path(path: &str) -> InPath {
     match place_in_path(path) {
         Place::Nowhere => InPath::Nothing,
@@ -338,6 +364,37 @@ mod tests {
             Some("/v1/models/b-2:predict")
         );
         assert_eq!(put("/v1/chat/completions", "b"), None);
+    }
+
+    #[test]
+    fn the_query_of_the_realtime_path_names_the_model_once_or_leaves_it_unclear() {
+        for (path, said) in [
+            ("/v1/realtime?model=gpt-x", InPath::Model("gpt-x".into())),
+            (
+                "/v1/realtime?a=b&model=org%2Fx&c",
+                InPath::Model("org/x".into()),
+            ),
+            ("/openai/v1/realtime?model=x", InPath::Model("x".into())),
+            ("/v1/realtime", InPath::Nothing),
+            ("/v1/realtime?intent=transcription", InPath::Nothing),
+            ("/v1/realtime/sessions?model=x", InPath::Nothing),
+            ("/v1/realtime?model=a&model=b", InPath::Unclear),
+            ("/v1/realtime?model=a&MODEL=b", InPath::Unclear),
+            ("/v1/realtime?model=a&mod%65l=b", InPath::Unclear),
+            ("/v1/realtime?mod%65l=b", InPath::Unclear),
+            ("/v1/realtime?model=a;model=b", InPath::Unclear),
+            ("/v1/realtime?x=1;model=b", InPath::Unclear),
+            ("/v1/realtime?model=a+b", InPath::Unclear),
+            ("/v1/realtime?model=", InPath::Unclear),
+            ("/v1/realtime?model", InPath::Unclear),
+            ("/v1/realtime?model=%ff", InPath::Unclear),
+        ] {
+            assert_eq!(in_path(path), said, "{path}");
+        }
+        assert_eq!(
+            put_in_path("/v1/realtime?a=b&model=x&c=d", "o/y&z").as_deref(),
+            Some("/v1/realtime?a=b&model=o%2Fy%26z&c=d")
+        );
     }
 
     fn form(kind: &str, body: &str) -> (HeaderMap, String) {

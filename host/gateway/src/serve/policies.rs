@@ -110,8 +110,11 @@ async fn ask_each(
         let Some(session) = session.filter(|_| asks) else {
             continue;
         };
+        let shadow = message.shadow.take();
         let decided = session.on_request(message).await;
         let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
+        // A later wish before an earlier one, and none of a policy that failed.
+        message.shadow = message.shadow.take().or(shadow);
         slot.close_early().await;
         match step {
             Step::Next => {}
@@ -168,8 +171,11 @@ pub(super) async fn ask_attempt(
         let Some(session) = slot.session(record, introduce).await?.filter(|_| asks) else {
             continue;
         };
+        let scores = message.scores.take();
         let decided = session.on_attempt(target, message).await;
-        match slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))? {
+        let step = slot.judge(decided, message, Hooks::ATTEMPT, (record, generation))?;
+        message.scores = message.scores.take().or(scores);
+        match step {
             Step::Next | Step::GoTo(_) => {}
             Step::Reply(reply) => return Ok(Some(*reply)),
         }
@@ -218,9 +224,19 @@ pub(super) async fn ask_response(
 /// One policy's place in one exchange.
 pub(super) struct Slot {
     state: State,
+    place: Place,
     record: PolicyRecord,
     /// Where what it does is written down, if somebody watches.
     page: Option<Box<Page>>,
+}
+
+/// Whose policy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Route,
+    Target,
+    /// Of a target that was given up.
+    Aside,
 }
 
 enum State {
@@ -258,9 +274,34 @@ impl Slot {
     pub(super) fn new(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
         Self {
             state: State::Waiting,
+            place: Place::Route,
             record: PolicyRecord::new(policy),
             page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
+    }
+
+    pub(super) fn of_target(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
+        Self {
+            place: Place::Target,
+            ..Self::new(policy, journal)
+        }
+    }
+
+    /// A target was given up: its policies have no part in what another one answers.
+    pub(super) fn stand_aside(&mut self) {
+        if self.place == Place::Target {
+            self.place = Place::Aside;
+        }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        self.place == Place::Aside
+    }
+
+    /// The next target has it too: its session goes on.
+    pub(super) fn back_in_line(mut self) -> Self {
+        self.place = Place::Target;
+        self
     }
 
     pub(super) fn policy(&self) -> &Arc<Policy> {
@@ -269,7 +310,8 @@ impl Slot {
 
     /// Whether the policy has this hook and may still be asked.
     pub(super) fn wants(&self, hook: Hooks) -> bool {
-        !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
+        let is_asked = !self.is_aside() || hook == Hooks::FINISH;
+        is_asked && !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -400,6 +442,8 @@ impl Slot {
             Ok(Ok(step)) => Ok(step),
             Err(failure) => {
                 message.plan = None;
+                message.shadow = None;
+                message.scores = None;
                 self.failed(failure, record).map(|()| Step::Next)
             }
         }
@@ -451,6 +495,11 @@ impl Slot {
 
     /// The session, if the policy has none of the hooks that are to come.
     pub(super) fn let_go(&mut self, to_come: Hooks) -> Option<Session> {
+        let to_come = if self.is_aside() {
+            to_come & Hooks::FINISH
+        } else {
+            to_come
+        };
         if self.policy().hooks().intersects(to_come) {
             return None;
         }

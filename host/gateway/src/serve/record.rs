@@ -12,6 +12,8 @@ use tollgate_sandbox::{
     contract::{Ending, Usage, Verdict},
 };
 
+pub use super::tries::{Reason, Try, TryOutcome};
+
 use super::chance;
 use crate::trace::Journal;
 
@@ -44,8 +46,16 @@ pub struct Record {
     pub upstream: Option<Arc<str>>,
     /// Whether the client asked for a stream, or got one.
     pub streaming: bool,
+    /// The endpoint of it, by its URL.
+    pub endpoint: Option<Arc<str>>,
     /// How often an upstream was asked.
     pub attempts: u32,
+    /// Why it was asked the last time.
+    pub reason: Reason,
+    /// The tries that failed or were given up, in the order in which they did.
+    pub tries: Vec<Try>,
+    /// How often a retry or a hedge was due, and none was left in the budget.
+    pub over_budget: u32,
     /// What the client was sent; 0 if it was gone before.
     pub status: u16,
     /// How it ended.
@@ -66,6 +76,12 @@ pub struct Record {
     pub usage: Option<Usage>,
     /// Whether a policy had the answer looked up, and what came of it.
     pub cache: Option<Cached>,
+    /// It was a copy for a mirror, and no client's.
+    pub mirror: bool,
+    /// The protocol that its connection changed to.
+    pub upgrade: Option<Arc<str>>,
+    /// How long it waited for its turn, if it did.
+    pub queued: Option<Duration>,
     /// From the request sent to the response's head.
     pub upstream_head: Option<Duration>,
     /// From the request's arrival to the first byte of the response's body.
@@ -74,6 +90,15 @@ pub struct Record {
     pub total: Duration,
     /// What its policies did, where somebody watches.
     pub journal: Option<Arc<Journal>>,
+}
+
+impl Record {
+    /// It waited for its turn, once more or for the first time.
+    pub(super) fn note_queued(&mut self, waited: Option<Duration>) {
+        if let Some(waited) = waited {
+            self.queued = Some(self.queued.unwrap_or_default() + waited);
+        }
+    }
 }
 
 impl Default for Record {
@@ -89,7 +114,11 @@ impl Default for Record {
             target_model: None,
             upstream: None,
             streaming: false,
+            endpoint: None,
             attempts: 0,
+            reason: Reason::First,
+            tries: Vec::new(),
+            over_budget: 0,
             status: 0,
             ending: Ending::ClientGone,
             error: None,
@@ -100,10 +129,32 @@ impl Default for Record {
             bytes_out: 0,
             usage: None,
             cache: None,
+            mirror: false,
+            upgrade: None,
+            queued: None,
             upstream_head: None,
             first_byte: None,
             total: Duration::ZERO,
             journal: None,
+        }
+    }
+}
+
+impl Record {
+    /// What is known of a request before anybody was asked, for another exchange about it.
+    pub(super) fn of_the_same_request(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            generation: self.generation,
+            route: self.route.clone(),
+            dialect: self.dialect,
+            given: self.given.clone(),
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            model: self.model.clone(),
+            streaming: self.streaming,
+            bytes_in: self.bytes_in,
+            ..Self::default()
         }
     }
 }

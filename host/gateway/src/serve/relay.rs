@@ -64,7 +64,7 @@ impl<B: Flowing> Relay<B> {
                 Watching::Events(Box::new(Events::new(config.limits.event_bytes, end)))
             }
         };
-        let stall = Stall::new(config.timeouts.between_bytes, exchange.deadline);
+        let stall = Stall::new(exchange.waits.between_bytes, exchange.deadline);
         Self {
             body,
             watching,
@@ -109,6 +109,7 @@ impl<B: Flowing> Relay<B> {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    self.exchange.note_arrival();
                     self.see(data)
                 }
                 Poll::Ready(Some(Err(_))) => self.broken(),

@@ -85,11 +85,27 @@ impl Reply {
         if bodiless {
             self.content = Content::Empty;
         }
-        let mut response = Response::new(Body::new(self.content, self.watch, exchange));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
+        // Whatever else was answered in the end: then the connection goes on as it was.
+        let upgrade = exchange.upgrade.take();
+        if self.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(upgrade) = upgrade
+        {
+            exchange.record.upgrade = Some(upgrade.protocol().clone());
+            if let Some(tunnel) = upgrade.into_tunnel(&mut self.headers) {
+                tunnel.begin(exchange);
+            }
+            return response(self.status, self.headers, Body::empty());
+        }
+        let body = Body::new(self.content, self.watch, exchange);
+        response(self.status, self.headers, body)
     }
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// An error's response; the exchange ends with it.

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
     Json, Message,
@@ -29,11 +28,10 @@ use super::{
 pub(super) async fn reply(
     exchange: &mut Exchange,
     upstream: &Upstream,
-    response: Response<Incoming>,
+    response: Response<Content>,
 ) -> Result<Reply, ServeError> {
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, content) = response.into_parts();
     headers::keep_response(&mut parts.headers);
-    let content = Content::to_come(body);
     let watch = watch(&content, parts.status, &parts.headers, upstream);
     let reply = Reply {
         status: parts.status,
@@ -80,7 +78,7 @@ pub(super) fn reports_usage(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::OpenAi | Dialect::Anthropic)
 }
 
-fn is_events(headers: &HeaderMap) -> bool {
+pub(super) fn is_events(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
         return false;
     };
@@ -116,7 +114,7 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
     }
     let body = match &content {
         Content::AtHand(bytes) => Some(bytes.clone()),
-        Content::Empty | Content::ToCome(_) | Content::Kept(_) => None,
+        Content::Empty | Content::ToCome(_) | Content::Kept(_) | Content::Begun(_) => None,
     };
     let facts = std::mem::take(&mut exchange.record.facts);
     let json_depth = exchange.generation.config.limits.json_depth;
@@ -188,11 +186,12 @@ fn needs(exchange: &Exchange) -> (bool, bool) {
 async fn at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, ServeError> {
     let config = &exchange.generation.config;
     let bytes_max = config.limits.response_buffer_bytes;
-    let stall = Stall::new(config.timeouts.between_bytes, exchange.deadline);
+    let stall = Stall::new(exchange.waits.between_bytes, exchange.deadline);
     let gone = &exchange.gone;
     let collected = match content {
         Content::ToCome(body) => gone.or(collect(body, bytes_max as u64, stall)).await?,
         Content::Kept(body) => gone.or(collect(body, bytes_max as u64, stall)).await?,
+        Content::Begun(body) => gone.or(collect(body, bytes_max as u64, stall)).await?,
         Content::Empty | Content::AtHand(_) => return Ok(content),
     };
     match collected {

@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::{cache::Shape, upstream::Upstream};
+use super::{cache::Shape, mirror::Mirror, tries::Manner, upstream::Upstream};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -34,6 +34,11 @@ pub(super) struct Route {
     pub(super) asks_policies: bool,
     /// Of its answers, where one of its policies may plan to keep them.
     pub(super) shape: Option<Shape>,
+    /// Protocols that a connection may change to.
+    pub(super) upgrades: Vec<Arc<str>>,
+    pub(super) mirror: Option<Mirror>,
+    /// What it says of tries, where the model says nothing.
+    pub(super) manner: Manner,
 }
 
 impl Route {
@@ -325,6 +330,9 @@ mod tests {
             need_of_policies: Need::Nothing,
             asks_policies: false,
             shape: None,
+            upgrades: Vec::new(),
+            mirror: None,
+            manner: Manner::new(None, None, &Default::default(), std::iter::empty()),
         })
     }
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::Instant};
 use tollgate_config::Dialect;
@@ -28,13 +28,18 @@ use super::{
     cache::{Flight, Part},
     carry_on::Gone,
     connection::{Busy, Connection},
+    content::Content,
     dialect,
     errors::ServeError,
     generation::Held,
     origin,
+    pick::Pick,
     policies::Slot,
     record::{Record, RequestId},
     route::Route,
+    tries::{Answer, Reason},
+    upgrade::Upgrade,
+    waits::Waits,
 };
 
 /// See the module.
@@ -46,10 +51,22 @@ pub(super) struct Exchange {
     pub(super) gone: Gone,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    pub(super) waits: Waits,
     /// What it has to do with an answer that is kept or shared; most have nothing.
     pub(super) cache: Option<Box<Part>>,
+    /// What its connection is to become, if the client asks and the route lets it.
+    pub(super) upgrade: Option<Box<Upgrade>>,
+    /// The endpoint that answers, from the head of its response to the end of the body.
+    held: Option<Holding>,
     busy: Option<Busy>,
     streaming: bool,
+}
+
+/// A try that was answered.
+struct Holding {
+    pick: Pick,
+    sent: Instant,
+    has_begun: bool,
 }
 
 impl Exchange {
@@ -58,6 +75,7 @@ impl Exchange {
         let started = Instant::now();
         let id = RequestId::of(request.headers().get("x-request-id"));
         let hidden = || hidden(&generation.hidden, request);
+        let waits = Waits::new(&generation.config.timeouts, request.headers());
         let record = Record {
             journal: connection.shared.watchers.begin(id.as_str(), hidden),
             id,
@@ -77,9 +95,12 @@ impl Exchange {
             slots: Vec::new(),
             gone: Gone::default(),
             started,
-            deadline: started + generation.config.timeouts.total,
+            deadline: started + waits.total(),
+            waits,
             generation,
             cache: None,
+            upgrade: None,
+            held: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
         })
@@ -89,28 +110,47 @@ impl Exchange {
     /// policies that were not asked yet, and in nobody's connection.
     pub(super) fn source(&mut self, flight: &Arc<Flight>, asked: usize) -> Box<Self> {
         let record = Record {
-            id: self.record.id.clone(),
-            generation: self.record.generation,
-            route: self.record.route.clone(),
-            dialect: self.record.dialect,
-            given: self.record.given.clone(),
-            method: self.record.method.clone(),
-            uri: self.record.uri.clone(),
-            model: self.record.model.clone(),
-            streaming: self.record.streaming,
-            bytes_in: self.record.bytes_in,
             journal: self.record.journal.clone(),
-            ..Record::default()
+            ..self.record.of_the_same_request()
         };
         let busy = self.busy.as_ref();
+        // Others listen, too, who did not ask for less time.
+        let waits = self.waits.of_nobody();
         Box::new(Self {
             record,
             slots: self.slots.split_off(asked.min(self.slots.len())),
             gone: Gone::watched(),
             started: self.started,
-            deadline: self.deadline,
+            deadline: self.started + waits.total(),
+            waits,
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
+            upgrade: None,
+            held: None,
+            busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
+            streaming: false,
+        })
+    }
+
+    /// The exchange of a copy of this one's request: without the policies, and in nobody's
+    /// connection.
+    pub(super) fn mirrored(&self, deadline: Instant) -> Box<Self> {
+        let record = Record {
+            mirror: true,
+            ..self.record.of_the_same_request()
+        };
+        let busy = self.busy.as_ref();
+        Box::new(Self {
+            record,
+            slots: Vec::new(),
+            gone: Gone::watched(),
+            started: Instant::now(),
+            deadline,
+            waits: self.waits.of_nobody(),
+            generation: self.generation.clone(),
+            cache: None,
+            upgrade: None,
+            held: None,
             busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
             streaming: false,
         })
@@ -156,6 +196,35 @@ impl Exchange {
     pub(super) fn note_route(&mut self, route: &Route) {
         self.record.route = Some(route.name.clone());
         self.record.dialect = route.dialect;
+        self.wait_as(&route.manner.waits);
+    }
+
+    /// How long is waited, as a route or a model says.
+    pub(super) fn wait_as(&mut self, said: &tollgate_config::Waits) {
+        self.waits.follow(said);
+        self.deadline = self.started + self.waits.total();
+    }
+
+    /// Puts the policies of a target in line behind the route's. Those of a target that was
+    /// given up stand aside: they are told how the exchange ended, and asked no more.
+    pub(super) fn line_up(&mut self, policies: &[Arc<Policy>]) {
+        for slot in &mut self.slots {
+            slot.stand_aside();
+        }
+        for policy in policies {
+            let is_its = |slot: &Slot| Arc::ptr_eq(slot.policy(), policy);
+            match self.slots.iter().position(is_its) {
+                Some(at) if self.slots[at].is_aside() => {
+                    let slot = self.slots.remove(at);
+                    self.slots.push(slot.back_in_line());
+                }
+                Some(_) => {}
+                None => {
+                    let journal = self.record.journal.as_ref();
+                    self.slots.push(Slot::of_target(policy.clone(), journal));
+                }
+            }
+        }
     }
 
     /// What the client speaks.
@@ -171,14 +240,52 @@ impl Exchange {
         if !matches!(error, ServeError::ClientGone) {
             self.record.error = Some(error.code().to_owned());
         }
+        if let (Some(held), Some(fault)) = (&mut self.held, error.fault()) {
+            held.pick.failed(fault);
+        }
         if let Some(part) = &self.cache {
             part.note_error(error);
+        }
+    }
+
+    /// An upstream is about to be asked.
+    pub(super) fn begin_try(&mut self, reason: Reason, upstream: &Arc<str>) {
+        let record = &mut self.record;
+        record.attempts += 1;
+        record.reason = reason;
+        record.upstream = Some(upstream.clone());
+        record.endpoint = None;
+    }
+
+    /// Keeps the endpoint that answered as busy until the exchange ends.
+    pub(super) fn keep(&mut self, answer: Answer) -> Response<Content> {
+        let Answer {
+            response,
+            pick,
+            sent,
+            ..
+        } = answer;
+        self.held = Some(Holding {
+            pick,
+            sent,
+            has_begun: false,
+        });
+        response
+    }
+
+    /// Bytes of the response's body came.
+    pub(super) fn note_arrival(&mut self) {
+        if let Some(held) = &mut self.held
+            && !std::mem::replace(&mut held.has_begun, true)
+        {
+            held.pick.first_token(held.sent.elapsed());
         }
     }
 
     pub(super) fn note_stream(&mut self) {
         self.record.streaming = true;
         if !self.is_source()
+            && !self.record.mirror
             && !std::mem::replace(&mut self.streaming, true)
             && let Some(shared) = self.shared()
         {
@@ -192,9 +299,13 @@ impl Exchange {
     /// A stream may be open for long: instances that have none of the hooks to come are
     /// not kept for it.
     pub(super) fn let_go(&mut self, to_come: Hooks) {
-        if !self.record.streaming {
-            return;
+        if self.record.streaming {
+            self.release(to_come);
         }
+    }
+
+    /// The same, of what is open for long whatever it is.
+    pub(super) fn release(&mut self, to_come: Hooks) {
         let sessions = self.slots.iter_mut();
         let sessions: Vec<_> = sessions.filter_map(|slot| slot.let_go(to_come)).collect();
         let Some(shared) = self.shared().filter(|_| !sessions.is_empty()) else {
@@ -203,12 +314,12 @@ impl Exchange {
         drop(shared.tracker.spawn_on(close(sessions), &shared.runtime));
     }
 
-    /// An upstream was asked, `began` after the request's arrival.
-    pub(super) fn note_attempt<T>(
+    /// An upstream was asked, `began` after the request's arrival, if somebody watches.
+    pub(super) fn note_attempt(
         &self,
         (upstream, model): (&str, Option<&str>),
         began: Duration,
-        answered: &Result<Response<T>, ServeError>,
+        answered: Result<StatusCode, &ServeError>,
     ) {
         let Some(journal) = &self.record.journal else {
             return;
@@ -218,12 +329,9 @@ impl Exchange {
             upstream: upstream.to_owned(),
             model: model.map(str::to_owned),
             at_us: micros(began),
-            us: micros(self.started.elapsed().saturating_sub(began)),
-            status: answered
-                .as_ref()
-                .ok()
-                .map(|response| response.status().as_u16()),
-            error: answered.as_ref().err().map(|error| error.code().to_owned()),
+            us: micros(journal.now().saturating_sub(began)),
+            status: answered.ok().map(|status| status.as_u16()),
+            error: answered.err().map(|error| error.code().to_owned()),
         });
     }
 
@@ -232,6 +340,17 @@ impl Exchange {
         self.record.bytes_out += count as u64;
         if self.record.first_byte.is_none() {
             self.record.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    /// Bytes that passed so far on a connection that changed its protocol, from the client
+    /// and to it.
+    pub(super) fn note_passed(&mut self, from: u64, to: u64) {
+        self.record.bytes_in = Some(from);
+        self.record.bytes_out = to;
+        if to > 0 && self.record.first_byte.is_none() {
+            self.record.first_byte = Some(self.started.elapsed());
+            self.note_arrival();
         }
     }
 

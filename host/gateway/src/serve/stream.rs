@@ -57,7 +57,7 @@ impl EventStream {
             body,
             events: Events::new(config.limits.event_bytes, end),
             client_takes_done: dialect::ends_with_done(exchange.dialect()),
-            stall: Stall::new(config.timeouts.between_bytes, exchange.deadline),
+            stall: Stall::new(exchange.waits.between_bytes, exchange.deadline),
             state: Upstream::Open,
         };
         let client = Client {
@@ -158,6 +158,7 @@ async fn pump<B: Flowing>(
 ) -> Result<(), ServeError> {
     loop {
         let mut batch = client.gone.or(source.next_batch()).await??;
+        exchange.note_arrival();
         let flow = onion::ask_events(exchange, &mut batch).await?;
         let mut chunk = batch.write();
         // Where `[DONE]` is the mark, it is the host's: behind all that the hooks had to say.

@@ -1,7 +1,9 @@
-//! Picks the upstream of one try, and by which name it is to know the model.
+//! Picks the target of a request, those in line behind it, and by which name each is to
+//! know the model.
 
 use std::sync::Arc;
 
+use tollgate_config::Cause;
 use tollgate_sandbox::{Policy, contract::Destination};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     errors::ServeError,
     generation::Generation,
     route::{Route, To},
+    tries::Manner,
     upstream::Upstream,
 };
 
@@ -16,6 +19,9 @@ use super::{
 pub(super) struct Model {
     targets: Vec<Target>,
     weight: u32,
+    fallback: Vec<Target>,
+    pub(super) fallback_on: Vec<Cause>,
+    pub(super) manner: Manner,
 }
 
 /// One of them.
@@ -28,16 +34,27 @@ pub(super) struct Target {
 }
 
 impl Model {
-    pub(super) fn new(targets: Vec<Target>) -> Self {
+    pub(super) fn new(
+        targets: Vec<Target>,
+        (fallback, fallback_on): (Vec<Target>, Vec<Cause>),
+        manner: Manner,
+    ) -> Self {
         let weight = targets
             .iter()
             .map(|target| target.weight)
             .fold(0, u32::saturating_add);
-        Self { targets, weight }
+        Self {
+            targets,
+            weight,
+            fallback,
+            fallback_on,
+            manner,
+        }
     }
 
     pub(super) fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
-        self.targets.iter().flat_map(|target| &target.policies)
+        let targets = self.targets.iter().chain(&self.fallback);
+        targets.flat_map(|target| &target.policies)
     }
 
     fn draw(&self) -> Option<&Target> {
@@ -59,11 +76,13 @@ impl Model {
     fn at(&self, upstream: &str) -> Option<&Target> {
         self.targets
             .iter()
+            .chain(&self.fallback)
             .find(|target| &*target.upstream.name == upstream)
     }
 }
 
 /// Where one try goes.
+#[derive(Clone)]
 pub(super) struct Choice<'a> {
     pub(super) upstream: &'a Arc<Upstream>,
     /// What the body has to call the model; `None`: what it says.
@@ -71,7 +90,41 @@ pub(super) struct Choice<'a> {
     pub(super) policies: &'a [Arc<Policy>],
 }
 
+/// The target of a request, and who is asked next when a try there has failed.
+pub(super) struct Line<'a> {
+    pub(super) first: Choice<'a>,
+    pub(super) model: Option<&'a Model>,
+    next: &'a [Target],
+    /// The model that a policy asked for.
+    asked: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    /// One target, and nobody behind it.
+    fn of(first: Choice<'a>, model: Option<&'a Model>) -> Self {
+        Self {
+            first,
+            model,
+            next: &[],
+            asked: None,
+        }
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        !self.next.is_empty()
+    }
+
+    /// The first of those in line, who is in line no more.
+    pub(super) fn next(&mut self) -> Option<Choice<'a>> {
+        let (next, behind) = self.next.split_first()?;
+        self.next = behind;
+        Some(by_target(next, self.asked.as_deref()))
+    }
+}
+
 /// Follows a policy's wish before the route, and the route before the dice.
+///
+/// Nobody is in line behind an upstream that a policy has named: it may have had its reasons.
 ///
 /// # Errors
 /// The route goes by model, and there is none, or none of that name.
@@ -80,7 +133,7 @@ pub(super) fn choose<'a>(
     route: &'a Route,
     wish: Destination,
     model: Option<&str>,
-) -> Result<Choice<'a>, ServeError> {
+) -> Result<Line<'a>, ServeError> {
     let asked = wish.model.as_deref();
     let named = asked
         .or(model)
@@ -90,27 +143,34 @@ pub(super) fn choose<'a>(
             .upstreams
             .get(name)
             .ok_or(ServeError::UpstreamUnreachable)?;
-        return Ok(match named.and_then(|model| model.at(name)) {
+        let target = named.and_then(|model| model.at(name));
+        let choice = match target {
             Some(target) => by_target(target, asked),
             None => Choice {
                 upstream,
                 model: asked.map(Arc::from),
                 policies: &[],
             },
-        });
+        };
+        return Ok(Line::of(choice, named.filter(|_| target.is_some())));
     }
     if let (To::Upstream(upstream), None) = (&route.to, asked) {
-        return Ok(Choice {
+        let choice = Choice {
             upstream,
             model: None,
             policies: &[],
-        });
+        };
+        return Ok(Line::of(choice, None));
     }
     let name = asked.or(model).ok_or(ServeError::ModelMissing)?;
-    let target = named
-        .and_then(Model::draw)
-        .ok_or_else(|| ServeError::ModelUnknown(name.to_owned()))?;
-    Ok(by_target(target, asked))
+    let drawn = named.and_then(|model| Some((model, model.draw()?)));
+    let (model, target) = drawn.ok_or_else(|| ServeError::ModelUnknown(name.to_owned()))?;
+    Ok(Line {
+        first: by_target(target, asked),
+        model: Some(model),
+        next: &model.fallback,
+        asked: wish.model,
+    })
 }
 
 fn by_target<'a>(target: &'a Target, asked: Option<&str>) -> Choice<'a> {

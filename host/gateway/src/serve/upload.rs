@@ -1,7 +1,8 @@
 //! The body of an upstream request.
 //!
 //! One that is still to come is bounded in length and in each wait, and says how it
-//! went, since the pool below only knows that it failed.
+//! went, since the pool below only knows that it failed. Dropped before a byte of it was
+//! taken, it is there for another try.
 
 use std::{
     pin::Pin,
@@ -15,12 +16,29 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use super::{content::Content, errors::ServeError, stall::Stall};
 
 /// How an upload goes. Shared with the one who waits for the response.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU8>);
+pub(super) struct Progress(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    held: Mutex<Held>,
+}
+
+/// The body, in reach of both: a request that hangs would hold on to it, and with it the
+/// client's connection, for as long as its endpoint likes.
+#[derive(Debug, Default)]
+struct Held {
+    body: Option<Incoming>,
+    is_begun: bool,
+    /// The request that it belongs to is gone.
+    is_left: bool,
+}
 
 const DONE: u8 = 1;
 const TOO_LARGE: u8 = 2;
@@ -29,12 +47,25 @@ const BROKEN: u8 = 4;
 
 impl Progress {
     pub(super) fn is_done(&self) -> bool {
-        self.0.load(Ordering::Acquire) == DONE
+        self.0.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// The body, if the request is gone and nothing of it was taken.
+    pub(super) fn unread(&self) -> Option<Incoming> {
+        let mut held = self.0.held.lock();
+        let is_whole = held.is_left && !held.is_begun;
+        is_whole.then(|| held.body.take()).flatten()
+    }
+
+    /// Nobody waits for the response any more: the client's connection is let go.
+    pub(super) fn give_up(&self) {
+        let body = self.0.held.lock().body.take();
+        drop(body);
     }
 
     /// What was wrong with the client's body, if that is why the request failed.
     pub(super) fn fault(&self, bytes_max: u64) -> Option<ServeError> {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) {
             TOO_LARGE => Some(ServeError::BodyTooLarge(bytes_max)),
             STALLED => Some(ServeError::BodyTimeout),
             BROKEN => Some(ServeError::BodyBroken),
@@ -43,7 +74,7 @@ impl Progress {
     }
 
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Release);
+        self.0.state.store(state, Ordering::Release);
     }
 }
 
@@ -55,7 +86,6 @@ pub(super) enum Upload {
 }
 
 pub(super) struct ToCome {
-    body: Incoming,
     bytes_left: u64,
     stall: Stall,
     progress: Progress,
@@ -70,13 +100,13 @@ impl Upload {
     /// `Progress` is there if the body is still to come.
     pub(super) fn new(content: Content, bytes_max: u64, stall: Stall) -> (Self, Option<Progress>) {
         match content {
-            // A request's body is never one that was kept.
-            Content::Empty | Content::Kept(_) => (Self::Empty, None),
+            // A request's body is never one that was kept or waited for.
+            Content::Empty | Content::Kept(_) | Content::Begun(_) => (Self::Empty, None),
             Content::AtHand(bytes) => (Self::AtHand(Some(bytes)), None),
             Content::ToCome(body) => {
                 let progress = Progress::default();
+                progress.0.held.lock().body = Some(body);
                 let to_come = ToCome {
-                    body,
                     bytes_left: bytes_max,
                     stall,
                     progress: progress.clone(),
@@ -107,7 +137,8 @@ impl Body for Upload {
             Self::Empty => true,
             Self::AtHand(bytes) => bytes.is_none(),
             Self::ToCome(to_come) => {
-                let ended = to_come.body.is_end_stream();
+                let held = to_come.progress.0.held.lock();
+                let ended = held.body.as_ref().is_some_and(Body::is_end_stream);
                 if ended {
                     to_come.progress.set(DONE);
                 }
@@ -120,7 +151,11 @@ impl Body for Upload {
         match self {
             Self::Empty | Self::AtHand(None) => SizeHint::with_exact(0),
             Self::AtHand(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Self::ToCome(to_come) => to_come.body.size_hint(),
+            Self::ToCome(to_come) => {
+                let held = to_come.progress.0.held.lock();
+                let body = held.body.as_ref();
+                body.map(Body::size_hint).unwrap_or_default()
+            }
         }
     }
 }
@@ -131,7 +166,17 @@ impl ToCome {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadFailed>>> {
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            let polled = {
+                let mut held = self.progress.0.held.lock();
+                // Given up: it must not look like a body that has ended.
+                let Some(body) = &mut held.body else {
+                    return Poll::Ready(Some(Err(UploadFailed)));
+                };
+                let polled = Pin::new(body).poll_frame(context);
+                held.is_begun |= polled.is_ready();
+                polled
+            };
+            let Poll::Ready(frame) = polled else {
                 return self.stall.poll(context).map(|_| self.fail(STALLED));
             };
             self.stall.moved();
@@ -158,5 +203,11 @@ impl ToCome {
     fn fail(&mut self, state: u8) -> Option<Result<Frame<Bytes>, UploadFailed>> {
         self.progress.set(state);
         Some(Err(UploadFailed))
+    }
+}
+
+impl Drop for ToCome {
+    fn drop(&mut self) {
+        self.progress.0.held.lock().is_left = true;
     }
 }

@@ -1,252 +1,181 @@
-//! Upstreams made ready, and the pooled clients that reach them.
+//! An upstream of one generation: its settings, and its endpoints as they are now.
 //!
-//! A client is kept for each set of roots and connect timeout for as long as the
-//! process lives, so warm connections survive a swap. Why the pool of hyper-util and
-//! not reqwest: `docs/decisions/0002-hyper-util-below-the-data-path.md`.
+//! What is known of an endpoint is the process's: see [`Fleet`]. Where endpoints come and
+//! go by themselves, this generation's are replaced whole.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::{sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue};
+use tokio::sync::watch;
+use tollgate_config::{Dialect, Endpoints, Overload, StreamEnd};
+use tollgate_upstreams::{
+    balance::Balancer,
+    discovery::{DiscoveryError, Found, read_list},
+    health::Breaker,
+    load,
 };
 
-use http::{
-    HeaderName, HeaderValue, Uri,
-    uri::{Authority, PathAndQuery, Scheme},
+use super::{
+    admission::Door,
+    clients::{Clients, Way},
+    endpoint::Endpoint,
+    fleet::Fleet,
 };
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use parking_lot::Mutex;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
-use tollgate_config::{Dialect, StreamEnd};
 
-use super::upload::Upload;
-
-pub(super) type Pool = Client<HttpsConnector<HttpConnector>, Upload>;
-
-/// How long an idle connection to an upstream is kept: below the 60 s and more after
-/// which servers close theirs.
-const IDLE: Duration = Duration::from_secs(50);
-const IDLE_MAX: usize = 1024;
-const RESPONSE_HEAD_BYTES_MAX: usize = 256 * 1024;
-
-/// One upstream of one generation.
-pub(super) struct Upstream {
+/// See the module.
+pub(crate) struct Upstream {
     pub(super) name: Arc<str>,
     pub(super) dialect: Dialect,
     pub(super) stream_end: StreamEnd,
     /// Written over the client's.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) endpoints: Vec<Endpoint>,
-    pub(super) turn: AtomicUsize,
-    pub(super) pool: Pool,
+    pub(crate) written: tollgate_config::Upstream,
+    pub(crate) balancer: Balancer,
+    /// Where requests are bounded.
+    pub(crate) door: Option<Door>,
+    /// What each try holds on to.
+    pub(crate) care: Arc<Care>,
+    way: Arc<Way>,
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// Told when they were replaced.
+    pub(crate) replaced: watch::Sender<()>,
+}
+
+/// Who is told of how tries went.
+pub(crate) struct Care {
+    pub(crate) health: tollgate_config::Health,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) breaker: Option<Arc<Breaker>>,
 }
 
 impl Upstream {
-    /// The endpoints take turns.
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        let turn = match self.endpoints.len() {
-            1 => 0,
-            count => self.turn.fetch_add(1, Ordering::Relaxed) % count,
-        };
-        &self.endpoints[turn]
-    }
-}
-
-/// One address of an upstream, in the parts of a request.
-pub(super) struct Endpoint {
-    pub(super) scheme: Scheme,
-    pub(super) authority: Authority,
-    pub(super) host: HeaderValue,
-    base_path: String,
-}
-
-impl Endpoint {
-    /// `None`: not an address.
-    pub(super) fn new(endpoint: &tollgate_config::Endpoint) -> Option<Self> {
-        Some(Self {
-            scheme: if endpoint.https {
-                Scheme::HTTPS
-            } else {
-                Scheme::HTTP
-            },
-            authority: endpoint.authority.parse().ok()?,
-            host: endpoint.authority.parse().ok()?,
-            base_path: endpoint.base_path.clone(),
-        })
-    }
-
-    /// The very path bytes that came in, behind this endpoint's own.
-    pub(super) fn uri(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
-        let path = match self.base_path.as_str() {
-            "" => path,
-            base => PathAndQuery::try_from(format!("{base}{path}"))?,
-        };
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        Ok(Uri::from_parts(parts)?)
-    }
-}
-
-/// A client could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Roots that cannot be read.
-    #[error("cannot read the certificates of `{}`: {reason}", path.display())]
-    Roots {
-        /// The PEM file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The system's own roots.
-    #[error("cannot read the system's certificates: {0}")]
-    SystemRoots(#[from] std::io::Error),
-    /// The TLS library refused.
-    #[error("cannot set up TLS: {0}")]
-    Tls(#[from] rustls::Error),
-}
-
-/// What sets clients apart.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Kind {
-    roots: Roots,
-    connect: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Roots {
-    /// No endpoint speaks TLS.
-    None,
-    System,
-    /// The system's and those of a file, told apart by what the file says.
-    And(Vec<u8>),
-}
-
-/// The pooled clients of the process.
-#[derive(Default)]
-pub struct Clients {
-    pools: Mutex<HashMap<Kind, Pool>>,
-}
-
-impl Clients {
-    /// None yet: they are made as generations ask for them.
-    #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    pub(super) fn pool(
-        &self,
-        upstream: &tollgate_config::Upstream,
-        connect: Duration,
-    ) -> Result<Pool, ClientError> {
-        let roots = match &upstream.ca {
-            _ if !upstream.endpoints.iter().any(|endpoint| endpoint.https) => Roots::None,
-            None => Roots::System,
-            Some(path) => {
-                Roots::And(std::fs::read(path).map_err(|error| unreadable(path, &error))?)
+    /// # Errors
+    /// A file of endpoints that is malformed, where nothing is known from before.
+    pub(super) fn new(
+        name: &str,
+        written: &tollgate_config::Upstream,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        (way, clients): (Arc<Way>, &Clients),
+        overload: &Overload,
+    ) -> Result<Arc<Self>, DiscoveryError> {
+        let fleet = clients.fleet(name);
+        let found = match &written.endpoints {
+            Endpoints::Listed(listed) => listed.iter().cloned().map(Found::listed).collect(),
+            Endpoints::File(file) => {
+                let found = read_list(&file.path)?;
+                fleet.remember(&written.endpoints, &found);
+                found
             }
+            // Asked for before, by who can wait.
+            Endpoints::Dns(_) => fleet.last_found(&written.endpoints),
         };
-        let kind = Kind { roots, connect };
-        if let Some(pool) = self.pools.lock().get(&kind) {
-            return Ok(pool.clone());
-        }
-        let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
-        let pool = build_pool(tls, connect);
-        Ok(self.pools.lock().entry(kind).or_insert(pool).clone())
+        let breaker = fleet.breaker(written.health.breaker.as_ref());
+        let upstream = Arc::new(Self {
+            name: fleet.name.clone(),
+            dialect: written.dialect,
+            stream_end: written.stream_end,
+            headers,
+            balancer: Balancer::new(&written.balance),
+            door: Door::new(&fleet.gate, written.concurrency, overload),
+            care: Arc::new(Care {
+                health: written.health.clone(),
+                fleet: fleet.clone(),
+                breaker,
+            }),
+            written: written.clone(),
+            way,
+            endpoints: ArcSwap::default(),
+            replaced: watch::Sender::new(()),
+        });
+        upstream.renew(&found);
+        fleet.gate.open(upstream.door.as_ref(), found.len());
+        fleet.join(&upstream);
+        Ok(upstream)
     }
-}
 
-fn unreadable(path: &Path, error: &dyn std::error::Error) -> ClientError {
-    ClientError::Roots {
-        path: path.to_owned(),
-        reason: error.to_string(),
+    /// As they are now.
+    pub(crate) fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
+        self.endpoints.load_full()
     }
-}
 
-fn tls_config(roots: &Roots, path: Option<&Path>) -> Result<ClientConfig, ClientError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = match roots {
-        Roots::None => builder.with_root_certificates(RootCertStore::empty()),
-        Roots::System => builder.with_native_roots()?,
-        Roots::And(pem) => {
-            let path = path.unwrap_or(Path::new(""));
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            let mut count = 0;
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| unreadable(path, &error))?;
-                store
-                    .add(certificate)
-                    .map_err(|error| unreadable(path, &error))?;
-                count += 1;
-            }
-            if count == 0 {
-                return Err(ClientError::Roots {
-                    path: path.to_owned(),
-                    reason: "there is none in it".into(),
-                });
-            }
-            builder.with_root_certificates(store)
-        }
-    };
-    Ok(builder.with_no_client_auth())
-}
+    /// Whether no endpoint could stand in for another.
+    pub(super) fn is_alone(&self) -> bool {
+        self.present().len() < 2
+    }
 
-fn build_pool(tls: ClientConfig, connect: Duration) -> Pool {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(connect));
-    http.set_keepalive(Some(Duration::from_secs(60)));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http);
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_MAX)
-        .http1_max_buf_size(RESPONSE_HEAD_BYTES_MAX)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .retry_canceled_requests(true)
-        .set_host(false)
-        .build(connector)
+    pub(super) fn present(&self) -> arc_swap::Guard<Arc<Vec<Arc<Endpoint>>>> {
+        self.endpoints.load()
+    }
+
+    /// Replaces the endpoints; what is known of those that stay is kept.
+    pub(super) fn renew(&self, found: &[Found]) {
+        let load = load::Settings::of(&self.written.balance);
+        let make = |found: &Found| {
+            let label = found.label();
+            let state = self.care.fleet.state(&label, &self.care.health, load);
+            Endpoint::new(found, label, state, (&self.way, load)).map(Arc::new)
+        };
+        let endpoints: Vec<_> = found.iter().filter_map(make).collect();
+        self.endpoints.store(Arc::new(endpoints));
+        self.replaced.send_replace(());
+    }
+
+    /// From now on its endpoints are those that are watched over.
+    pub(crate) fn take_over(&self) {
+        let endpoints = self.present();
+        let healths = endpoints.iter().map(|one| one.state.health.clone());
+        let fleet = &self.care.fleet;
+        let tended = fleet
+            .ward
+            .set(healths.collect(), &self.care.health, Instant::now());
+        drop(endpoints);
+        fleet
+            .gate
+            .follow(self.door.as_ref(), fleet.ward.available());
+        fleet.note(tended);
+    }
+
+    /// The gateway asked an endpoint itself whether it is ready.
+    pub(crate) fn checked(&self, endpoint: &Endpoint, is_good: bool) {
+        let Care { health, fleet, .. } = &*self.care;
+        let state = &endpoint.state;
+        let tended = fleet
+            .ward
+            .checked(health, &state.health, is_good, Instant::now());
+        fleet.note(tended);
+    }
+
+    /// Whether all that the gateway does of its own for the other serves this one too.
+    pub(crate) fn is_tended_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.care.fleet, &other.care.fleet)
+            && Arc::ptr_eq(&self.way, &other.way)
+            && self.written == other.written
+            && self.headers == other.headers
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+impl Upstream {
+    /// One of these endpoints, with defaults for all else.
+    pub(super) fn listed(urls: &[&str]) -> Arc<Self> {
+        let urls = serde_json::to_string(urls).unwrap();
+        Self::read(&format!("{{ endpoints: {urls} }}"))
+    }
 
-    #[test]
-    fn the_path_reaches_an_endpoint_byte_for_byte() {
-        let endpoint = tollgate_config::Endpoint {
-            https: true,
-            authority: "api.example.com".into(),
-            base_path: "/base".into(),
-        };
-        let endpoint = Endpoint::new(&endpoint).unwrap();
-        for path in ["/v1/a%20b;c=d?x=%2e%2e/&y=[z]", "/", "/v1/"] {
-            let uri = endpoint.uri(path.parse().unwrap()).unwrap();
-            assert_eq!(
-                uri.to_string(),
-                format!("https://api.example.com/base{path}")
-            );
-        }
+    /// One as a configuration has it.
+    pub(super) fn read(text: &str) -> Arc<Self> {
+        let text = format!("upstreams: {{ u: {text} }}\nroutes: [ {{ upstream: u }} ]");
+        let config = tollgate_config::parse_str(&text, "tollgate.yaml", "/".as_ref());
+        let mut config = config.unwrap();
+        let written = config.upstreams.remove("u").unwrap();
+        let clients = Clients::new();
+        let way = clients
+            .way(&written, std::time::Duration::from_secs(1))
+            .unwrap();
+        let upstream =
+            Self::new("u", &written, Vec::new(), (way, &clients), &config.overload).unwrap();
+        upstream.take_over();
+        upstream
     }
 }

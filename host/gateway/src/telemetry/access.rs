@@ -19,7 +19,7 @@ use super::{
     escape::{self, without_query},
     lines::Lines,
 };
-use crate::serve::{Cached, Decided, PolicyRecord, Record};
+use crate::serve::{Cached, Decided, PolicyRecord, Reason, Record, TryOutcome};
 
 /// Facts of an exchange that a line holds.
 const FACTS_MAX: usize = 16;
@@ -54,11 +54,17 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
     optional(out, "model", record.model.as_deref());
     optional(out, "target_model", record.target_model.as_deref());
     optional(out, "upstream", record.upstream.as_deref());
+    optional(out, "endpoint", record.endpoint.as_deref());
     number(out, "attempts", record.attempts.into());
+    tries(out, record);
     number(out, "status", record.status.into());
     text(out, "ending", ending(record.ending));
     optional(out, "error", record.error.as_deref());
     optional(out, "cache", record.cache.map(Cached::as_str));
+    if record.mirror {
+        out.extend_from_slice(b",\"mirror\":true");
+    }
+    optional(out, "upgrade", record.upgrade.as_deref());
     if record.streaming {
         out.extend_from_slice(b",\"stream\":true");
     }
@@ -66,6 +72,7 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
         number(out, "bytes_in", bytes);
     }
     number(out, "bytes_out", record.bytes_out);
+    duration(out, "queue_us", record.queued);
     duration(out, "upstream_us", record.upstream_head);
     duration(out, "first_byte_us", record.first_byte);
     duration(out, "total_us", Some(record.total));
@@ -82,6 +89,36 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
         decision(out, policy);
     }
     out.extend_from_slice(b"]}\n");
+}
+
+/// Those that did not answer; the one that did stands in the fields around them.
+fn tries(out: &mut Vec<u8>, record: &Record) {
+    if record.reason != Reason::First {
+        text(out, "reason", record.reason.as_str());
+    }
+    if record.over_budget > 0 {
+        number(out, "over_budget", record.over_budget.into());
+    }
+    if record.tries.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b",\"tries\":[");
+    for (index, tried) in record.tries.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"upstream\":");
+        escape::string(out, &tried.upstream);
+        optional(out, "endpoint", tried.endpoint.as_deref());
+        text(out, "reason", tried.reason.as_str());
+        text(out, "outcome", tried.outcome.as_str());
+        if let TryOutcome::Status(status) = tried.outcome {
+            number(out, "status", status.into());
+        }
+        duration(out, "us", Some(tried.took));
+        out.push(b'}');
+    }
+    out.push(b']');
 }
 
 fn decision(out: &mut Vec<u8>, policy: &PolicyRecord) {
@@ -269,6 +306,45 @@ mod tests {
         assert_eq!(value["facts"]["caller"], "ada");
         assert_eq!(value["output_tokens"], 4);
         assert_eq!(value["total_us"], 1500);
+    }
+
+    #[test]
+    fn a_line_tells_each_try_where_and_why() {
+        let tried = |endpoint: &str, reason, outcome| crate::serve::Try {
+            upstream: "near".into(),
+            endpoint: Some(endpoint.into()),
+            reason,
+            outcome,
+            took: Duration::from_micros(70),
+        };
+        let record = Record {
+            upstream: Some("far".into()),
+            endpoint: Some("c:1".into()),
+            attempts: 3,
+            reason: Reason::Fallback,
+            tries: vec![
+                tried("a:1", Reason::First, TryOutcome::Connect),
+                tried("b:1", Reason::Retry, TryOutcome::Status(503)),
+            ],
+            over_budget: 1,
+            ..Record::default()
+        };
+        let (_, value) = line(&record);
+        assert_eq!(value["endpoint"], "c:1");
+        assert_eq!(value["reason"], "fallback");
+        assert_eq!(value["over_budget"], 1);
+        assert_eq!(
+            value["tries"],
+            serde_json::json!([
+                { "upstream": "near", "endpoint": "a:1", "reason": "first", "outcome": "connect", "us": 70 },
+                { "upstream": "near", "endpoint": "b:1", "reason": "retry", "outcome": "status", "status": 503, "us": 70 },
+            ])
+        );
+        let (text, value) = line(&Record::default());
+        assert!(
+            value["tries"].is_null() && value["reason"].is_null(),
+            "{text}"
+        );
     }
 
     #[test]

@@ -243,7 +243,7 @@ mod tests {
     fn a_journal_is_bounded_and_counts_what_it_left_out() {
         let watchers = Watchers::new();
         let _watch = watchers.watch(Default::default()).unwrap();
-        let journal = watchers.begin("id", || Hidden::default()).unwrap();
+        let journal = watchers.begin("id", Hidden::default).unwrap();
         for _ in 0..1000 {
             let read = Read {
                 part: "body".to_owned(),

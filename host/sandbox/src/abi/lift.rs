@@ -145,6 +145,7 @@ impl LiftList for u8 {
         from.slice(at, length).map(<[u8]>::to_vec)
     }
 }
+impl LiftList for f64 {}
 impl LiftList for String {}
 impl<A: Lift, B: Lift> LiftList for (A, B) {}
 
@@ -206,6 +207,20 @@ impl<'a> Args<'a> {
         match case {
             0 => Ok(None),
             1 => Ok(Some(value)),
+            _ => Err(Broken::NoSuchCase),
+        }
+    }
+
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'a str>, Broken> {
+        match self.u32() {
+            0 => {
+                // There, and without a meaning.
+                self.pointer_and_length();
+                Ok(None)
+            }
+            1 => self.text().map(Some),
             _ => Err(Broken::NoSuchCase),
         }
     }

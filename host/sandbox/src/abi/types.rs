@@ -6,16 +6,18 @@ use super::{
     lower::{Lower, Lowering},
 };
 use crate::contract::{
-    Answer, Decision, Destination, Edit, Event, EventAction, EventsDecision, Head, Header, Refusal,
-    Value, Verdict,
+    Answer, Decision, Destination, Edit, Endpoint, Event, EventAction, EventsDecision, Head,
+    Header, Refusal, Value, Verdict,
     tollgate::policy::{
         cache::{Error as CacheError, Kind as CacheKind},
+        endpoints::Error as EndpointsError,
         geo::{Error as GeoError, Place},
         http_call::{Error as HttpError, Response as HttpResponse},
         kv::Error as KvError,
         limits::{Algorithm, Error as LimitError, Exceeded},
         log::Level,
         secrets::Error as SecretError,
+        shadow::Error as ShadowError,
     },
 };
 
@@ -154,6 +156,12 @@ variant!(HttpError {
     0 Denied(String), 1 TimedOut, 2 TooLarge, 3 TooMany, 4 Failed(String),
 } lower);
 variant!(CacheError { 0 TooLarge, 1 TooLate } lower);
+variant!(ShadowError { 0 Nowhere, 1 TooLate } lower);
+record!(Endpoint {
+    address: String, weight: u32, in_flight: u32, latency_ms: Option<f64>, running: Option<u32>,
+    waiting: Option<u32>, cache_use: Option<f64>, tried: bool,
+} lower);
+variant!(EndpointsError { 0 NotNow, 1 Invalid } lower);
 
 /// Enums that are passed flat.
 pub(crate) trait Flat: Sized {

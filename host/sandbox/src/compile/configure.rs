@@ -11,15 +11,15 @@ use std::{
 
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use wasmtime::{
-    Engine, Store, StoreLimits, StoreLimitsBuilder,
+    Engine, Store, StoreLimitsBuilder,
     component::{ComponentNamedList, Instance, Lift, Linker, Lower, WasmList},
 };
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
-use super::{Job, Refusal, SampleText, pipeline};
+use super::{Job, Refusal, SampleText, pipeline, setting_up::SettingUp};
 use crate::{
     contract::{Description, Sample},
-    engine,
+    engine, wasi,
 };
 
 /// Time for each of the guest's three calls.
@@ -35,7 +35,7 @@ const NAME_BYTES_MAX: usize = 128;
 const POINTER_BYTES_MAX: usize = 1024;
 
 pub(super) struct Guest {
-    store: Store<StoreLimits>,
+    store: Store<SettingUp>,
     instance: Instance,
     done: Arc<AtomicBool>,
 }
@@ -46,22 +46,24 @@ impl Guest {
             engine::configurer().map_err(|error| pipeline::internal("the compiler", &error))?;
         let component = pipeline::for_configuring(&engine, component)?;
         let mut linker = Linker::new(&engine);
-        linker
-            .define_unknown_imports_as_traps(&component)
+        wasi::link(&mut linker, &component)
+            .and_then(|()| linker.define_unknown_imports_as_traps(&component))
             .map_err(|error| pipeline::internal("linking", &error))?;
         let limits = StoreLimitsBuilder::new()
             .memory_size(job.limits.guest_memory_bytes)
             .table_elements(job.limits.guest_table_elements)
             .memories(1)
             .build();
-        let mut store = Store::new(&engine, limits);
-        store.limiter(|limits| limits);
+        let mut store = Store::new(&engine, SettingUp::new(limits));
+        store.limiter(|guest| guest);
         store.epoch_deadline_trap();
         store.set_epoch_deadline(ticks(PATIENCE));
         let done = Arc::new(AtomicBool::new(false));
         tick(engine.clone(), done.clone());
-        let instance = wait(linker.instantiate_async(&mut store, &component))
-            .map_err(|error| not_started(&error))?;
+        let instance = match wait(linker.instantiate_async(&mut store, &component)) {
+            Ok(instance) => instance,
+            Err(error) => return Err(not_started(&error, store.data_mut().said())),
+        };
         Ok(Self {
             store,
             instance,
@@ -87,7 +89,13 @@ impl Guest {
 
     pub(super) fn configure(&mut self, settings: &str) -> Result<(), Refusal> {
         let (answer,): (Result<(), Vec<String>>,) = self.call("configure", (settings,))?;
-        answer.map_err(|errors| settings_refused(&errors))
+        answer.map_err(|mut errors| {
+            // An exception that is no list of errors comes as an empty one, and is written.
+            if errors.is_empty() {
+                errors.extend(self.store.data_mut().said());
+            }
+            settings_refused(&errors)
+        })
     }
 
     pub(super) fn samples(&mut self) -> Result<Vec<SampleText>, Refusal> {
@@ -104,6 +112,9 @@ impl Guest {
 
     /// The component with its memory as it is now, or `None` where that cannot be had.
     pub(super) fn snapshot(&mut self, cx: &ComponentContext<'_>) -> Option<Vec<u8>> {
+        if !self.store.data().may_be_shared() {
+            return None;
+        }
         self.store.set_epoch_deadline(ticks(PATIENCE));
         wait(Wizer::new().snapshot_component(cx, self)).ok()
     }
@@ -127,14 +138,15 @@ impl Guest {
             .and_then(|(_, func)| self.instance.get_typed_func::<P, R>(&mut *store, func))
             .and_then(|func| wait(func.call_async(&mut *store, params)));
         called.map_err(|error| {
-            Refusal::new("configure", format!("`{name}` failed: {}", reason(&error)))
+            let reason = reason(&error, self.store.data_mut().said());
+            Refusal::new("configure", format!("`{name}` failed: {reason}"))
         })
     }
 
     async fn read<R: Lift + 'static, T>(
         &mut self,
         (instance, func): (&str, &str),
-        take: impl FnOnce(&Store<StoreLimits>, R) -> T,
+        take: impl FnOnce(&Store<SettingUp>, R) -> T,
     ) -> T {
         const OWN: &str = "the instrumentation exports what its own index names";
         let (_, outer) = self
@@ -267,38 +279,35 @@ pub(super) fn is_pointer(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
-/// Errors are `<json pointer>: <message>`; the first pointer leads to the line.
+/// Errors are `<json pointer>: <message>`.
 fn settings_refused(errors: &[String]) -> Refusal {
-    let pointer = errors
-        .first()
-        .and_then(|error| error.split_once(": "))
-        .map(|(pointer, _)| pointer)
-        .filter(|pointer| is_pointer(pointer));
-    let pointer = pointer.map(str::to_owned);
-    let mut reason = String::from("the settings are refused: ");
-    reason.push_str(
-        &errors
-            .iter()
-            .map(|e| e.trim_start_matches(": "))
-            .collect::<Vec<_>>()
-            .join("; "),
-    );
+    let said: Vec<_> = errors.iter().map(|e| e.trim_start_matches(": ")).collect();
+    let said = match said.is_empty() {
+        true => "`configure` fails without saying why".to_owned(),
+        false => said.join("; "),
+    };
+    let reason = format!("the settings are refused: {said}");
     Refusal {
-        settings_pointer: pointer,
         settings_errors: errors.to_vec(),
         ..Refusal::new("settings", reason)
     }
 }
 
-fn not_started(error: &wasmtime::Error) -> Refusal {
-    Refusal::new("start", format!("it cannot be started: {}", reason(error)))
+fn not_started(error: &wasmtime::Error, said: Option<String>) -> Refusal {
+    let reason = reason(error, said);
+    Refusal::new("start", format!("it cannot be started: {reason}"))
 }
 
-fn reason(error: &wasmtime::Error) -> String {
-    if let Some(wasmtime::Trap::Interrupt) = error.downcast_ref::<wasmtime::Trap>() {
-        return format!("it ran longer than {PATIENCE:?}");
+/// With what it wrote before, which for most languages is the message of an exception.
+fn reason(error: &wasmtime::Error, said: Option<String>) -> String {
+    let cause = match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::Interrupt) => format!("it ran longer than {PATIENCE:?}"),
+        _ => crate::session::trap(error),
+    };
+    match said {
+        Some(said) => format!("{cause}; it wrote: {said}"),
+        None => cause,
     }
-    crate::session::trap(error)
 }
 
 fn ticks(patience: Duration) -> u64 {

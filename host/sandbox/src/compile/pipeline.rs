@@ -7,7 +7,7 @@ use wasmtime_wizer::Wizer;
 use super::{Artefact, Code, Facts, Form, Job, Refusal, Task, adapt, configure};
 use crate::{
     contract::{Description, Hooks, Needs},
-    engine,
+    engine, wasi,
 };
 
 /// The custom section that the SDK writes the contract into.
@@ -18,7 +18,16 @@ pub(crate) const VERSION: &str = "0.1.0";
 
 /// Interfaces that hold types alone or that every plugin may use.
 const ALWAYS: [&str; 6] = ["types", "exchange", "log", "metrics", "clock", "random"];
-pub(crate) const ON_GRANT: [&str; 6] = ["secrets", "geo", "kv", "limits", "http-call", "cache"];
+pub(crate) const ON_GRANT: [&str; 8] = [
+    "secrets",
+    "geo",
+    "kv",
+    "limits",
+    "http-call",
+    "cache",
+    "shadow",
+    "endpoints",
+];
 
 pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     if wasm.len() as u64 > job.limits.input_bytes {
@@ -249,6 +258,11 @@ fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
     check_exports(&exports)?;
     let mut used = Vec::new();
     for import in imports {
+        if let Some(found) = wasi::interface(&import) {
+            let interface = found.map_err(|refused| not_given(&import, refused))?;
+            used.push(format!("wasi:{interface}"));
+            continue;
+        }
         let known = import
             .strip_prefix(PACKAGE)
             .and_then(|rest| rest.split_once('@'));
@@ -279,6 +293,16 @@ fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
         used.push(interface.to_owned());
     }
     Ok(used)
+}
+
+fn not_given(import: &str, refused: wasi::Refused) -> Refusal {
+    let reason = match refused {
+        wasi::Refused::Version => "of WASI, this gateway offers 0.2",
+        wasi::Refused::Interface => {
+            "a plugin gets nothing of the machine but clocks, random numbers and its log; calls over HTTP are the contract's `http-call`"
+        }
+    };
+    Refusal::new("unknown_import", format!("it imports `{import}`: {reason}"))
 }
 
 /// The interface that every plugin exports.

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
     contract::tollgate::policy::{
-        cache, clock, geo, http_call, kv, limits, log, metrics, random, secrets, types::Header,
+        cache, clock, endpoints, geo, http_call, kv, limits, log, metrics, random, secrets, shadow,
+        types::{Destination, Header},
     },
     host::{HeldReservation, State, exchange::Shown},
     recording::Note,
@@ -168,6 +169,22 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
         Import::CachePlan => {
             let plan = cache_plan(args)?;
             let taken = cache::Host::set_plan(state, plan)?;
+            lowered(state, &taken, args.u32())
+        }
+        Import::ShadowSend => {
+            let to = Destination {
+                model: args.optional_text()?.map(str::to_owned),
+                upstream: args.optional_text()?.map(str::to_owned),
+            };
+            let taken = shadow::Host::send_to(state, to)?;
+            lowered(state, &taken, args.u32())
+        }
+        Import::EndpointsCandidates => {
+            let candidates = endpoints::Host::candidates(state)?;
+            lowered(state, &candidates, args.u32())
+        }
+        Import::EndpointsScore => {
+            let taken = endpoints::Host::set_scores(state, args.list()?)?;
             lowered(state, &taken, args.u32())
         }
         _ => Err(Broken::NoSuchCase.into()),

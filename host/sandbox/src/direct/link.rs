@@ -150,6 +150,9 @@ table!(
         LimitsRemaining = ("limits", "remaining", true);
         HttpSend = ("http-call", "send", true);
         CachePlan = ("cache", "set-plan", false);
+        ShadowSend = ("shadow", "send-to", false);
+        EndpointsCandidates = ("endpoints", "candidates", false);
+        EndpointsScore = ("endpoints", "set-scores", false);
     }
 );
 

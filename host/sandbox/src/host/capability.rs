@@ -11,7 +11,10 @@ use tollgate_capabilities as capability;
 
 use super::State;
 use crate::{
-    contract::tollgate::policy::{cache, clock, geo, log, metrics, random, secrets},
+    contract::tollgate::policy::{
+        cache, clock, endpoints, geo, log, metrics, random, secrets, shadow, types,
+    },
+    observed::Stage,
     recording::{Note, outcome, pairs, text},
 };
 
@@ -252,13 +255,93 @@ impl cache::Host for State {
 impl State {
     /// The plan lies with the request and goes on with it.
     fn take_plan(&mut self, plan: cache::Plan) -> Result<(), cache::Error> {
-        if !self.may_plan {
+        if self.stage != Stage::Request {
             return Err(cache::Error::TooLate);
         }
         if plan.key.len() > CACHE_KEY_MAX {
             return Err(cache::Error::TooLarge);
         }
         self.message.plan = Some(Box::new(plan));
+        Ok(())
+    }
+}
+
+impl shadow::Host for State {
+    fn send_to(&mut self, to: types::Destination) -> wasmtime::Result<Result<(), shadow::Error>> {
+        self.enter()?;
+        let what = self
+            .recorded
+            .is_some()
+            .then(|| json!({ "model": to.model, "upstream": to.upstream }));
+        let taken = self.take_shadow(to);
+        self.recorded.note(|to| {
+            let what = what.unwrap_or_default();
+            to.call("shadow.send-to", what, outcome(&taken, nothing));
+        });
+        Ok(taken)
+    }
+}
+
+impl State {
+    /// Where the copy goes lies with the request and goes on with it.
+    fn take_shadow(&mut self, to: types::Destination) -> Result<(), shadow::Error> {
+        if self.stage != Stage::Request {
+            return Err(shadow::Error::TooLate);
+        }
+        if to.model.is_none() && to.upstream.is_none() {
+            return Err(shadow::Error::Nowhere);
+        }
+        self.message.shadow = Some(Box::new(to));
+        Ok(())
+    }
+}
+
+impl endpoints::Host for State {
+    fn candidates(&mut self) -> wasmtime::Result<Vec<endpoints::Endpoint>> {
+        self.enter()?;
+        let candidates = match self.stage {
+            Stage::Attempt => self.message.endpoints.clone().unwrap_or_default(),
+            Stage::Request | Stage::Response => Vec::new(),
+        };
+        self.enter_for(candidates.len())?;
+        self.recorded.note(|to| {
+            let known = candidates.iter().map(|endpoint| endpoint.address.as_str());
+            let known: Value = known.collect();
+            to.call(
+                "endpoints.candidates",
+                Value::Null,
+                outcome(&Ok::<_, ()>(()), |()| known),
+            );
+        });
+        Ok(candidates)
+    }
+
+    fn set_scores(&mut self, scores: Vec<f64>) -> wasmtime::Result<Result<(), endpoints::Error>> {
+        self.enter()?;
+        let what = self.recorded.is_some().then(|| json!(scores));
+        let taken = self.take_scores(scores);
+        self.recorded.note(|to| {
+            let what = what.unwrap_or_default();
+            to.call("endpoints.set-scores", what, outcome(&taken, nothing));
+        });
+        Ok(taken)
+    }
+}
+
+impl State {
+    /// What the policy thinks lies with the request until an endpoint is picked.
+    fn take_scores(&mut self, scores: Vec<f64>) -> Result<(), endpoints::Error> {
+        let Some(candidates) = self.message.endpoints.as_ref() else {
+            return Err(endpoints::Error::NotNow);
+        };
+        if self.stage != Stage::Attempt {
+            return Err(endpoints::Error::NotNow);
+        }
+        let is_sound = scores.iter().all(|score| score.is_finite());
+        if scores.len() != candidates.len() || !is_sound {
+            return Err(endpoints::Error::Invalid);
+        }
+        self.message.scores = Some(scores);
         Ok(())
     }
 }

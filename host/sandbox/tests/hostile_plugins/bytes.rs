@@ -251,12 +251,12 @@ async fn an_import_that_the_contract_does_not_have_is_named() {
 async fn a_component_that_wants_the_machine_is_refused_by_name() {
     let stage = Stage::new().await;
     let mut component = wat(
-        r#"(component (import "wasi:filesystem/types@0.2.0" (instance)) (instance $p) (export "tollgate:policy/policy@0.1.0" (instance $p)))"#,
+        r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)) (instance $p) (export "tollgate:policy/policy@0.1.0" (instance $p)))"#,
     );
     says(
         &stage.refused_bytes(component.clone()).await,
         "unknown_import",
-        "wasi:filesystem/types@0.2.0",
+        "wasi:http/outgoing-handler@0.2.0",
     );
     component.truncate(component.len() - 1);
     assert!(stage.refused_bytes(component).await.code != "unknown_import");
@@ -274,7 +274,16 @@ async fn an_empty_export_of_the_right_name_does_not_fit_the_contract() {
 #[tokio::test]
 async fn an_import_that_is_not_granted_is_named() {
     let stage = Stage::new().await;
-    for interface in ["kv", "limits", "secrets", "geo", "http-call", "cache"] {
+    for interface in [
+        "kv",
+        "limits",
+        "secrets",
+        "geo",
+        "http-call",
+        "cache",
+        "shadow",
+        "endpoints",
+    ] {
         let mut spec = spec("hostile", guest::hostile(), json!({}));
         let grants = &mut spec.config.grants;
         match interface {
@@ -283,6 +292,8 @@ async fn an_import_that_is_not_granted_is_named() {
             "secrets" => grants.secrets.clear(),
             "geo" => grants.geo = false,
             "cache" => grants.cache = false,
+            "shadow" => grants.shadow = false,
+            "endpoints" => grants.endpoints = false,
             _ => grants.http_call = None,
         }
         says(

@@ -196,6 +196,65 @@ async fn a_plan_for_the_answer_goes_on_with_the_request_and_is_bounded() {
 }
 
 #[tokio::test]
+async fn where_a_copy_goes_lies_with_the_request_and_is_asked_for_before_it_goes_on() {
+    let stage = Stage::new().await;
+    let asked = |hook: &str, amount: u32, text: &str| {
+        let settings = json!({ "mode": "shadow", "hook": hook, "amount": amount, "text": text });
+        let struck = stage.struck(settings);
+        async {
+            struck
+                .await
+                .unwrap_or_else(|failure| panic!("it {failure}"))
+        }
+    };
+    for (amount, text) in [(3, "spare"), (3, ""), (0, "spare")] {
+        let struck = asked("request", amount, text).await;
+        let to = struck.shadow.as_deref().expect("it asked");
+        assert_eq!(to.model.as_deref(), (amount > 0).then_some("mmm"));
+        assert_eq!(
+            to.upstream.as_deref(),
+            Some(text).filter(|text| !text.is_empty())
+        );
+    }
+    let nowhere = asked("request", 0, "").await;
+    assert!(nowhere.seen().contains("Nowhere") && nowhere.shadow.is_none());
+    for hook in ["attempt", "response", "events", "finish"] {
+        assert!(asked(hook, 3, "spare").await.shadow.is_none(), "{hook}");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_scored_when_a_try_is_made_and_by_one_number_each() {
+    let stage = Stage::new().await;
+    let asked = |hook: &str, text: &str| {
+        let settings = json!({ "mode": "score", "hook": hook, "text": text });
+        let struck = stage.struck(settings);
+        async {
+            struck
+                .await
+                .unwrap_or_else(|failure| panic!("it {failure}"))
+        }
+    };
+    let struck = asked("attempt", "").await;
+    assert_eq!(struck.scores.as_deref(), Some(&[0.0, 1.0][..]));
+    let seen = struck.seen_at_attempt();
+    for told in ["10.0.0.5:8000", "41.5", "0.75", "[::1]:80", "Ok(())"] {
+        assert!(seen.contains(told), "{told}: {seen}");
+    }
+    for text in ["none", "no-number", "too-many"] {
+        let struck = asked("attempt", text).await;
+        assert!(struck.scores.is_none(), "{text}");
+        assert!(struck.seen_at_attempt().contains("Invalid"), "{text}");
+    }
+    let early = asked("request", "").await;
+    assert!(early.scores.is_none());
+    assert_eq!(early.seen(), "[] Err(Error::NotNow)");
+    for hook in ["response", "events", "finish"] {
+        assert!(asked(hook, "").await.scores.is_none(), "{hook}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_in_the_store_neither_wrap_nor_trap() {
     let stage = Stage::new().await;
     for mode in ["kv-not-a-number", "kv-overflow"] {

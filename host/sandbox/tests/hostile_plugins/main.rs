@@ -21,3 +21,4 @@ mod stage;
 mod state;
 mod streams;
 mod twins;
+mod wasi;

@@ -88,7 +88,7 @@ async fn settings_that_it_refuses_keep_it_out() {
         .refused(spec("nested", hostile().into(), settings))
         .await;
     assert_eq!(error.code, "settings", "{error}");
-    assert_eq!(error.settings_pointer.as_deref(), Some("/limit"));
+    assert_eq!(error.settings_pointer(), Some("/limit"));
 }
 
 /// The compiling child is patient with a `configure`; an exchange that needs a new

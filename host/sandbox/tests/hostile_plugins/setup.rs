@@ -160,7 +160,7 @@ async fn settings_that_do_not_fit_the_schema_are_placed() {
         .refused(spec("hostile", wasm.into(), json!({ "a": "b" })))
         .await;
     assert_eq!(error.code, "settings", "{error}");
-    assert_eq!(error.settings_pointer.as_deref(), Some("/a"));
+    assert_eq!(error.settings_pointer(), Some("/a"));
     for settings in [Value::Null, json!(3), json!([])] {
         let error = refused(&stage, settings).await;
         assert_eq!(error.code, "settings", "{error}");
@@ -203,6 +203,8 @@ async fn a_configure_that_calls_a_capability_is_refused() {
         "log",
         "random",
         "cache-plan",
+        "shadow",
+        "score",
     ] {
         let error = refused(
             &stage,
@@ -223,7 +225,7 @@ async fn errors_of_configure_are_shown_and_placed() {
     )
     .await;
     assert_eq!(error.code, "settings", "{error}");
-    assert_eq!(error.settings_pointer.as_deref(), Some("/limit"));
+    assert_eq!(error.settings_pointer(), Some("/limit"));
     assert!(error.reason.contains("it must be more than 3"), "{error}");
 }
 

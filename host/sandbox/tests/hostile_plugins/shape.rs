@@ -15,8 +15,12 @@ pub(crate) struct Shape {
     pub(crate) extra: String,
     /// When `cabi_realloc` begins.
     pub(crate) realloc: &'static str,
+    /// Imports of functions, besides the contract's.
+    pub(crate) imports: &'static str,
     /// Before `describe` returns.
     pub(crate) describe: &'static str,
+    /// Before `configure` returns.
+    pub(crate) configure: String,
     /// Before `on-request` returns; its parameters are `$session` and `$message`.
     pub(crate) on_request: String,
     pub(crate) schema: String,
@@ -25,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) version: &'static str,
     /// Of the world that is written into the module.
     pub(crate) world: &'static str,
+    /// The WIT that has the world, if it is not the contract's.
+    pub(crate) wit: Option<&'static str>,
     /// What the export `on-request` is called.
     pub(crate) on_request_name: &'static str,
 }
@@ -35,12 +41,15 @@ impl Default for Shape {
             memory: "4",
             extra: String::new(),
             realloc: "",
+            imports: "",
             describe: "",
+            configure: String::new(),
             on_request: "(call $drop (local.get $message))".to_owned(),
             schema: "{}".to_owned(),
             name_bytes: 5,
             version: "0.1.0",
             world: "plugin",
+            wit: None,
             on_request_name: "[method]session.on-request",
         }
     }
@@ -52,7 +61,9 @@ impl Shape {
             memory,
             extra,
             realloc,
+            imports,
             describe,
+            configure,
             on_request,
             schema,
             name_bytes,
@@ -71,6 +82,7 @@ impl Shape {
   (import "[export]{export}" "[resource-new]session" (func $new (param i32) (result i32)))
   (import "tollgate:policy/exchange@{version}" "[resource-drop]message" (func $drop (param i32)))
   (import "tollgate:policy/clock@{version}" "now-ms" (func $now (result i64)))
+  {imports}
   (memory (export "memory") {memory})
   (global $top (mut i32) (i32.const 131072))
   ;; 512: a decision of `next`. 600: ok. 640: no samples. 700: nothing about events.
@@ -84,7 +96,7 @@ impl Shape {
     (global.get $top)
     (global.set $top (i32.add (global.get $top) (local.get 3))))
   (func (export "{export}#describe") (result i32) {describe} (i32.const 1024))
-  (func (export "{export}#configure") (param i32 i32) (result i32) (i32.const 600))
+  (func (export "{export}#configure") (param i32 i32) (result i32) {configure} (i32.const 600))
   (func (export "{export}#samples") (result i32) (i32.const 640))
   (func (export "{export}#[constructor]session") (param i32) (result i32) (call $new (i32.const 7)))
   (func (export "{export}#{on_request_name}") (param $session i32) (param $message i32) (result i32)
@@ -122,9 +134,13 @@ impl Shape {
         let wit = WIT
             .replace("@0.1.0", &format!("@{}", self.version))
             .replace("version = 0.1.0", &format!("version = {}", self.version));
-        let package = resolve
+        let mut package = resolve
             .push_str("policy.wit", &wit)
             .expect("the contract parses");
+        if let Some(wit) = self.wit {
+            let pushed = resolve.push_str("world.wit", wit);
+            package = pushed.unwrap_or_else(|error| panic!("{error:#}"));
+        }
         let world = resolve
             .select_world(&[package], Some(self.world))
             .expect("it has this world");

@@ -16,7 +16,9 @@ use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
     Side,
-    contract::{CachePlan, Decision, Edit, Ending, Event, Head, Outcome, Target},
+    contract::{
+        CachePlan, Decision, Destination, Edit, Ending, Endpoint, Event, Head, Outcome, Target,
+    },
 };
 
 use crate::guest;
@@ -190,6 +192,8 @@ pub(crate) fn spec(name: &str, wasm: Bytes, settings: Value) -> PolicySpec {
                     max_calls: 2,
                 }),
                 cache: true,
+                shadow: true,
+                endpoints: true,
             },
             settings,
             settings_at: Default::default(),
@@ -240,6 +244,11 @@ pub(crate) struct Struck {
     pub(crate) request: Decision,
     /// What it planned for the answer.
     pub(crate) plan: Option<Box<CachePlan>>,
+    /// Where it wants a copy to go.
+    pub(crate) shadow: Option<Box<Destination>>,
+    /// What it said when it was asked where the try goes, and what it thinks of each endpoint.
+    pub(crate) attempt: Decision,
+    pub(crate) scores: Option<Vec<f64>>,
 }
 
 impl Struck {
@@ -253,18 +262,24 @@ impl Struck {
         self.header("x-neighbour")
     }
 
-    fn header(&self, name: &str) -> String {
-        self.request
-            .edits
-            .iter()
-            .find_map(|edit| match edit {
-                Edit::SetHeader(header) if header.name == name => {
-                    Some(String::from_utf8_lossy(&header.value).into_owned())
-                }
-                _ => None,
-            })
-            .unwrap_or_default()
+    /// The same, of the hook that is asked about a try.
+    pub(crate) fn seen_at_attempt(&self) -> String {
+        header(&self.attempt, "x-seen")
     }
+
+    fn header(&self, name: &str) -> String {
+        header(&self.request, name)
+    }
+}
+
+pub(crate) fn header(decision: &Decision, name: &str) -> String {
+    let named = |edit: &Edit| match edit {
+        Edit::SetHeader(header) if header.name == name => {
+            Some(String::from_utf8_lossy(&header.value).into_owned())
+        }
+        _ => None,
+    };
+    decision.edits.iter().find_map(named).unwrap_or_default()
 }
 
 /// A whole exchange through every hook; decisions are applied, as the gateway does.
@@ -281,7 +296,7 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
     let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let mut shown = message(path);
     let request = session.on_request(&mut shown).await?;
-    let plan = shown.plan.take();
+    let (plan, shadow) = (shown.plan.take(), shown.shadow.take());
     shown
         .apply(request.edits.clone(), Side::Request)
         .map_err(|bad| session.reject(&bad))?;
@@ -291,9 +306,11 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
         model: None,
         attempt: 1,
     };
+    shown.endpoints = Some(endpoints());
     let attempt = session.on_attempt(&target, &mut shown).await?;
+    let scores = shown.scores.take();
     shown
-        .apply(attempt.edits, Side::Request)
+        .apply(attempt.edits.clone(), Side::Request)
         .map_err(|bad| session.reject(&bad))?;
     let mut shown = Message {
         status: 200,
@@ -309,7 +326,38 @@ async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Stru
     session.on_events(&[], true).await?;
     session.on_finish(&outcome()).await?;
     session.close().await;
-    Ok(Struck { request, plan })
+    Ok(Struck {
+        request,
+        plan,
+        shadow,
+        attempt,
+        scores,
+    })
+}
+
+/// Two that there are to choose from: one has told all, and one nothing.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let busy = Endpoint {
+        address: "10.0.0.5:8000".into(),
+        weight: 3,
+        in_flight: 7,
+        latency_ms: Some(41.5),
+        running: Some(6),
+        waiting: Some(2),
+        cache_use: Some(0.75),
+        tried: true,
+    };
+    let idle = Endpoint {
+        address: "[::1]:80".into(),
+        weight: 1,
+        in_flight: 0,
+        latency_ms: None,
+        running: None,
+        waiting: None,
+        cache_use: None,
+        tried: false,
+    };
+    vec![busy, idle]
 }
 
 async fn answer(policy: &Arc<Policy>) -> String {

@@ -9,7 +9,7 @@ use tollgate_sandbox::{ExchangeContext, Failure, Policy, Session};
 use crate::{
     guest,
     shape::Shape,
-    stage::{Stage, Struck, head, message, outcome, spec, strike},
+    stage::{Stage, head, header, message, outcome, spec, strike},
 };
 
 async fn shared(stage: &Stage, settings: serde_json::Value) -> Arc<Policy> {
@@ -20,10 +20,8 @@ async fn shared(stage: &Stage, settings: serde_json::Value) -> Arc<Policy> {
 
 /// What the guest found from before, in the request hook.
 async fn probe(session: &mut Session, path: &str) -> Result<String, Failure> {
-    let decided = session.on_request(&mut message(path)).await;
-    let request = decided?;
-    let plan = None;
-    Ok(Struck { request, plan }.seen())
+    let decided = session.on_request(&mut message(path)).await?;
+    Ok(header(&decided, "x-seen"))
 }
 
 #[tokio::test]

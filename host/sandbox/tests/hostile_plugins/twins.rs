@@ -118,6 +118,8 @@ async fn an_import_that_is_called_while_the_host_waits_for_memory_traps() {
 const MODES: &[&str] = &[
     "",
     "cache-plan",
+    "shadow",
+    "score",
     "header-value",
     "header-bytes",
     "header-long",

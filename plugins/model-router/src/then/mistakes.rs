@@ -1,6 +1,7 @@
 //! What is wrong with a destination.
 
 use super::{Arm, Split, Then};
+use crate::shadow::Shadow;
 
 /// Each arm is drawn for, for each request.
 const ARMS_MAX: usize = 32;
@@ -10,6 +11,14 @@ const KEYS_MAX: usize = 8;
 impl Then {
     /// Each with its pointer from here.
     pub(crate) fn mistakes(&self) -> Vec<String> {
+        let of_shadow = self.shadow.iter().flat_map(Shadow::mistakes);
+        let of_shadow = of_shadow.map(|mistake| format!("/shadow{mistake}"));
+        let mut mistakes = self.mistakes_of_arms();
+        mistakes.extend(of_shadow);
+        mistakes
+    }
+
+    fn mistakes_of_arms(&self) -> Vec<String> {
         let Some(split) = &self.split else {
             let stray = self.stray.iter();
             return stray

@@ -8,11 +8,11 @@ use super::*;
 mod mmdb;
 
 /// Plain, and with each feature, built one after the other: all become the same file.
-static BUILT: LazyLock<[Plugin; 3]> = LazyLock::new(|| {
+static BUILT: LazyLock<[Plugin; 4]> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/model-router");
     let plain = Plugin::build(&folder).unwrap();
     let with = |feature| Plugin::build_with(&folder, &[feature]).unwrap();
-    [plain, with("kv"), with("geo")]
+    [plain, with("kv"), with("geo"), with("shadow")]
 });
 
 fn plain() -> Plugin {
@@ -214,6 +214,34 @@ fn a_value_as_long_as_a_body_is_none_and_no_end_of_the_policy() {
         assert_eq!(
             led(&policy, asking(&json!({ "user": "ada" }))).0.as_deref(),
             Some("x")
+        );
+    }
+}
+
+#[test]
+fn copies_need_the_feature_and_the_grant_of_shadows() {
+    let settings = json!({ "rules": [
+        { "name": "chat", "then": { "model": "chat", "shadow": { "model": "next" } } },
+    ] });
+    let refused = plain().settings(settings.clone()).load().unwrap_err();
+    assert!(
+        refused.to_string().contains("feature `shadow`"),
+        "{refused}"
+    );
+    let built = BUILT[3].clone().settings(settings);
+    let refused = built.clone().load().unwrap_err();
+    assert!(refused.to_string().contains("`shadow`"), "{refused}");
+    for isolation in ISOLATIONS {
+        let grants = Grants {
+            shadow: true,
+            ..Grants::default()
+        };
+        let policy = built.clone().grants(grants).isolation(isolation);
+        let run = policy.load().unwrap().run(chat("hello")).unwrap();
+        let to = run.shadow.unwrap();
+        assert_eq!((to.model.as_deref(), to.upstream), (Some("next"), None));
+        assert!(
+            matches!(run.verdict, Some(Verdict::GoTo(to)) if to.model.as_deref() == Some("chat"))
         );
     }
 }

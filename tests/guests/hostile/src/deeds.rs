@@ -5,7 +5,8 @@ use std::{cell::RefCell, fmt::Debug, hint::black_box};
 use crate::{
     Scene, forgery,
     tollgate::policy::{
-        cache, clock, exchange::Message, geo, http_call, kv, limits, log, metrics, random, secrets,
+        cache, clock, endpoints, exchange::Message, geo, http_call, kv, limits, log, metrics,
+        random, secrets, shadow, types::Destination,
     },
 };
 
@@ -100,6 +101,20 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
             store: false,
             stream_usage: true,
         })),
+        "shadow" => said(shadow::send_to(&Destination {
+            model: (amount > 0).then(|| "m".repeat(amount as usize)),
+            upstream: (!text.is_empty()).then(|| text.to_owned()),
+        })),
+        "score" => {
+            let candidates = endpoints::candidates();
+            let scores: Vec<f64> = match text {
+                "none" => Vec::new(),
+                "no-number" => candidates.iter().map(|_| f64::NAN).collect(),
+                "too-many" => vec![1.0; candidates.len() + 1],
+                _ => (0..candidates.len()).map(|nth| nth as f64).collect(),
+            };
+            format!("{candidates:?} {:?}", endpoints::set_scores(&scores))
+        }
         "settle-twice" => match limits::reserve("b", 1, limit(10)) {
             Ok(held) => format!("{} {}", held.settle(1), held.settle(1)),
             Err(error) => format!("{error:?}"),

@@ -9,7 +9,7 @@ use tollgate_cases::{Outcome, Verdict};
 pub fn junit(plugin: &str, outcomes: &[Outcome]) -> String {
     let is_failure = |outcome: &&Outcome| outcome.verdict != Verdict::Passed;
     let failures = outcomes.iter().filter(is_failure).count();
-    let seconds: f64 = outcomes.iter().map(seconds).sum();
+    let seconds = outcomes.iter().map(seconds).fold(0.0, std::ops::Add::add);
     let (plugin, count) = (escaped(plugin), outcomes.len());
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a String does not fail.
@@ -48,8 +48,9 @@ fn told(verdict: &Verdict) -> Option<(&'static str, String)> {
 }
 
 fn seconds(outcome: &Outcome) -> f64 {
+    // A sum of nothing is a negative zero.
     let steps = outcome.got.steps.iter();
-    steps.map(|step| step.cost.time.as_secs_f64()).sum()
+    steps.fold(0.0, |sum, step| sum + step.cost.time.as_secs_f64())
 }
 
 /// What XML cannot hold becomes `?`.

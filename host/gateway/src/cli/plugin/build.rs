@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use super::show;
-use crate::authoring::build::{self, BuildOptions, Words};
+use crate::authoring::build::{self, BuildOptions, Words, from_here};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -42,7 +42,7 @@ pub(super) async fn build(arguments: BuildArguments) -> anyhow::Result<ExitCode>
     })
     .await?;
     let path = built.write(arguments.out.as_deref())?;
-    let shown = show::short(&path);
+    let shown = from_here(&path);
     println!("wrote {}", shown.display());
     print!("{}", show::facts(&built.inspected, built.cases));
     println!(

@@ -1,11 +1,6 @@
 //! How plugins and outcomes of cases are shown to a person.
 
-use std::{
-    fmt::Write,
-    fs,
-    io::IsTerminal,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write, io::IsTerminal};
 
 use tollgate_cases::{Case, Difference, Line, Outcome, Verdict};
 use tollgate_sandbox::Inspected;
@@ -57,13 +52,6 @@ pub(super) fn facts(plugin: &Inspected, cases: usize) -> String {
         row("settings", "none");
     }
     out
-}
-
-/// A path from the working folder on, where it is within it.
-pub(super) fn short(path: &Path) -> PathBuf {
-    let here = std::env::current_dir().and_then(fs::canonicalize);
-    let within = here.ok().and_then(|here| path.strip_prefix(here).ok());
-    within.unwrap_or(path).to_owned()
 }
 
 /// Colours of a terminal, where there is one that wants them.

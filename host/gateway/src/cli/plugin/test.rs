@@ -8,7 +8,7 @@ use tollgate_config::{SandboxLimits, parse_size};
 
 use super::show::{self, Colours};
 use crate::authoring::{
-    build::{BuildOptions, Words},
+    build::{BuildOptions, Words, from_here},
     test::{self, TestOptions, junit},
 };
 
@@ -100,7 +100,7 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
     if arguments.update {
         let written = test::update(&subject, &outcomes)?;
         for file in &written {
-            println!("wrote {}", show::short(file).display());
+            println!("wrote {}", from_here(file).display());
         }
         let costly = outcomes
             .iter()

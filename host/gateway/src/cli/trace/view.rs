@@ -395,6 +395,7 @@ mod tests {
     use super::*;
     use crate::trace::EventChange;
 
+    #[expect(clippy::too_many_lines, reason = "one of everything")]
     fn example() -> Trace {
         let edit = |edit: &str, name: &str, before: Value, after: Value| Edit {
             edit: edit.to_owned(),

@@ -69,7 +69,7 @@ impl Fetch {
     ) {
         let gone = exchange.gone.clone();
         let replied = {
-            let place = (&*self.generation, &*self.route);
+            let place = (&self.generation, &self.route);
             let mut way = pin!(carry_on(&mut exchange, place, asked, arrival));
             poll_fn(|context| {
                 if self.flight.poll_abandoned(context).is_ready() {
@@ -192,7 +192,11 @@ fn head(exchange: &Exchange, reply: &Reply, plan: &CachePlan) -> Head {
         source: Source {
             upstream: record.upstream.clone(),
             target_model: record.target_model.clone(),
+            endpoint: record.endpoint.clone(),
             attempts: record.attempts,
+            reason: record.reason,
+            tries: record.tries.clone(),
+            over_budget: record.over_budget,
             upstream_head: record.upstream_head,
             facts: record.facts.clone(),
         },

@@ -22,7 +22,11 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::super::{errors::ServeError, record::PolicyRecord, reply::Watch};
+use super::super::{
+    errors::ServeError,
+    record::{PolicyRecord, Reason, Try},
+    reply::Watch,
+};
 
 /// How far a listener may fall behind the fastest when all answers under way together hold
 /// as much as they may, in bytes.
@@ -49,7 +53,11 @@ pub(in crate::serve) struct Head {
 pub(in crate::serve) struct Source {
     pub(in crate::serve) upstream: Option<Arc<str>>,
     pub(in crate::serve) target_model: Option<Arc<str>>,
+    pub(in crate::serve) endpoint: Option<Arc<str>>,
     pub(in crate::serve) attempts: u32,
+    pub(in crate::serve) reason: Reason,
+    pub(in crate::serve) tries: Vec<Try>,
+    pub(in crate::serve) over_budget: u32,
     pub(in crate::serve) upstream_head: Option<Duration>,
     pub(in crate::serve) facts: Vec<(String, String)>,
 }

@@ -50,7 +50,12 @@ pub(in crate::serve) fn shape<'a>(
     policies: impl Iterator<Item = &'a Policy>,
 ) -> Shape {
     let mut parts = Parts::new();
-    parts.add(format!("{route:?}"));
+    let shaping = Route {
+        upgrades: Vec::new(),
+        mirror: None,
+        ..route.clone()
+    };
+    parts.add(format!("{shaping:?}"));
     parts.add(format!("{:?}", config.models));
     parts.add(format!("{:?}", config.upstreams));
     // Another key of an upstream may be another's account.

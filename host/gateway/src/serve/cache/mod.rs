@@ -145,6 +145,7 @@ fn order(
     // One that is still to come leaves with its client.
     let is_at_hand = message.body.is_some() || !matches!(arrival.content, Content::ToCome(_));
     let is_plain = is_at_hand
+        && exchange.upgrade.is_none()
         && matches!(message.method, Method::GET | Method::POST)
         && !asks_for_a_part(&message.headers)
         && !exchange.slots.iter().any(Slot::is_bypassed);
@@ -259,8 +260,12 @@ fn note_source(exchange: &mut Exchange, head: &Head) {
     let record = &mut exchange.record;
     let source = head.source.clone();
     record.upstream = source.upstream;
+    record.endpoint = source.endpoint;
     record.target_model = source.target_model;
     record.attempts = source.attempts;
+    record.reason = source.reason;
+    record.tries = source.tries;
+    record.over_budget = source.over_budget;
     record.upstream_head = source.upstream_head;
     record.facts = source.facts;
 }

@@ -9,7 +9,7 @@ use super::{
     super::{
         errors::ServeError,
         policies::Slot,
-        record::{Decided, Record},
+        record::{Decided, Reason, Record},
     },
     flight::{Flight, Told},
     listening::Account,
@@ -87,7 +87,11 @@ impl Part {
                 match flight.head() {
                     Some(head) => {
                         record.upstream.clone_from(&head.source.upstream);
+                        record.endpoint.clone_from(&head.source.endpoint);
                         record.attempts = head.source.attempts;
+                        record.reason = head.source.reason;
+                        record.tries.clone_from(&head.source.tries);
+                        record.over_budget = head.source.over_budget;
                         record.upstream_head = head.source.upstream_head;
                     }
                     None => record.facts = told.facts,
@@ -99,7 +103,7 @@ impl Part {
     }
 }
 
-/// Whole, and as every policy on the way wanted it.
+/// Whole, of the target that was meant, and as every policy on the way wanted it.
 fn is_good(record: &Record, slots: &[Slot]) -> bool {
     let is_as_wanted = |slot: &Slot| {
         let policy = slot.so_far();
@@ -109,5 +113,7 @@ fn is_good(record: &Record, slots: &[Slot]) -> bool {
         );
         !is_own && policy.failure.is_none() && !policy.bypassed
     };
-    record.ending == Ending::Complete && record.error.is_none() && slots.iter().all(is_as_wanted)
+    let is_meant = record.reason != Reason::Fallback;
+    let is_whole = record.ending == Ending::Complete && record.error.is_none();
+    is_meant && is_whole && slots.iter().all(is_as_wanted)
 }

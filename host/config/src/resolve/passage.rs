@@ -1,0 +1,50 @@
+//! What a route lets pass besides requests and their answers: changes of protocol, and
+//! copies for a mirror.
+
+use super::scope::Scope;
+use crate::{
+    defaults, file,
+    model::{Mirror, Share},
+    place::At,
+    spelling,
+};
+
+pub(super) fn upgrades(scope: &Scope<'_>, written: Option<&At<Vec<At<String>>>>) -> Vec<String> {
+    let Some(written) = written else {
+        return Vec::new();
+    };
+    scope.distinct(&written.value, "protocol");
+    let protocols = written.value.iter();
+    protocols
+        .filter_map(|protocol| scope.read(protocol, spelling::protocol))
+        .collect()
+}
+
+pub(super) fn mirror(scope: &Scope<'_>, written: &At<file::Mirror>) -> Option<Mirror> {
+    let At {
+        value: mirror,
+        place,
+    } = written;
+    if mirror.model.is_none() && mirror.upstream.is_none() {
+        scope.refuse(
+            *place,
+            "the mirror does not say where copies go",
+            "`model`, a name of `models`, or `upstream`, a name of `upstreams`",
+        );
+    }
+    Some(Mirror {
+        model: mirror.model.as_ref().map(|name| scope.model(name)),
+        upstream: mirror.upstream.as_ref().map(|name| scope.upstream(name)),
+        share: match &mirror.share {
+            None => Share::ALL,
+            Some(share) => {
+                let text = At {
+                    value: share.value.0.clone(),
+                    place: share.place,
+                };
+                scope.read(&text, spelling::share)?
+            }
+        },
+        timeout: scope.period(mirror.timeout.as_ref(), defaults::MIRROR_TIMEOUT),
+    })
+}

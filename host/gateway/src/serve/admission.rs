@@ -1,0 +1,402 @@
+//! Lets requests on to upstreams, or has them wait for their turn.
+//!
+//! A request passes two gates before each try: that of the upstream, then that of all
+//! upstreams together. In this order, so that nobody who waits for a busy upstream keeps a
+//! place that a request to another could use. What it was let in with it gives back when
+//! the try is over, the answer's last byte included. Where nothing is bounded, nothing is
+//! asked. How gates work is [`tollgate_upstreams::admission`]'s to know.
+
+use std::{
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tollgate_config::{Concurrency, Overload, Queue};
+use tollgate_upstreams::admission::{Asker, Counts, Gate, GateSettings, Permit};
+
+use super::{carry_on::Gone, errors::ServeError, record::Record, state::Exchange};
+
+/// The fact by which callers take turns, where a policy sets it.
+const CALLER: &str = "caller";
+/// What they take turns by otherwise.
+const ADDRESS: &str = "client_address";
+
+/// Nobody can guess whose line is whose.
+static CALLERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// What a try is let in with: of each gate, if there is one. Given back when dropped.
+#[derive(Default)]
+pub(super) struct Permits {
+    _upstream: Option<Permit>,
+    _all: Option<Permit>,
+    /// How long they were waited for.
+    pub(super) waited: Option<Duration>,
+}
+
+/// How an exchange stands before the gates.
+pub(super) struct Standing<'a> {
+    asker: Asker,
+    gone: &'a Gone,
+    deadline: Instant,
+    all: Option<&'a Arc<Gate>>,
+}
+
+impl<'a> Standing<'a> {
+    /// By the facts that the record has by now.
+    pub(super) fn of(exchange: &'a Exchange) -> Self {
+        let generation = &exchange.generation;
+        Self {
+            asker: asker(&exchange.record, &generation.config.overload),
+            gone: &exchange.gone,
+            deadline: exchange.deadline,
+            all: generation.gate.as_ref(),
+        }
+    }
+
+    /// Waits for its turn.
+    ///
+    /// # Errors
+    /// There is no place to wait in, or it took too long; the client left.
+    pub(super) async fn admit(&self, door: Option<&Door>) -> Result<Permits, ServeError> {
+        let upstream = match door {
+            Some(door) => Some(self.pass(&door.gate).await?),
+            None => None,
+        };
+        let all = match self.all {
+            Some(gate) => Some(self.pass(gate).await?),
+            None => None,
+        };
+        let waits = [&upstream, &all].map(|permit| permit.as_ref().and_then(Permit::waited));
+        Ok(Permits {
+            _upstream: upstream,
+            _all: all,
+            waited: waits.into_iter().flatten().reduce(|one, other| one + other),
+        })
+    }
+
+    async fn pass(&self, gate: &Arc<Gate>) -> Result<Permit, ServeError> {
+        let admitted = self.gone.or(gate.admit(self.asker, self.deadline)).await?;
+        admitted.map_err(|refused| {
+            if Instant::now() >= self.deadline {
+                ServeError::TotalTimeout
+            } else {
+                ServeError::Overloaded(refused)
+            }
+        })
+    }
+}
+
+/// Waits for its turn; where nothing is bounded, that is now.
+///
+/// # Errors
+/// As [`Standing::admit`].
+pub(super) fn admit<'a>(
+    exchange: &'a Exchange,
+    door: Option<&'a Door>,
+) -> impl Future<Output = Result<Permits, ServeError>> + use<'a> {
+    let is_bounded = door.is_some() || exchange.generation.gate.is_some();
+    let standing = is_bounded.then(|| Standing::of(exchange));
+    async move {
+        match standing {
+            Some(standing) => standing.admit(door).await,
+            None => Ok(Permits::default()),
+        }
+    }
+}
+
+/// Lets it in only if that costs no wait: for what need not be done, such as a hedge.
+pub(super) fn try_admit(all: Option<&Arc<Gate>>, door: Option<&Door>) -> Option<Permits> {
+    let upstream = match door {
+        Some(door) => Some(door.gate.try_admit()?),
+        None => None,
+    };
+    let all = match all {
+        Some(gate) => Some(gate.try_admit()?),
+        None => None,
+    };
+    Some(Permits {
+        _upstream: upstream,
+        _all: all,
+        waited: None,
+    })
+}
+
+fn asker(record: &Record, overload: &Overload) -> Asker {
+    let priorities = &overload.priorities;
+    let caller = fact(record, CALLER).or_else(|| fact(record, ADDRESS));
+    Asker {
+        class: priorities.of(fact(record, &priorities.fact)),
+        caller: CALLERS.hash_one(caller),
+    }
+}
+
+fn fact<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    let mut given = record.given.iter().flat_map(|given| given.iter());
+    let given = given.find(|(known, _)| *known == name);
+    let set = || record.facts.iter().find(|(known, _)| known == name);
+    given
+        .map(|(_, value)| value)
+        .or_else(|| set().map(|(_, value)| value))
+        .map(String::as_str)
+}
+
+/// The way to an upstream that takes so many at once.
+pub(crate) struct Door {
+    gate: Arc<Gate>,
+    bounds: Concurrency,
+    /// The live generation's, which may be another than the one that let a try in.
+    endpoint_max: Arc<AtomicUsize>,
+    weights: Arc<[u32]>,
+}
+
+impl Door {
+    /// So many requests at each endpoint, and no more.
+    pub(super) fn endpoint_max(&self) -> usize {
+        self.endpoint_max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.gate.counts()
+    }
+
+    /// `None`: nothing is bounded.
+    pub(super) fn new(
+        gate: &UpstreamGate,
+        bounds: Option<Concurrency>,
+        overload: &Overload,
+    ) -> Option<Self> {
+        bounds.map(|bounds| Self {
+            gate: gate.gate.clone(),
+            bounds,
+            endpoint_max: gate.endpoint_max.clone(),
+            weights: weights(overload),
+        })
+    }
+}
+
+fn weights(overload: &Overload) -> Arc<[u32]> {
+    let weights = overload.priorities.weights.iter();
+    weights.map(|(_, weight)| *weight).collect()
+}
+
+/// The gate of one upstream, whatever generation asks: what is under way there counts
+/// under the next one too.
+pub(crate) struct UpstreamGate {
+    gate: Arc<Gate>,
+    endpoint_max: Arc<AtomicUsize>,
+    /// The live generation's.
+    bounds: Mutex<Option<Concurrency>>,
+}
+
+impl UpstreamGate {
+    /// It lets nobody in before it follows a generation.
+    pub(super) fn new() -> Self {
+        let nobody = Queue {
+            length: 0,
+            timeout: Duration::ZERO,
+        };
+        Self {
+            gate: Gate::new(&settings(0, nobody, &Arc::from([]))),
+            endpoint_max: Arc::new(AtomicUsize::new(usize::MAX)),
+            bounds: Mutex::default(),
+        }
+    }
+
+    /// Before anything was said of it, what is said first holds: a generation may be asked
+    /// an instant before it is followed.
+    pub(super) fn open(&self, door: Option<&Door>, available: usize) {
+        if self.gate.counts().limit == 0 {
+            self.follow(door, available);
+        }
+    }
+
+    /// From now on these bounds hold, and so many endpoints can be asked.
+    pub(super) fn follow(&self, door: Option<&Door>, available: usize) {
+        let mut bounds = self.bounds.lock();
+        *bounds = door.map(|door| door.bounds);
+        if let Some(door) = door {
+            // First, so that whoever is let in by the new limit finds room.
+            let endpoint_max = door.bounds.endpoint.unwrap_or(usize::MAX);
+            self.endpoint_max.store(endpoint_max, Ordering::Release);
+            let limit = limit(&door.bounds, available);
+            self.gate
+                .reconfigure(&settings(limit, door.bounds.queue, &door.weights));
+        }
+    }
+
+    /// Now so many endpoints can be asked.
+    pub(super) fn fit(&self, available: usize) {
+        let bounds = self.bounds.lock();
+        if let Some(bounds) = &*bounds {
+            self.gate.set_limit(limit(bounds, available));
+        }
+    }
+}
+
+/// With no endpoint to ask, one request finds that out at a time.
+fn limit(bounds: &Concurrency, available: usize) -> usize {
+    let of_endpoints = bounds
+        .endpoint
+        .map_or(usize::MAX, |each| each.saturating_mul(available.max(1)));
+    of_endpoints.min(bounds.total.unwrap_or(usize::MAX))
+}
+
+fn settings(limit: usize, queue: Queue, weights: &Arc<[u32]>) -> GateSettings {
+    GateSettings {
+        limit,
+        queue: queue.length,
+        wait_max: queue.timeout,
+        weights: weights.clone(),
+    }
+}
+
+/// The gate of all upstreams together.
+pub(super) struct AllGate(pub(super) Arc<Gate>);
+
+impl Default for AllGate {
+    fn default() -> Self {
+        Self(UpstreamGate::new().gate)
+    }
+}
+
+impl AllGate {
+    /// `None`: nothing is bounded.
+    pub(super) fn of(&self, overload: &Overload) -> Option<Arc<Gate>> {
+        overload.concurrency?;
+        if self.0.counts().limit == 0 {
+            follow(&self.0, overload);
+        }
+        Some(self.0.clone())
+    }
+}
+
+/// From now on these bounds hold for all upstreams together.
+pub(super) fn follow(gate: &Gate, overload: &Overload) {
+    if let Some(bounded) = overload.concurrency {
+        gate.reconfigure(&settings(bounded.limit, bounded.queue, &weights(overload)));
+    }
+}
+
+/// How many requests are at one endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Slots(AtomicUsize);
+
+/// One of them. Given back when dropped.
+pub(super) struct Slot(Arc<Slots>);
+
+impl Slots {
+    pub(super) fn are_taken(&self, limit: usize) -> bool {
+        self.0.load(Ordering::Relaxed) >= limit
+    }
+
+    /// `None`: so many are there already.
+    pub(super) fn take(self: &Arc<Self>, limit: usize) -> Option<Slot> {
+        let more = |taken| (taken < limit).then_some(taken + 1);
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.0.fetch_update(set, fetch, more).ok()?;
+        Some(Slot(self.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: Queue = Queue {
+        length: 1,
+        timeout: Duration::from_secs(1),
+    };
+
+    #[test]
+    fn an_endpoint_that_is_out_takes_its_share_with_it() {
+        let bounds = |endpoint, total| Concurrency {
+            total,
+            endpoint,
+            queue: QUEUE,
+        };
+        assert_eq!(limit(&bounds(Some(8), None), 3), 24);
+        assert_eq!(limit(&bounds(Some(8), None), 2), 16);
+        assert_eq!(limit(&bounds(Some(8), Some(20)), 3), 20);
+        assert_eq!(limit(&bounds(Some(8), Some(20)), 0), 8);
+        assert_eq!(limit(&bounds(None, Some(20)), 0), 20);
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_what_a_policy_says_and_else_by_address() {
+        let overload = Overload::default();
+        let record = |facts: &[(&str, &str)], address: &'static str| Record {
+            facts: facts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            given: Some(Arc::from([(ADDRESS, address.to_owned())])),
+            ..Record::default()
+        };
+        let of = |record: &Record| asker(record, &overload);
+        let ann = of(&record(
+            &[("caller", "ann"), ("priority", "high")],
+            "1.1.1.1",
+        ));
+        let too = of(&record(
+            &[("caller", "ann"), ("priority", "low")],
+            "2.2.2.2",
+        ));
+        assert_eq!((ann.caller, ann.class, too.class), (too.caller, 0, 2));
+        let one = of(&record(&[], "1.1.1.1"));
+        let two = of(&record(&[("priority", "urgent")], "2.2.2.2"));
+        assert_ne!(one.caller, two.caller);
+        assert_ne!(one.caller, ann.caller);
+        assert_eq!((one.class, two.class), (1, 1));
+    }
+
+    #[test]
+    fn an_endpoint_has_so_many_slots_and_no_more() {
+        let slots = Arc::new(Slots::default());
+        let first = slots.take(2).unwrap();
+        let second = slots.take(2).unwrap();
+        assert!(slots.are_taken(2));
+        assert!(slots.take(2).is_none());
+        drop(first);
+        assert!(!slots.are_taken(2));
+        drop((slots.take(2).unwrap(), second));
+        assert_eq!(slots.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_gate_follows_the_generation_and_the_endpoints() {
+        let gate = UpstreamGate::new();
+        let bounds = Concurrency {
+            total: None,
+            endpoint: Some(2),
+            queue: QUEUE,
+        };
+        let door = Door::new(&gate, Some(bounds), &Overload::default()).unwrap();
+        assert!(door.gate.try_admit().is_none());
+        gate.open(Some(&door), 1);
+        gate.open(Some(&door), 100);
+        let held = [(); 2].map(|()| door.gate.try_admit().unwrap());
+        assert!(try_admit(None, Some(&door)).is_none());
+        gate.fit(2);
+        drop(try_admit(None, Some(&door)).unwrap());
+        gate.fit(1);
+        assert!(try_admit(None, Some(&door)).is_none());
+        // Nothing bounds it any more; an older generation's still count.
+        gate.follow(None, 1);
+        gate.fit(5);
+        assert!(try_admit(None, Some(&door)).is_none());
+        drop(held);
+    }
+}

@@ -1,0 +1,242 @@
+//! The body of a stream whose head is held back until its first event with content came.
+//!
+//! A server may send its head, and an event that says only that it begins, long before it
+//! has a token. Until there is one, nothing went to the client, and another may be asked.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use tollgate_sandbox::Json;
+
+use super::{
+    content::Flowing,
+    errors::ServeError,
+    sse::{Framer, is_done},
+    stall::{Stall, Stalled},
+};
+
+/// As much is held back: a stream that has said more than this has begun.
+const HELD_MAX: usize = 256 * 1024;
+/// An event that says only that it begins is not nested deeper.
+const DEPTH_MAX: usize = 32;
+
+/// See the module.
+pub(super) struct Begun {
+    first: VecDeque<Bytes>,
+    body: Incoming,
+}
+
+/// Why a stream did not begin.
+pub(super) enum Unbegun {
+    /// Its first event was not there in time.
+    Late,
+    Broken(ServeError),
+}
+
+impl Begun {
+    /// Waits for the first event with content, until `due` if that is said.
+    ///
+    /// # Errors
+    /// It did not come, or the stream broke before it.
+    pub(super) async fn wait(
+        body: Incoming,
+        due: Option<Instant>,
+        stall: Stall,
+    ) -> Result<Self, Unbegun> {
+        let mut begun = Self {
+            first: VecDeque::new(),
+            body,
+        };
+        let content = begun.content(stall);
+        let waited = match due {
+            Some(due) => timeout_at(due, content).await.map_err(|_| Unbegun::Late)?,
+            None => content.await,
+        };
+        waited.map_err(Unbegun::Broken)?;
+        Ok(begun)
+    }
+
+    async fn content(&mut self, mut stall: Stall) -> Result<(), ServeError> {
+        let mut framer = Framer::new(HELD_MAX);
+        let mut held = 0;
+        loop {
+            let frame = poll_fn(
+                |context| match Pin::new(&mut self.body).poll_frame(context) {
+                    Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+                    Poll::Pending => stall.poll(context).map(Err),
+                },
+            );
+            let frame = frame.await.map_err(|stalled| match stalled {
+                Stalled::Silent => ServeError::BetweenBytesTimeout,
+                Stalled::Total => ServeError::TotalTimeout,
+            })?;
+            stall.moved();
+            let data = match frame {
+                None => return Ok(()),
+                Some(Err(_)) => return Err(ServeError::UpstreamFailed),
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            };
+            held += data.len();
+            self.first.push_back(data.clone());
+            framer.feed(data);
+            if held > HELD_MAX || has_content(&mut framer) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether a frame that is whole says more than that the stream begins. What cannot be
+/// framed is for others to judge.
+fn has_content(framer: &mut Framer) -> bool {
+    loop {
+        match framer.next_frame() {
+            Ok(Some(frame)) => match frame.to_event() {
+                Some(event) if is_opening(event.name.as_deref(), &event.data) => {}
+                Some(_) => return true,
+                None => {}
+            },
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+/// An event that comes before the first token: known by name, or by an empty delta.
+fn is_opening(name: Option<&str>, data: &[u8]) -> bool {
+    const NAMES: [&str; 8] = [
+        "message_start",
+        "content_block_start",
+        "ping",
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+    ];
+    if let Some(name) = name {
+        return NAMES.contains(&name);
+    }
+    !is_done(data) && has_empty_delta(data)
+}
+
+/// The first choice of a chat completion, with a role and no text yet.
+fn has_empty_delta(data: &[u8]) -> bool {
+    let Ok(mut chunk) = Json::parse(Bytes::copy_from_slice(data), DEPTH_MAX) else {
+        return false;
+    };
+    let is_there = |chunk: &mut Json, field: &str| {
+        use tollgate_sandbox::contract::Value;
+        match chunk.get(&format!("/choices/0/{field}")) {
+            None | Some(Value::Null) => false,
+            Some(Value::Text(text)) => !text.is_empty(),
+            Some(_) => true,
+        }
+    };
+    is_there(&mut chunk, "delta/role")
+        && ![
+            "delta/content",
+            "delta/reasoning_content",
+            "delta/reasoning",
+            "delta/refusal",
+            "delta/tool_calls",
+            "delta/function_call",
+            "delta/audio",
+            "finish_reason",
+        ]
+        .iter()
+        .any(|field| is_there(&mut chunk, field))
+}
+
+impl Flowing for Begun {}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Begun").finish_non_exhaustive()
+    }
+}
+
+impl Body for Begun {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.first.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begins(text: &str) -> bool {
+        let mut framer = Framer::new(HELD_MAX);
+        framer.feed(Bytes::copy_from_slice(text.as_bytes()));
+        has_content(&mut framer)
+    }
+
+    #[test]
+    fn what_says_only_that_it_begins_is_no_content() {
+        for (text, has_content) in [
+            ("", false),
+            (": ping\n\n", false),
+            ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"", false),
+            (
+                "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"finish_reason\":null}]}\n\n",
+                false,
+            ),
+            (
+                "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"a\"}}]}\n\n",
+                true,
+            ),
+            (
+                "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"index\":0}]}}]}\n\n",
+                true,
+            ),
+            (
+                "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"}}]}\n\n",
+                true,
+            ),
+            ("data: {\"choices\":[],\"usage\":{}}\n\n", true),
+            ("data: [DONE]\n\n", true),
+            ("data: {\"error\":{\"message\":\"x\"}}\n\n", true),
+            ("data: no JSON\n\n", true),
+            (
+                "event: message_start\ndata: {}\n\nevent: ping\ndata: {}\n\n",
+                false,
+            ),
+            (
+                "event: message_start\ndata: {}\n\nevent: content_block_delta\ndata: {}\n\n",
+                true,
+            ),
+            ("event: response.created\ndata: {}\n\n", false),
+            ("event: response.output_text.delta\ndata: {}\n\n", true),
+            ("event: error\ndata: {}\n\n", true),
+        ] {
+            assert_eq!(begins(text), has_content, "{text}");
+        }
+    }
+}

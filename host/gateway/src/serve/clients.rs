@@ -1,0 +1,271 @@
+//! The pooled clients that reach endpoints.
+//!
+//! A client is kept for each set of roots and connect timeout for as long as the
+//! process lives, so warm connections survive a swap. An endpoint whose address is known
+//! has one of its own: two addresses of one name must not share connections. Why the pool
+//! of hyper-util and not reqwest: `docs/decisions/0002-hyper-util-below-the-data-path.md`.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{
+            HttpConnector,
+            dns::{GaiResolver, Name},
+        },
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use parking_lot::Mutex;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use tollgate_config::Endpoints;
+use tower_service::Service;
+
+use super::{admission::AllGate, fleet::Fleet, upload::Upload};
+
+pub(super) type Pool = Client<HttpsConnector<HttpConnector<Names>>, Upload>;
+
+/// How long an idle connection to an upstream is kept: below the 60 s and more after
+/// which servers close theirs.
+const IDLE: Duration = Duration::from_secs(50);
+const IDLE_MAX: usize = 1024;
+const RESPONSE_HEAD_BYTES_MAX: usize = 256 * 1024;
+
+/// Where the connections to a host go.
+#[derive(Debug, Clone)]
+pub(super) enum Names {
+    /// Wherever the system says.
+    System,
+    /// To this address, whatever the host is called.
+    Pinned(SocketAddr),
+}
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        match self {
+            Self::Pinned(address) => {
+                let addresses = vec![*address].into_iter();
+                Box::pin(std::future::ready(Ok(addresses)))
+            }
+            Self::System => {
+                let asked = GaiResolver::new().call(name);
+                Box::pin(async { Ok(asked.await?.collect::<Vec<_>>().into_iter()) })
+            }
+        }
+    }
+}
+
+/// A client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Roots that cannot be read.
+    #[error("cannot read the certificates of `{}`: {reason}", path.display())]
+    Roots {
+        /// The PEM file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system's own roots.
+    #[error("cannot read the system's certificates: {0}")]
+    SystemRoots(#[from] io::Error),
+    /// The TLS library refused.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What sets clients apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    roots: Roots,
+    connect: Duration,
+}
+
+/// Of HTTP, over TLS; without, it is HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    /// What the server prefers.
+    All,
+    Http1,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Roots {
+    /// No endpoint speaks TLS.
+    None,
+    System,
+    /// The system's, if it has some: an endpoint may speak TLS one day.
+    SystemIfAny,
+    /// The system's and those of a file, told apart by what the file says.
+    And(Vec<u8>),
+}
+
+/// How the endpoints of an upstream are reached.
+pub(super) struct Way {
+    pub(super) kind: Kind,
+    tls: ClientConfig,
+    shared: Pool,
+}
+
+impl Way {
+    /// For all endpoints whose address is not known.
+    pub(super) fn shared(&self) -> Pool {
+        self.shared.clone()
+    }
+
+    /// For the one of this address.
+    pub(super) fn pinned(&self, address: SocketAddr) -> Pool {
+        let names = Names::Pinned(address);
+        build_pool(self.tls.clone(), self.kind.connect, names, Versions::All)
+    }
+
+    /// For one connection that is to change its protocol, which over HTTP/2 none does.
+    pub(super) fn of_one_use(&self, address: Option<SocketAddr>) -> Pool {
+        let names = address.map_or(Names::System, Names::Pinned);
+        build_pool(self.tls.clone(), self.kind.connect, names, Versions::Http1)
+    }
+}
+
+/// The pooled clients of the process, and what it knows of the endpoints that they reach.
+#[derive(Default)]
+pub struct Clients {
+    ways: Mutex<HashMap<Kind, Arc<Way>>>,
+    fleets: Mutex<HashMap<String, Weak<Fleet>>>,
+    /// Before all upstreams together.
+    pub(super) gate: AllGate,
+}
+
+impl Clients {
+    /// None yet: they are made as generations ask for them.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// What is known of the endpoints of the upstream of this name.
+    pub(crate) fn fleet(&self, name: &str) -> Arc<Fleet> {
+        let mut fleets = self.fleets.lock();
+        if let Some(known) = fleets.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        fleets.retain(|_, fleet| fleet.strong_count() > 0);
+        let fleet = Arc::new(Fleet::new(name));
+        fleets.insert(name.to_owned(), Arc::downgrade(&fleet));
+        fleet
+    }
+
+    pub(super) fn way(
+        &self,
+        upstream: &tollgate_config::Upstream,
+        connect: Duration,
+    ) -> Result<Arc<Way>, ClientError> {
+        let roots = match (&upstream.ca, &upstream.endpoints) {
+            (_, endpoints) if !endpoints.may_be_https() => Roots::None,
+            (None, Endpoints::File(_)) => Roots::SystemIfAny,
+            (None, _) => Roots::System,
+            (Some(path), _) => {
+                Roots::And(std::fs::read(path).map_err(|error| unreadable(path, &error))?)
+            }
+        };
+        let kind = Kind { roots, connect };
+        if let Some(way) = self.ways.lock().get(&kind) {
+            return Ok(way.clone());
+        }
+        let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
+        let way = Arc::new(Way {
+            kind: kind.clone(),
+            shared: build_pool(tls.clone(), connect, Names::System, Versions::All),
+            tls,
+        });
+        Ok(self.ways.lock().entry(kind).or_insert(way).clone())
+    }
+}
+
+fn unreadable(path: &Path, error: &dyn std::error::Error) -> ClientError {
+    ClientError::Roots {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+fn tls_config(roots: &Roots, path: Option<&Path>) -> Result<ClientConfig, ClientError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = match roots {
+        Roots::None => builder.with_root_certificates(RootCertStore::empty()),
+        Roots::System => builder.with_native_roots()?,
+        Roots::SystemIfAny => {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            builder.with_root_certificates(store)
+        }
+        Roots::And(pem) => {
+            let path = path.unwrap_or(Path::new(""));
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            let mut count = 0;
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| unreadable(path, &error))?;
+                store
+                    .add(certificate)
+                    .map_err(|error| unreadable(path, &error))?;
+                count += 1;
+            }
+            if count == 0 {
+                return Err(ClientError::Roots {
+                    path: path.to_owned(),
+                    reason: "there is none in it".into(),
+                });
+            }
+            builder.with_root_certificates(store)
+        }
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+fn build_pool(tls: ClientConfig, connect: Duration, names: Names, versions: Versions) -> Pool {
+    let mut http = HttpConnector::new_with_resolver(names);
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(connect));
+    http.set_keepalive(Some(Duration::from_secs(60)));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http();
+    let connector = match versions {
+        Versions::All => connector.enable_all_versions().wrap_connector(http),
+        Versions::Http1 => connector.enable_http1().wrap_connector(http),
+    };
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_MAX)
+        .http1_max_buf_size(RESPONSE_HEAD_BYTES_MAX)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .retry_canceled_requests(true)
+        .set_host(false)
+        .build(connector)
+}

@@ -1,0 +1,380 @@
+//! From the policies to an upstream and back, in as many tries as it takes.
+//!
+//! [`onward`] goes around: a target, an endpoint, the target's policies, the request sent.
+//! What fails before anything of it reached the client may be followed by another try: see
+//! [`Tries::follow`]. Each try starts from the request as the route's policies left it, and
+//! only where one may follow is a copy of that kept.
+
+mod ask;
+mod follow;
+mod manner;
+mod race;
+mod told;
+
+use std::{mem, sync::Arc, time::Duration};
+
+use http::{Response, StatusCode};
+use tollgate_config::Cause;
+use tollgate_sandbox::contract::{Destination, Hooks, Target};
+use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
+
+use super::{
+    admission,
+    arrival::Arrival,
+    content::Content,
+    dialect,
+    endpoint::Endpoint,
+    errors::ServeError,
+    forward,
+    generation::Generation,
+    hints::Hints,
+    pick::{self, Pick},
+    policies,
+    reply::Reply,
+    respond,
+    route::{Need, Route},
+    state::Exchange,
+    target::{self, Choice, Line},
+    upgrade,
+};
+pub(super) use ask::Answer;
+use ask::{Missed, Terms};
+use follow::{End, Failure};
+pub(super) use manner::{Manner, Retry};
+pub use told::{Reason, Try, TryOutcome};
+
+/// From the policies to an upstream and back.
+///
+/// # Errors
+/// No target, what a policy of it says, or the failure of the last try.
+pub(super) async fn onward(
+    exchange: &mut Exchange,
+    place: (&Generation, &Route),
+    wish: Destination,
+    mut arrival: Arrival,
+) -> Result<Reply, ServeError> {
+    let went = go(exchange, place, wish, &mut arrival).await;
+    // The log names the caller of what led nowhere, too.
+    if went.is_err() && exchange.record.facts.is_empty() {
+        exchange.record.facts = mem::take(&mut arrival.message.facts);
+    }
+    went
+}
+
+async fn go(
+    exchange: &mut Exchange,
+    (generation, route): (&Generation, &Route),
+    wish: Destination,
+    arrival: &mut Arrival,
+) -> Result<Reply, ServeError> {
+    arrival.note_model(exchange)?;
+    // One target, by wish, by route or by the model's weights, and those in line behind it.
+    let line = target::choose(generation, route, wish, exchange.record.model.as_deref())?;
+    if let Some(model) = line.model {
+        exchange.wait_as(&model.manner.waits);
+    }
+    let mut tries = Tries::new((generation, route), line, exchange);
+    loop {
+        let failure = match tries.attempt(exchange, arrival).await? {
+            Attempted::Reply(reply) => return Ok(reply),
+            Attempted::Answered(response) => {
+                return respond::reply(exchange, tries.choice.upstream, response).await;
+            }
+            Attempted::Failed(failure) => failure,
+        };
+        match tries.follow(exchange, arrival, *failure).await? {
+            None => {}
+            Some(End::Error(error)) => return Err(error),
+            Some(End::Answer(answer)) => {
+                let response = exchange.keep(*answer);
+                return respond::reply(exchange, tries.choice.upstream, response).await;
+            }
+        }
+    }
+}
+
+/// The tries of one exchange: where the next one goes, and what may follow it.
+struct Tries<'a> {
+    choice: Choice<'a>,
+    line: Line<'a>,
+    retry: &'a Retry,
+    retries_left: u32,
+    fallback_on: &'a [Cause],
+    hedge: Option<&'a Hedge>,
+    /// Longer than this no pool waits for a connection.
+    connect_max: Duration,
+    reason: Reason,
+    /// The endpoints of this target that failed.
+    failed: Vec<Arc<Endpoint>>,
+    /// Whether the request is still there.
+    is_kept: bool,
+    /// It is for a mirror: tried once, and never made to wait.
+    is_copy: bool,
+}
+
+enum Attempted {
+    /// A policy of the target answers.
+    Reply(Reply),
+    Answered(Response<Content>),
+    Failed(Box<Failure>),
+}
+
+impl<'a> Tries<'a> {
+    fn new(
+        (generation, route): (&'a Generation, &'a Route),
+        line: Line<'a>,
+        exchange: &Exchange,
+    ) -> Self {
+        let manner = line.model.map(|model| &model.manner);
+        let retry = manner.and_then(|manner| manner.retry.as_ref());
+        let retry = retry.or(route.manner.retry.as_ref());
+        let retry = retry.unwrap_or(&generation.retry);
+        // A copy is tried once, and counts for nothing.
+        let is_copy = exchange.record.mirror;
+        if !is_copy {
+            retry.note_request();
+        }
+        let hedges = manner.and_then(|manner| manner.hedges.as_ref());
+        let hedges = hedges.or(route.manner.hedges.as_ref());
+        let (model, is_stream) = (exchange.record.model.as_deref(), exchange.record.streaming);
+        Self {
+            choice: line.first.clone(),
+            retries_left: if is_copy { 0 } else { retry.rules.count },
+            retry,
+            fallback_on: line.model.map_or(&[], |model| &model.fallback_on),
+            hedge: hedges
+                .filter(|_| !is_copy)
+                .map(|hedges| hedges.of(model, is_stream)),
+            connect_max: generation.connect,
+            line,
+            reason: Reason::First,
+            failed: Vec::new(),
+            is_kept: false,
+            is_copy,
+        }
+    }
+
+    fn may_retry(&self) -> bool {
+        let rules = &self.retry.rules;
+        let has_place = rules.same_endpoint || !self.choice.upstream.is_alone();
+        self.retries_left > 0 && !rules.on.is_empty() && has_place
+    }
+
+    /// Whether another try may follow this failure, as far as that is known before.
+    fn follows(&self, cause: Cause) -> bool {
+        if self.is_copy {
+            return false;
+        }
+        (self.may_retry() && self.retry.rules.on.contains(&cause))
+            || (self.line.has_next() && self.fallback_on.contains(&cause))
+    }
+
+    /// An endpoint of the target; one of these only where there is no other.
+    fn pick(&self, exchange: &Exchange, hints: &Hints, avoid: &[Arc<Endpoint>]) -> Option<Pick> {
+        let record = &exchange.record;
+        let model = record.target_model.as_deref().or(record.model.as_deref());
+        self.choice.upstream.pick(&pick::Ask {
+            model,
+            key: hints.key,
+            prefix: hints.prefix(),
+            avoid,
+            scores: &hints.scores,
+        })
+    }
+
+    /// One try: readies the request for its target, and sends it.
+    async fn attempt(
+        &mut self,
+        exchange: &mut Exchange,
+        arrival: &mut Arrival,
+    ) -> Result<Attempted, ServeError> {
+        let choice = self.choice.clone();
+        let need = Need::at_target(
+            choice.policies,
+            choice.model.is_some() && arrival.names_in_body(),
+        );
+        let need = need.max(choice.upstream.need());
+        arrival.have(exchange, need).await?;
+        self.is_kept = !self.is_copy && (self.may_retry() || self.line.has_next());
+        let mut request = arrival.for_try(self.is_kept);
+        exchange.record.target_model = None;
+        let called = request.call_model(exchange, choice.model.clone());
+        if called.is_err() {
+            exchange.record.facts = mem::take(&mut request.message.facts);
+        }
+        called?;
+        exchange.begin_try(self.reason, &choice.upstream.name);
+        if !choice.policies.is_empty() || self.reason == Reason::Fallback {
+            exchange.line_up(choice.policies);
+        }
+        let ids = self.offer_endpoints(&mut request);
+        let asked = ask_policies(exchange, &choice, &mut request).await;
+        let model = choice.model.as_deref().or(exchange.record.model.as_deref());
+        let mut hints = choice.upstream.hints(&mut request.message, model);
+        request.message.endpoints = None;
+        if let Some(scores) = request.message.scores.take() {
+            hints.scores = ids.into_iter().zip(scores).collect();
+        }
+        exchange.record.facts = mem::take(&mut request.message.facts);
+        if let Some(reply) = asked? {
+            return Ok(Attempted::Reply(reply));
+        }
+        // One that has only `on-attempt` is asked again with the next try.
+        let again = if self.is_kept {
+            Hooks::ATTEMPT
+        } else {
+            Hooks::empty()
+        };
+        exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH | again);
+        let is_streamed = request.is_streamed();
+        let pick = match self.enter(exchange, &hints).await {
+            Ok(pick) => pick,
+            Err(error) => {
+                exchange.record.attempts -= 1;
+                let unread = is_streamed.then(|| request.into_body());
+                return Ok(Attempted::failed(Failure::unasked(error, unread)));
+            }
+        };
+        exchange.record.endpoint = Some(pick.endpoint().label.clone());
+        let prepared = forward::prepare(exchange, choice.upstream, request)?;
+        let began = exchange
+            .record
+            .journal
+            .as_ref()
+            .map(|journal| journal.now());
+        let ended = match self.hedge {
+            None => ask::ask(self.terms(exchange), pick, prepared).await,
+            Some(hedge) => {
+                let race = race::run(self, exchange, hedge, &hints, (pick, prepared));
+                Box::pin(race).await
+            }
+        };
+        let mut ended = ended;
+        if let Ok(answer) = &mut ended
+            && answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Err(error) = upgrade::agree(exchange, &mut answer.response)
+        {
+            answer.pick.failed(pick::Fault::Broken);
+            return Err(error);
+        }
+        if let Some(began) = began {
+            let model = exchange.record.target_model.as_deref();
+            let model = model.or(exchange.record.model.as_deref());
+            let answered = match &ended {
+                Ok(answer) => Ok(answer.response.status()),
+                Err(missed) => Err(&missed.unanswered.error),
+            };
+            exchange.note_attempt((&choice.upstream.name, model), began, answered);
+        }
+        Ok(self.judge(exchange, ended, is_streamed))
+    }
+
+    /// What policies of the target may score, if one of them may; the id of each.
+    fn offer_endpoints(&self, request: &mut Arrival) -> Vec<u64> {
+        let mut policies = self.choice.policies.iter();
+        if !policies.any(|policy| policy.config().grants.endpoints) {
+            return Vec::new();
+        }
+        let (ids, shown) = self.choice.upstream.candidates(&self.failed);
+        request.message.endpoints = Some(shown);
+        ids
+    }
+
+    /// Waits for its turn, and for the endpoint that is the best by then.
+    async fn enter(&self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
+        let upstream = self.choice.upstream;
+        let permits = match self.is_copy {
+            true => admission::try_admit(exchange.generation.gate.as_ref(), upstream.door.as_ref())
+                .ok_or(ServeError::NoEndpoint)?,
+            false => admission::admit(exchange, upstream.door.as_ref()).await?,
+        };
+        exchange.record.note_queued(permits.waited);
+        let pick = self.pick(exchange, hints, &self.failed);
+        Ok(pick.ok_or(ServeError::NoEndpoint)?.under(permits))
+    }
+
+    fn terms<'t>(&self, exchange: &'t Exchange) -> Terms<'t> {
+        let follows_late = exchange.waits.first_token.is_some() && self.follows(Cause::Timeout);
+        let first_token = exchange.waits.first_token.filter(|_| follows_late);
+        Terms::new(
+            exchange,
+            self.connect_max,
+            first_token,
+            self.hedge.is_some(),
+        )
+    }
+
+    fn judge(
+        &self,
+        exchange: &mut Exchange,
+        ended: Result<Answer, Missed>,
+        is_streamed: bool,
+    ) -> Attempted {
+        match ended {
+            Ok(answer) => {
+                exchange.record.upstream_head = Some(answer.head);
+                let status = answer.response.status().as_u16();
+                if status < 400 || !self.follows(Cause::Status(status)) {
+                    return Attempted::Answered(exchange.keep(answer));
+                }
+                let headers = answer.response.headers();
+                let value = |name| headers.get(name).map(http::HeaderValue::as_bytes);
+                Attempted::failed(Failure {
+                    outcome: TryOutcome::Status(status),
+                    endpoint: Some(answer.pick.endpoint().clone()),
+                    took: answer.head,
+                    asked_pause: asked_pause(
+                        value("retry-after-ms"),
+                        value("retry-after"),
+                        std::time::SystemTime::now(),
+                    ),
+                    end: End::Answer(Box::new(answer)),
+                    streamed: is_streamed.then_some(None),
+                })
+            }
+            Err(Missed {
+                unanswered,
+                endpoint,
+                took,
+            }) => {
+                exchange.record.upstream_head = Some(took);
+                Attempted::failed(Failure {
+                    outcome: TryOutcome::of(&unanswered.error),
+                    end: End::Error(unanswered.error),
+                    endpoint: Some(endpoint),
+                    took,
+                    asked_pause: None,
+                    streamed: is_streamed.then_some(unanswered.unread),
+                })
+            }
+        }
+    }
+}
+
+impl Attempted {
+    fn failed(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+/// Asks the `on-attempt` hooks of the target.
+async fn ask_policies(
+    exchange: &mut Exchange,
+    choice: &Choice<'_>,
+    request: &mut Arrival,
+) -> Result<Option<Reply>, ServeError> {
+    if choice.policies.is_empty() {
+        return Ok(None);
+    }
+    let target = Target {
+        upstream: choice.upstream.name.to_string(),
+        dialect: dialect::name(choice.upstream.dialect).to_owned(),
+        model: choice
+            .model
+            .as_deref()
+            .map(str::to_owned)
+            .or_else(|| exchange.record.model.clone()),
+        attempt: exchange.record.attempts,
+    };
+    policies::ask_attempt(exchange, choice.policies, &target, &mut request.message).await
+}

@@ -1,0 +1,227 @@
+//! A way that is closed for a while, and then tried with a few requests.
+
+use std::time::{Duration, Instant};
+
+use tollgate_config::Circuit as Settings;
+
+/// Whether a request may go this way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// As any other.
+    Freely,
+    /// As one of the few that decide: say what became of it.
+    AsProbe,
+    /// It may not.
+    No,
+}
+
+/// Where it stands. The words are those of electricity: an open circuit lets nothing by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Circuit {
+    Closed {
+        /// How often it opened in a row.
+        openings: u32,
+        since: Option<Instant>,
+    },
+    Open {
+        openings: u32,
+        until: Instant,
+    },
+    HalfOpen {
+        openings: u32,
+        in_flight: u32,
+        passed: u32,
+    },
+}
+
+impl Circuit {
+    pub(super) const fn new() -> Self {
+        Self::Closed {
+            openings: 0,
+            since: None,
+        }
+    }
+
+    pub(super) fn is_closed(self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// Opens it, longer than the last time if that was not long ago.
+    pub(super) fn open(&mut self, settings: &Settings, now: Instant) -> Duration {
+        let openings = match *self {
+            Self::Closed { openings, since } => {
+                let long_closed = since
+                    .is_none_or(|since| now.saturating_duration_since(since) >= settings.pause_max);
+                if long_closed { 0 } else { openings }
+            }
+            Self::Open { openings, .. } | Self::HalfOpen { openings, .. } => openings,
+        };
+        let doubled = 2_u32.checked_pow(openings);
+        let pause = doubled.and_then(|times| settings.pause.checked_mul(times));
+        let pause = pause.map_or(settings.pause_max, |pause| pause.min(settings.pause_max));
+        *self = Self::Open {
+            openings: openings.saturating_add(1),
+            until: now + pause,
+        };
+        pause
+    }
+
+    /// Closes it at once, whatever the probes would say.
+    pub(super) fn close(&mut self, now: Instant) {
+        let openings = match *self {
+            Self::Closed { .. } => return,
+            Self::Open { openings, .. } | Self::HalfOpen { openings, .. } => openings,
+        };
+        *self = Self::Closed {
+            openings,
+            since: Some(now),
+        };
+    }
+
+    /// What [`admit`](Self::admit) would say.
+    pub(super) fn would_admit(self, settings: &Settings, now: Instant) -> Admitted {
+        match self {
+            Self::Closed { .. } => Admitted::Freely,
+            Self::Open { until, .. } if now >= until => Admitted::AsProbe,
+            Self::HalfOpen {
+                in_flight, passed, ..
+            } if in_flight + passed < settings.probes => Admitted::AsProbe,
+            Self::Open { .. } | Self::HalfOpen { .. } => Admitted::No,
+        }
+    }
+
+    /// Lets a request by, or not.
+    pub(super) fn admit(&mut self, settings: &Settings, now: Instant) -> Admitted {
+        let admitted = self.would_admit(settings, now);
+        if admitted == Admitted::AsProbe {
+            match self {
+                Self::Open { openings, .. } => {
+                    *self = Self::HalfOpen {
+                        openings: *openings,
+                        in_flight: 1,
+                        passed: 0,
+                    };
+                }
+                Self::HalfOpen { in_flight, .. } => *in_flight += 1,
+                Self::Closed { .. } => {}
+            }
+        }
+        admitted
+    }
+
+    /// A probe did well. Tells whether the circuit is closed by it.
+    pub(super) fn passed(&mut self, settings: &Settings, now: Instant) -> bool {
+        let Self::HalfOpen {
+            in_flight, passed, ..
+        } = self
+        else {
+            return false;
+        };
+        *in_flight = in_flight.saturating_sub(1);
+        *passed += 1;
+        let enough = *passed >= settings.probes;
+        if enough {
+            self.close(now);
+        }
+        enough
+    }
+
+    /// A probe did not do well. Tells how long the circuit is open for it; `None`: it had
+    /// been decided before.
+    pub(super) fn failed(&mut self, settings: &Settings, now: Instant) -> Option<Duration> {
+        matches!(self, Self::HalfOpen { .. }).then(|| self.open(settings, now))
+    }
+
+    /// A probe ended and nobody knows how it did.
+    pub(super) fn left(&mut self) {
+        if let Self::HalfOpen { in_flight, .. } = self {
+            *in_flight = in_flight.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settings() -> Settings {
+        Settings {
+            error_percent: 50,
+            min_requests: 1,
+            window: 10 * SECOND,
+            pause: 5 * SECOND,
+            pause_max: 30 * SECOND,
+            probes: 2,
+        }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound_while_probes_fail() {
+        let (settings, mut now) = (settings(), Instant::now());
+        let mut circuit = Circuit::new();
+        let mut pauses = vec![circuit.open(&settings, now)];
+        for _ in 0..5 {
+            now += *pauses.last().unwrap();
+            assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
+            pauses.push(circuit.failed(&settings, now).unwrap());
+        }
+        assert_eq!(pauses, [5, 10, 20, 30, 30, 30].map(|n| n * SECOND));
+    }
+
+    #[test]
+    fn it_is_tried_with_a_few_and_closed_when_all_of_them_do_well() {
+        let (settings, now) = (settings(), Instant::now());
+        let mut circuit = Circuit::new();
+        circuit.open(&settings, now);
+        assert_eq!(circuit.admit(&settings, now + 4 * SECOND), Admitted::No);
+        let now = now + 5 * SECOND;
+        assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
+        assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
+        assert_eq!(circuit.admit(&settings, now), Admitted::No);
+        assert!(!circuit.passed(&settings, now));
+        assert_eq!(circuit.admit(&settings, now), Admitted::No);
+        assert!(circuit.passed(&settings, now));
+        assert_eq!(circuit.admit(&settings, now), Admitted::Freely);
+    }
+
+    #[test]
+    fn a_probe_that_nobody_waited_for_makes_room_for_another() {
+        let (settings, now) = (settings(), Instant::now());
+        let mut circuit = Circuit::new();
+        circuit.open(&settings, now);
+        let now = now + 5 * SECOND;
+        for _ in 0..10 {
+            assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
+            circuit.left();
+        }
+    }
+
+    #[test]
+    fn a_probe_that_ends_after_another_failed_changes_nothing() {
+        let (settings, now) = (settings(), Instant::now());
+        let mut circuit = Circuit::new();
+        circuit.open(&settings, now);
+        let now = now + 5 * SECOND;
+        circuit.admit(&settings, now);
+        circuit.admit(&settings, now);
+        circuit.failed(&settings, now);
+        let open = circuit;
+        assert!(!circuit.passed(&settings, now));
+        assert_eq!(circuit.failed(&settings, now), None);
+        circuit.left();
+        assert_eq!(circuit, open);
+    }
+
+    #[test]
+    fn one_that_did_well_for_long_begins_with_the_first_pause_again() {
+        let (settings, now) = (settings(), Instant::now());
+        let mut circuit = Circuit::new();
+        circuit.open(&settings, now);
+        circuit.close(now);
+        assert_eq!(circuit.open(&settings, now + 29 * SECOND), 10 * SECOND);
+        circuit.close(now);
+        assert_eq!(circuit.open(&settings, now + 30 * SECOND), 5 * SECOND);
+    }
+}

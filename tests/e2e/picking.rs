@@ -1,0 +1,65 @@
+//! A policy that scores endpoints, on a running gateway.
+
+use serde_json::json;
+use tollgate::demo::standin::{Standin, StandinOptions};
+
+use crate::fixture::{Site, either_way};
+
+async fn fresh() -> Standin {
+    let options = StandinOptions::behaving("tokens=2").unwrap();
+    let addr = ([127, 0, 0, 1], 0).into();
+    Standin::start(addr, options).await.unwrap()
+}
+
+fn config(servers: &[Standin], isolation: &str) -> String {
+    let urls: Vec<_> = servers
+        .iter()
+        .map(|server| format!("\"{}\"", server.url()))
+        .collect();
+    format!(
+        "policies:
+  affinity: {{ plugin: prefix-affinity, on_error: bypass, isolation: {isolation}, grants: {{ endpoints: true }} }}
+upstreams:
+  u: {{ endpoints: [ {} ] }}
+models:
+  small: {{ targets: [ {{ upstream: u, policies: [ affinity ] }} ] }}
+routes: [ {{ match: {{ path: /v1/chat/completions }} }} ]
+",
+        urls.join(", ")
+    )
+}
+
+/// Which of the servers answered this prompt.
+async fn ask(site: &Site, servers: &[Standin], prompt: &str) -> usize {
+    let counts = || servers.iter().map(|server| server.seen().requests);
+    let before: Vec<_> = counts().collect();
+    let body = json!({ "model": "small", "messages": [{ "role": "system", "content": prompt }] });
+    let answer = site.chat().json(body).send().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let grew = counts().zip(before).position(|(now, before)| now > before);
+    grew.unwrap()
+}
+
+#[test]
+fn prompts_that_begin_alike_go_to_one_endpoint_and_to_another_when_that_is_gone() {
+    either_way(async |isolation| {
+        let mut servers = vec![fresh().await, fresh().await, fresh().await];
+        let site = Site::start(&config(&servers, isolation)).await;
+        let mut used = [false; 3];
+        let mut homes = Vec::new();
+        for nth in 0..12 {
+            let prompt = format!("You are assistant number {nth}.");
+            let home = ask(&site, &servers, &prompt).await;
+            for _ in 0..3 {
+                assert_eq!(ask(&site, &servers, &prompt).await, home, "{prompt}");
+            }
+            used[home] = true;
+            homes.push((prompt, home));
+        }
+        assert!(used.iter().filter(|used| **used).count() > 1, "{used:?}");
+        let gone = homes[0].1;
+        servers.remove(gone).stop().await;
+        let home = ask(&site, &servers, &homes[0].0).await;
+        assert_eq!(ask(&site, &servers, &homes[0].0).await, home);
+    });
+}

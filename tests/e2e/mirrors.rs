@@ -113,7 +113,10 @@ async fn a_copy_is_the_request_as_the_policies_left_it_and_its_answer_is_only_re
         ),
         ("tollgate_exchanges_total{route=\"chat\"", 1.0),
         ("tollgate_exchange_seconds_count{route=\"chat\"}", 1.0),
-        ("tollgate_upstream_attempts_total{upstream=\"shadow\",reason=\"first\"}", 1.0),
+        (
+            "tollgate_upstream_attempts_total{upstream=\"shadow\",reason=\"first\"}",
+            1.0,
+        ),
         ("tollgate_mirrors_open", 0.0),
     ] {
         site.metric_becomes(sample, value).await;

@@ -2,7 +2,9 @@
 
 use std::{error::Error, io, pin::pin};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
+};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, connect::capture_connection};
 use tokio::time::{Duration, Instant, timeout_at};
@@ -210,6 +212,11 @@ pub(super) async fn send(
         false => &endpoint.pool,
     };
     let waited = wait(bounds, pool, request, progress.as_ref()).await;
+    // Nobody asked for another protocol: that is no answer.
+    let waited = waited.and_then(|response| match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS if !is_upgrade => Err(ServeError::UpstreamFailed),
+        _ => Ok(response),
+    });
     // The request is gone by now, and has given back what it did not take.
     waited.map_err(|error| Unanswered {
         error,

@@ -156,7 +156,7 @@ fn check_settings(block: &ItemImpl, errors: &mut Errors) {
     if find(block, "open").is_none() {
         let what = format!(
             "a policy opens a session for each exchange: add `{}`",
-            FUNCTIONS[2].1
+            FUNCTIONS[3].1
         );
         errors.add(syn::Error::new(block.self_ty.span(), what));
     }

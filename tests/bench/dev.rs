@@ -10,7 +10,9 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,8 +22,10 @@ use tollgate::demo::plugins_build::{target_dir, workspace_root};
 const ROUNDS: usize = 10;
 /// Between two asks.
 const PAUSE: Duration = Duration::from_millis(2);
-/// For one round.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// For one round, and for the first build.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Lines that wait to be looked at.
+const LINES_MAX: usize = 1000;
 const NAME: &str = "measured-loop";
 
 fn main() -> anyhow::Result<()> {
@@ -43,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     let source = folder.join("src/lib.rs");
     let text = fs::read_to_string(&source)?;
 
-    let mut dev = Dev::start(&folder)?;
+    let dev = Dev::start(&folder)?;
     let serving = dev.says("serving: ")?;
     let address = serving.split("http://").nth(1).unwrap_or_default();
     let address = address.split(' ').next().unwrap_or_default().to_owned();
@@ -84,7 +88,7 @@ fn until_answered(address: &str, answer: &str, saved: Instant) -> anyhow::Result
         if ask(address)?.contains(answer) {
             return Ok(saved.elapsed());
         }
-        std::thread::sleep(PAUSE);
+        thread::sleep(PAUSE);
     }
     bail!("no answer `{answer}` within {PATIENCE:?}");
 }
@@ -92,6 +96,7 @@ fn until_answered(address: &str, answer: &str, saved: Instant) -> anyhow::Result
 /// One request over a connection of its own, and all that came.
 fn ask(address: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).context("the gateway is gone")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let body = r#"{"model":"standin-small","messages":[{"role":"user","content":"hi"}]}"#;
     write!(
         stream,
@@ -107,7 +112,8 @@ fn ask(address: &str) -> anyhow::Result<String> {
 /// `tollgate dev`, until it is dropped.
 struct Dev {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    /// What it prints is read as it comes, or it would wait for that.
+    lines: mpsc::Receiver<String>,
 }
 
 impl Dev {
@@ -118,25 +124,31 @@ impl Dev {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
-        let lines = child.stdout.take().context("its output is piped")?;
-        Ok(Self {
-            child,
-            lines: BufReader::new(lines),
-        })
+        let out = child.stdout.take().context("its output is piped")?;
+        let (sender, lines) = mpsc::sync_channel(LINES_MAX);
+        thread::spawn(move || {
+            let lines = BufReader::new(out).lines().map_while(Result::ok);
+            // Exchanges are not looked at.
+            for line in lines.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase())) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, lines })
     }
 
     /// The next line that has this text.
-    fn says(&mut self, text: &str) -> anyhow::Result<String> {
+    fn says(&self, text: &str) -> anyhow::Result<String> {
         let mut said = String::new();
         loop {
-            let mut line = String::new();
-            if self.lines.read_line(&mut line)? == 0 {
-                bail!("it ended without `{text}`:\n{said}");
-            }
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.with_context(|| format!("it did not say `{text}`, but:\n{said}"))?;
             if line.contains(text) {
                 return Ok(line);
             }
             said.push_str(&line);
+            said.push('\n');
         }
     }
 }

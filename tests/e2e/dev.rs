@@ -226,6 +226,19 @@ async fn it_ends_in_the_middle_of_a_build_and_cargo_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_ends_though_nobody_reads_what_it_prints() {
+    let made = Made::new("unread-loop");
+    let mut dev = Dev::start(&made.folder(), &[]);
+    let addr = dev.serves().await;
+    dev.says("live: ").await;
+    // More lines than a pipe holds.
+    for _ in 0..600 {
+        assert_eq!(status(addr).await, 200);
+    }
+    assert!(dev.ends_by(Signal::INT).await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_own_configuration_is_served_with_the_crate_in_place_of_its_plugin() {
     let made = Made::new("own-config");
     let standin = Standin::start(([127, 0, 0, 1], 0).into(), StandinOptions::default())

@@ -10,11 +10,17 @@ use crate::{
 };
 
 /// Prints until nobody tells anything more, or nobody reads it.
+///
+/// Whoever reads may stop to: the writing waits then, in a thread of its own, and signals
+/// are heard all the same.
 pub(super) async fn show(news: &mut mpsc::Receiver<News>) -> anyhow::Result<()> {
     while let Some(news) = news.recv().await {
-        let mut out = io::stdout().lock();
-        let written = out.write_all(line(&news).as_bytes());
-        match written.and_then(|()| out.flush()) {
+        let written = tokio::task::spawn_blocking(move || {
+            let mut out = io::stdout().lock();
+            out.write_all(line(&news).as_bytes())?;
+            out.flush()
+        });
+        match written.await? {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }

@@ -30,6 +30,12 @@ pub(crate) enum Kind {
         policies: usize,
         isolation: &'static str,
     },
+    /// No policy, and endpoints of an upstream with these keys.
+    Fleet {
+        endpoints: Vec<SocketAddr>,
+        keys: &'static str,
+        model: &'static str,
+    },
 }
 
 /// A contender at work.
@@ -85,6 +91,26 @@ pub(crate) async fn contenders(upstream: SocketAddr) -> anyhow::Result<Vec<Conte
     Ok(all)
 }
 
+/// One gateway in front of several endpoints, or of one.
+pub(crate) fn fleet(
+    name: &str,
+    endpoints: &[SocketAddr],
+    keys: &'static str,
+    model: &'static str,
+) -> anyhow::Result<Contender> {
+    let upstream = *endpoints.first().context("no endpoint")?;
+    Ok(Contender {
+        name: name.to_owned(),
+        kind: Kind::Fleet {
+            endpoints: endpoints.to_vec(),
+            keys,
+            model,
+        },
+        upstream,
+        folder: tempfile::tempdir()?.keep(),
+    })
+}
+
 impl Contender {
     pub(crate) async fn start(&self) -> anyhow::Result<Running> {
         let addr = free_address()?;
@@ -120,6 +146,15 @@ impl Contender {
                     &config,
                     tollgate_config(addr, self.upstream, *policies, isolation)?,
                 )?;
+                gateway(&config)?
+            }
+            Kind::Fleet {
+                endpoints,
+                keys,
+                model,
+            } => {
+                let config = self.folder.join("fleet.yaml");
+                std::fs::write(&config, fleet_config(addr, endpoints, keys, model)?)?;
                 gateway(&config)?
             }
         };
@@ -223,6 +258,26 @@ fn nginx_config(addr: SocketAddr, upstream: SocketAddr) -> String {
            server {{\n    listen {addr};\n    location / {{\n      proxy_pass http://model;\n      proxy_http_version 1.1;\n\
                proxy_set_header Connection \"\";\n      proxy_buffering off;\n    }}\n  }}\n}}\n"
     )
+}
+
+fn fleet_config(
+    addr: SocketAddr,
+    endpoints: &[SocketAddr],
+    keys: &str,
+    model: &str,
+) -> anyhow::Result<String> {
+    let urls: Vec<_> = endpoints
+        .iter()
+        .map(|at| format!("\"http://{at}\""))
+        .collect();
+    let admin = free_address()?;
+    Ok(format!(
+        "listen: {addr}\nadmin: {admin}\n\
+         upstreams:\n  standin: {{ dialect: openai, endpoints: [ {} ], {keys} }}\n\
+         models:\n  standin-small: {{ targets: [ {{ upstream: standin }} ]{model} }}\n\
+         routes:\n  - match: {{ path: /v1/chat/completions }}\n",
+        urls.join(", ")
+    ))
 }
 
 fn tollgate_config(

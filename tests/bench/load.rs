@@ -1,13 +1,16 @@
 //! What a request costs through the gateway: CPU time from the operating system,
 //! requests per second, added latency and memory, side by side with the bare
 //! minimum of a proxy. At full load, at one pace for all, for streams, and last the
-//! gateway's memory while many streams are held open, and how soon a client's hang-up
-//! reaches the upstream.
+//! gateway's memory while many streams are held open, how soon a client's hang-up
+//! reaches the upstream, what balancing and health cost, and what clients notice of an
+//! endpoint that dies or stalls.
 //!
 //! ```console
 //! $ cargo bench --bench load                 # everything
 //! $ cargo bench --bench load -- --quick      # fewer requests, fewer open streams
 //! $ cargo bench --bench load -- policies     # the rows whose name has it
+//! $ cargo bench --bench load -- endpoint     # balancing and health alone
+//! $ cargo bench --bench load -- outage       # an endpoint that dies, and one that stalls
 //! ```
 //! The upstream, the load and each gateway share one machine, so only ratios within
 //! one run mean something. Every contender is measured once a round, in turn, and
@@ -19,6 +22,10 @@ mod bare;
 mod contender;
 #[path = "departures.rs"]
 mod departures;
+#[path = "fleet.rs"]
+mod fleet;
+#[path = "outage.rs"]
+mod outage;
 #[path = "table.rs"]
 mod table;
 
@@ -87,14 +94,38 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(plan: &Plan) -> anyhow::Result<()> {
+    let standin = swift().await?;
+    let all = contenders(standin.addr).await?;
+    compare(&all, "tollgate, no policy", plan).await?;
+    standin.stop().await;
+    hold_streams(plan).await?;
+    departures::measure(if plan.rounds == 1 { 20 } else { 200 }, |name| {
+        plan.wants(name)
+    })
+    .await?;
+    fleet::measure(plan).await?;
+    if plan.wants("outage") {
+        outage::measure().await?;
+    }
+    Ok(())
+}
+
+/// A stand-in that answers as fast as it can.
+async fn swift() -> anyhow::Result<Standin> {
     let mut options = StandinOptions::behaving(&format!("tokens={TOKENS},pace=0ms"))?;
     options.keep = 0;
-    let standin = Standin::start(([127, 0, 0, 1], 0).into(), options).await?;
-    let all = contenders(standin.addr).await?;
+    Ok(Standin::start(([127, 0, 0, 1], 0).into(), options).await?)
+}
+
+/// Those that are wanted, side by side.
+async fn compare(all: &[Contender], to: &str, plan: &Plan) -> anyhow::Result<()> {
     let chosen: Vec<&Contender> = all
         .iter()
         .filter(|contender| plan.wants(&contender.name))
         .collect();
+    if chosen.is_empty() {
+        return Ok(());
+    }
     let mut rows: Vec<Row> = chosen
         .iter()
         .map(|contender| Row::new(&contender.name))
@@ -105,13 +136,8 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
             one(contender, plan, row).await?;
         }
     }
-    print(&rows, TOKENS);
-    standin.stop().await;
-    hold_streams(plan).await?;
-    departures::measure(if plan.rounds == 1 { 20 } else { 200 }, |name| {
-        plan.wants(name)
-    })
-    .await
+    print(&rows, to, TOKENS);
+    Ok(())
 }
 
 /// How much memory the gateway has while many streams are open.

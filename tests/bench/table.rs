@@ -65,11 +65,11 @@ fn median(values: &[f64]) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// Prints a Markdown table. The ratio is to the row `tollgate, no policy`, if it is there.
-pub(crate) fn print(rows: &[Row], tokens: u64) {
+/// Prints a Markdown table. The ratio is to the row of that name, if it is there.
+pub(crate) fn print(rows: &[Row], to: &str, tokens: u64) {
     let base = |value: fn(&Row) -> f64| {
         rows.iter()
-            .find(|row| row.name == "tollgate, no policy")
+            .find(|row| row.name == to)
             .map_or(f64::NAN, value)
     };
     let plain = |row: &Row| median(&row.plain_us);

@@ -28,7 +28,7 @@ use crate::{
     fixture::{Site, until, until_async},
     scripted::{Said, Scripted},
 };
-use name_server::{A, NameServer, Said as Record};
+use name_server::{A, NameServer, SRV, Said as Record, srv};
 
 /// One more stand-in.
 async fn standin(addr: impl Into<SocketAddr>) -> Standin {
@@ -300,6 +300,47 @@ async fn endpoints_follow_the_dns_and_its_failure_changes_nothing() {
     }
     assert_eq!(one.seen().requests, served);
     assert_eq!((one.seen().connections, two.seen().connections), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoints_come_from_srv_records_with_their_ports_and_weights() {
+    let names = NameServer::start().await;
+    let (one, two) = (fresh().await, fresh().await);
+    let [near, far] = [&one, &two].map(|server| server.addr.port());
+    let say = |records| names.say("_http._tcp.models.test", SRV, Record::Records(records));
+    names.say_a("a.test", &[[127, 0, 0, 1]]);
+    // Another priority is passed over as long as there is a lower one.
+    say(vec![srv(1, 3, near, "a.test"), srv(2, 1, far, "a.test")]);
+    let site = Site::start(&everything_to(&format!(
+        "{{ endpoints: {{ srv: \"http://_http._tcp.models.test\", refresh: 100ms, resolver: \"{}\" }} }}",
+        names.address
+    )))
+    .await;
+    for _ in 0..4 {
+        assert_eq!(site.chat().send().await.status, 200);
+    }
+    assert_eq!((one.seen().requests, two.seen().requests), (4, 0));
+    assert_eq!(shown(&site).await[0]["weight"], 3);
+    let host = one
+        .seen()
+        .newest()
+        .unwrap()
+        .header("host")
+        .map(str::to_owned);
+    assert_eq!(host, Some(format!("a.test:{near}")));
+
+    say(vec![srv(1, 3, near, "a.test"), srv(1, 1, far, "a.test")]);
+    until_asked(&site, &two).await;
+    say(vec![srv(1, 1, far, "a.test")]);
+    until_async("one endpoint", async || {
+        (labels(&site).await.len() == 1).then_some(())
+    })
+    .await;
+    let served = one.seen().requests;
+    for _ in 0..4 {
+        assert_eq!(site.chat().send().await.status, 200);
+    }
+    assert_eq!(one.seen().requests, served);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

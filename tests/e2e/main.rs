@@ -32,6 +32,7 @@ mod jwt;
 mod mirrors;
 mod model_router;
 mod open_inference;
+mod outage;
 mod overload;
 mod picking;
 mod places;

@@ -2,8 +2,9 @@
 //!
 //! It answers with an echo, streams at a set pace, commits the faults that the
 //! header `x-standin` names ([`Behaviour`]) and shows at `GET /standin/seen` what
-//! reached it. The plain path does as little as it can, since benchmarks use it as
-//! their upstream. Knows nothing of the gateway.
+//! reached it. `GET /health` and `GET /metrics` answer as vLLM's do. The plain path
+//! does as little as it can, since benchmarks use it as their upstream. Knows nothing
+//! of the gateway.
 
 mod answer;
 mod behaviour;
@@ -68,6 +69,7 @@ impl StandinOptions {
 pub struct Standin {
     /// Where it listens.
     pub addr: SocketAddr,
+    server: Arc<serve::Server>,
     ledger: Arc<Ledger>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -83,15 +85,16 @@ impl Standin {
         let addr = listener.local_addr()?;
         let ledger = Ledger::new(options.keep);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let server = serve::Server::new(options, ledger.clone());
+        let server = Arc::new(serve::Server::new(options, ledger.clone()));
         tasks.spawn(serve::accept(
             listener,
-            Arc::new(server),
+            server.clone(),
             stop.clone(),
             tasks.clone(),
         ));
         Ok(Self {
             addr,
+            server,
             ledger,
             stop,
             tasks,
@@ -101,6 +104,15 @@ impl Standin {
     /// `http://ADDRESS`, as an endpoint of the configuration.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Behaves like this from the next request on, connections that are open included.
+    ///
+    /// # Errors
+    /// When the list is not understood; then nothing changes.
+    pub fn behave(&self, list: &str) -> Result<(), BadBehaviour> {
+        self.server.behaviour.store(Arc::new(list.parse()?));
+        Ok(())
     }
 
     /// What it has seen so far.

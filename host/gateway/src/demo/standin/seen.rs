@@ -213,6 +213,13 @@ impl Ledger {
         self.cancellations.lock().clear();
     }
 
+    /// Requests begun and not yet over.
+    pub(super) fn in_flight(&self) -> u64 {
+        let over = self.completed.load(Ordering::Acquire) + self.cancelled.load(Ordering::Acquire);
+        let begun = self.requests.load(Ordering::Acquire);
+        begun.saturating_sub(over)
+    }
+
     pub(super) fn snapshot(&self) -> Seen {
         let completed = self.completed.load(Ordering::Acquire);
         let cancelled = self.cancelled.load(Ordering::Acquire);

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
@@ -35,13 +36,19 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 #[derive(Debug)]
 pub(super) struct Server {
-    options: StandinOptions,
+    models: Vec<String>,
+    /// For requests that do not say otherwise.
+    pub(super) behaviour: ArcSwap<Behaviour>,
     ledger: Arc<Ledger>,
 }
 
 impl Server {
     pub(super) fn new(options: StandinOptions, ledger: Arc<Ledger>) -> Self {
-        Self { options, ledger }
+        Self {
+            models: options.models,
+            behaviour: ArcSwap::from_pointee(options.behaviour),
+            ledger,
+        }
     }
 }
 
@@ -111,8 +118,12 @@ async fn answer(
             server.ledger.snapshot().to_json().to_string(),
         ));
     }
+    if let Some(answer) = operated(server, &request).await {
+        return Ok(answer);
+    }
     let flight = server.ledger.begin(request.uri().clone());
-    let behaviour = match behaviour_of(server, &request) {
+    let usual = server.behaviour.load_full();
+    let behaviour = match behaviour_of(&usual, &request) {
         Ok(behaviour) => behaviour,
         Err(message) => return Ok(refuse(400, &message, flight)),
     };
@@ -135,11 +146,7 @@ async fn answer(
         .to_owned();
     server.ledger.keep(&flight, parts, body.clone());
 
-    match behaviour.stall_before {
-        Some(Wait::Forever) => std::future::pending().await,
-        Some(Wait::For(pause)) => tokio::time::sleep(pause).await,
-        None => {}
-    }
+    stall(&behaviour).await;
     if behaviour.cut_headers {
         flight.over();
         return Err(Gone::CutHeaders);
@@ -158,15 +165,41 @@ async fn answer(
                 flight,
             ),
         },
-        Endpoint::Models => sized(
-            models_body(&server.options.models),
-            &behaviour,
-            flight,
-            fuse,
-        ),
+        Endpoint::Models => sized(models_body(&server.models), &behaviour, flight, fuse),
         Endpoint::Unknown => refuse(404, "There is nothing at this path.", flight),
     };
     Ok(dressed(response, &behaviour))
+}
+
+async fn stall(behaviour: &Behaviour) {
+    match behaviour.stall_before {
+        Some(Wait::Forever) => std::future::pending().await,
+        Some(Wait::For(pause)) => tokio::time::sleep(pause).await,
+        None => {}
+    }
+}
+
+/// What whoever operates a model server asks of it, as vLLM answers: how it is, and what
+/// it has to do. It is no traffic and not counted; one that stalls or fails does so here.
+async fn operated(server: &Server, request: &Request<Incoming>) -> Option<Response<Answered>> {
+    let body = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/health") => String::new(),
+        (&Method::GET, "/metrics") => {
+            let running = server.ledger.in_flight();
+            format!(
+                "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {running}\n\
+                 # TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting 0\n"
+            )
+        }
+        _ => return None,
+    };
+    let behaviour = server.behaviour.load_full();
+    stall(&behaviour).await;
+    let status = behaviour.fail.or(behaviour.status).unwrap_or(200);
+    let mut response = whole(StatusCode::from_u16(status).unwrap_or_default(), body);
+    let text = HeaderValue::from_static("text/plain; version=0.0.4");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    Some(response)
 }
 
 enum Endpoint {
@@ -187,14 +220,14 @@ fn endpoint(method: &Method, path: &str) -> Endpoint {
 }
 
 fn behaviour_of<'a>(
-    server: &'a Server,
+    usual: &'a Behaviour,
     request: &Request<Incoming>,
 ) -> Result<Cow<'a, Behaviour>, String> {
     let mut lists = request.headers().get_all(HEADER).iter().peekable();
     if lists.peek().is_none() {
-        return Ok(Cow::Borrowed(&server.options.behaviour));
+        return Ok(Cow::Borrowed(usual));
     }
-    let mut behaviour = server.options.behaviour.clone();
+    let mut behaviour = usual.clone();
     for list in lists {
         let list = list
             .to_str()

@@ -56,14 +56,15 @@ pub(crate) fn languages(bench: &Bench, criterion: &mut Criterion) {
             group.bench_function(format!("a request, {how}"), |bencher| {
                 bencher.iter_custom(|times| requests(bench, &policy, times));
             });
-            let mut session = bench.runtime.block_on(begun(&policy)).0;
+            group.bench_function(format!("its hook alone, {how}"), |bencher| {
+                bencher.iter_custom(|times| hooks(bench, &policy, times));
+            });
             for (what, text) in [("kept", "a piece of text "), ("changed", "made by ACME ")] {
                 group.bench_function(format!("an event {what}, {how}"), |bencher| {
-                    bencher.iter_custom(|times| events(bench, &mut session, text, times));
+                    bencher.iter_custom(|times| events(bench, &policy, text, times));
                 });
             }
             group.finish();
-            bench.runtime.block_on(session.close());
             eprintln!(
                 "{language}, {how}: {} KiB of memory an instance",
                 policy.stats().memory_peak_bytes >> 10
@@ -138,6 +139,25 @@ async fn begun(policy: &Arc<Policy>) -> (Session, Message) {
     (session, request)
 }
 
+/// The hook `on-request` by itself: the session is there, its end is not waited for.
+fn hooks(bench: &Bench, policy: &Arc<Policy>, times: u64) -> Duration {
+    bench.runtime.block_on(async {
+        let mut took = Duration::ZERO;
+        for _ in 0..times {
+            let (head, exchange) = (head(), ExchangeContext::default());
+            let mut session = policy.open(&head, &exchange).await.expect("a session");
+            let mut request = request();
+            let started = std::time::Instant::now();
+            let decision = session.on_request(&mut request).await.expect("a decision");
+            took += started.elapsed();
+            assert_eq!(decision.edits.len(), 1, "the temperature");
+            session.close().await;
+        }
+        took
+    })
+}
+
+/// Session, hook and end.
 fn requests(bench: &Bench, policy: &Arc<Policy>, times: u64) -> Duration {
     bench.runtime.block_on(async {
         let started = std::time::Instant::now();
@@ -150,7 +170,11 @@ fn requests(bench: &Bench, policy: &Arc<Policy>, times: u64) -> Duration {
     })
 }
 
-fn events(bench: &Bench, session: &mut Session, text: &str, times: u64) -> Duration {
+/// Events of one stream; what a language's runtime does not give back is its own.
+const EVENTS: u64 = 1_000;
+
+/// In streams of so many events; only those are counted, not their beginnings.
+fn events(bench: &Bench, policy: &Arc<Policy>, text: &str, times: u64) -> Duration {
     let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
         "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": null }] });
     let event = Event {
@@ -160,12 +184,20 @@ fn events(bench: &Bench, session: &mut Session, text: &str, times: u64) -> Durat
     let changes = text.contains("ACME");
     let batch = [event];
     bench.runtime.block_on(async {
-        let started = std::time::Instant::now();
-        for _ in 0..times {
-            let decided = session.on_events(&batch, false).await.expect("a decision");
-            let changed = matches!(decided.actions.first(), Some(EventAction::Replace(_)));
-            assert_eq!(changed, changes);
+        let (mut took, mut left) = (Duration::ZERO, times);
+        while left > 0 {
+            let mut session = begun(policy).await.0;
+            let some = left.min(EVENTS);
+            let started = std::time::Instant::now();
+            for _ in 0..some {
+                let decided = session.on_events(&batch, false).await.expect("a decision");
+                let changed = matches!(decided.actions.first(), Some(EventAction::Replace(_)));
+                assert_eq!(changed, changes);
+            }
+            took += started.elapsed();
+            left -= some;
+            session.close().await;
         }
-        started.elapsed()
+        took
     })
 }

@@ -69,14 +69,14 @@ class ModelRule {
   }
 
   has(model) {
-    return this.models.some((pattern) => pattern.test(model));
+    return this.models.some((fits) => fits(model));
   }
 
-  /** The edits that keep the numbers of a request within bounds, or a refusal. */
-  clamp(request) {
+  /** The edits that keep these numbers of a request within bounds, or a refusal. */
+  clamp(fields) {
     const edits = [];
-    const values = this.pointers.length === 0 ? [] : request.jsonMany(this.pointers);
-    for (const [at, value] of values.entries()) {
+    for (let at = 0; at < this.pointers.length; at++) {
+      const value = fields[asked.indexOf(this.pointers[at])];
       if (value == null || value.tag === "null") continue;
       const number = value.tag === "json" ? Number(value.val) : value.val;
       if (typeof number !== "number" || Number.isNaN(number)) {
@@ -118,10 +118,21 @@ function parse(data) {
   }
 }
 
-/** A name, or a glob in which `*` stands for any text. */
+/** Whether a text is this name, or fits this glob, in which `*` stands for any text. */
 function glob(pattern) {
-  const parts = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${parts.join(".*")}$`, "s");
+  const [first, ...rest] = pattern.split("*");
+  if (rest.length === 0) return (text) => text === first;
+  const last = rest.pop();
+  return (text) => {
+    if (!text.startsWith(first)) return false;
+    let at = first.length;
+    for (const part of rest) {
+      const found = text.indexOf(part, at);
+      if (found < 0) return false;
+      at = found + part.length;
+    }
+    return text.length >= at + last.length && text.endsWith(last);
+  };
 }
 
 const pass = () => ({ verdict: { tag: "next" }, edits: [] });
@@ -132,6 +143,11 @@ const refuse = (code, message) => ({
 
 /** @type {ModelRule[]} */
 let rules = [];
+/**
+ * What is read of a request, at once: a call of the host costs more than what it brings.
+ * @type {string[]}
+ */
+let asked = [];
 
 /** One policy in one exchange. */
 class Session {
@@ -141,10 +157,10 @@ class Session {
   }
 
   onRequest(request) {
-    const field = request.json("/model");
-    const model = field?.tag === "text" ? field.val : this.model;
+    const fields = request.jsonMany(asked);
+    const model = fields[0]?.tag === "text" ? fields[0].val : this.model;
     this.rule = model == null ? undefined : rules.find((rule) => rule.has(model));
-    return this.rule?.clamp(request) ?? pass();
+    return this.rule?.clamp(fields) ?? pass();
   }
 
   onAttempt() {
@@ -192,6 +208,7 @@ export const policy = {
   }),
   configure(settings) {
     rules = JSON.parse(settings).rules.map((rule) => new ModelRule(rule));
+    asked = [...new Set(["/model", ...rules.flatMap((rule) => rule.pointers)])];
   },
   samples: () => [sample],
   Session,

@@ -29,11 +29,15 @@ fn words(stage: usize) -> Vec<u8> {
     let head = |length: usize| {
         format!("POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n")
     };
-    let text = match stage % 5 {
+    // Of those that get a turn, some are in the middle of a stream.
+    let streamed = BODY.replace("\"messages\"", "\"stream\":true,\"messages\"");
+    let behaviour = "x-standin: stall-before=0ms,tokens=8,stall-after=2\r\ncontent-length";
+    let text = match stage % 6 {
         0 => String::new(),
         1 => "POST /v1/chat/comple".into(),
         2 => head(BODY.len() + 1) + BODY,
         3 => head(BODY.len()) + BODY,
+        4 => head(streamed.len()).replace("content-length", behaviour) + &streamed,
         _ => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".into(),
     };
     text.into_bytes()
@@ -172,6 +176,7 @@ async fn a_crowd_that_vanishes_leaves_no_connection_no_task_and_no_memory() {
     place.gives_back(memory + GROWTH_MAX).await;
     let left = standin.seen();
     assert!(left.requests >= 64, "{left:?}");
+    assert!(left.streams > 0, "nobody was in the middle of a stream");
     assert_eq!(
         standin
             .wait_for(PATIENCE, |seen| seen.in_flight == 0)

@@ -148,3 +148,29 @@ async fn model_aware_balancing_reads_metrics_and_spares_the_endpoint_with_work()
     assert_eq!(site.chat().send().await.status, 200);
     drop(streams);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_read_from_another_port_where_one_is_named() {
+    let [server, metrics, _other] = three().await.map(|one| [one]);
+    let upstream = format!(
+        "balance: {{ model-aware: {{ scrape: {{ port: {}, interval: 50ms }} }} }}",
+        metrics[0].addr.port()
+    );
+    let site = Site::start(&config(&server, &upstream, "timeouts: {}")).await;
+    let other = Site::start(&config(
+        &metrics,
+        "health: { passive: off }",
+        "timeouts: {}",
+    ))
+    .await;
+    let ask = other.streamed().behaving("tokens=4,stall-after=1");
+    let _stream = ask.stream().await;
+    until_async("figures", async || {
+        let page = site.look("/upstreams").await.json();
+        let figures = &page["upstreams"][0]["endpoints"][0]["figures"];
+        (figures["running"] == 1).then_some(())
+    })
+    .await;
+    let scraped = r#"tollgate_probes_total{upstream="u",kind="scrape""#;
+    assert!(site.metric(scraped).await > 0.0);
+}

@@ -18,6 +18,7 @@ mod fallback;
 mod hedging;
 mod late;
 mod retries;
+mod trickle;
 
 /// A stand-in that always behaves so, unless a request says otherwise.
 async fn standin(behaviour: &str) -> Standin {

@@ -46,6 +46,7 @@ async fn what_was_sent_is_sent_again_only_where_that_is_said() {
     let good = standin("").await;
     for (behaviour, cause, outcome, status) in [
         ("cut-headers", "reset", "reset", 502),
+        ("reset-headers", "reset", "reset", 502),
         ("fail=500", "500", "status", 500),
         ("fail=503,retry-after=60", "503", "status", 503),
         ("fail=429,retry-after=60", "429", "status", 429),

@@ -30,8 +30,8 @@ pub struct Behaviour {
     pub retry_after: Option<String>,
     /// `early=413`: answers an error with this status without reading the request's body.
     pub early: Option<u16>,
-    /// `cut-headers`: drops the connection instead of answering.
-    pub cut_headers: bool,
+    /// `cut-headers` or `reset-headers`: drops the connection instead of answering.
+    pub cut_headers: Option<Broken>,
     /// `cut-after=N` or `reset-after=N`: drops the connection after N events, or after
     /// N bytes of a plain answer.
     pub cut: Option<Cut>,
@@ -55,6 +55,8 @@ pub struct Behaviour {
     pub bom: bool,
     /// `split=N`: pieces of N bytes, also in the middle of a character.
     pub split: Option<usize>,
+    /// `trickle=50ms`: a pause after each piece, which is one byte unless `split` says more.
+    pub trickle: Option<Duration>,
     /// `big=N`: N more bytes of text in the answer, or in the first event of text.
     pub big: usize,
     /// `usage=none`, `usage=10/20`: instead of counting words.
@@ -69,6 +71,14 @@ pub enum Wait {
     For(Duration),
     /// Until the client leaves.
     Forever,
+}
+
+/// How a connection ends before its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    Closed,
+    /// By a TCP reset.
+    Reset,
 }
 
 /// A connection that breaks in the middle of an answer.
@@ -163,7 +173,8 @@ impl Behaviour {
             None => (item, None),
         };
         match (word, value) {
-            ("cut-headers", None) => self.cut_headers = true,
+            ("cut-headers", None) => self.cut_headers = Some(Broken::Closed),
+            ("reset-headers", None) => self.cut_headers = Some(Broken::Reset),
             ("no-done", None) => self.done = Done::Never,
             ("done-twice", None) => self.done = Done::Twice,
             ("after-done", None) => self.done = Done::ThenMore,
@@ -199,6 +210,7 @@ impl Behaviour {
         match word {
             "tokens" => self.tokens = Some(number()?),
             "pace" => self.pace = duration()?,
+            "trickle" => self.trickle = Some(duration()?),
             "stall-before" => self.stall_before = Some(Wait::For(duration()?)),
             "stall-after" => self.stall_after = Some(number()?),
             "fail" => self.fail = Some(status()?),

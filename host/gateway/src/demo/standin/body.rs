@@ -35,10 +35,19 @@ pub(super) struct Player {
     source: Source,
     flight: InFlight,
     fuse: Fuse,
-    split: usize,
+    pieces: Pieces,
     pending: Bytes,
     sleep: Option<Pin<Box<Sleep>>>,
     cutting: Option<bool>,
+}
+
+/// How bytes come to the wire.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pieces {
+    /// So many at once, at most.
+    pub(super) size: usize,
+    /// Waited after each of them.
+    pub(super) pause: Option<Duration>,
 }
 
 enum Source {
@@ -47,6 +56,13 @@ enum Source {
     Broken(Option<Bytes>, bool),
     /// These bytes in pieces.
     Pieces(Option<Bytes>),
+}
+
+impl Pieces {
+    const WHOLE: Self = Self {
+        size: usize::MAX,
+        pause: None,
+    };
 }
 
 impl Source {
@@ -62,15 +78,10 @@ impl Source {
 }
 
 impl Answered {
-    pub(super) fn script(
-        script: Script,
-        split: Option<usize>,
-        flight: InFlight,
-        fuse: Fuse,
-    ) -> Self {
+    pub(super) fn script(script: Script, pieces: Pieces, flight: InFlight, fuse: Fuse) -> Self {
         Self::Played(Player::boxed(
             Source::Script(Box::new(script)),
-            split,
+            pieces,
             flight,
             fuse,
         ))
@@ -80,16 +91,16 @@ impl Answered {
     pub(super) fn broken(bytes: Bytes, reset: bool, flight: InFlight, fuse: Fuse) -> Self {
         Self::Played(Player::boxed(
             Source::Broken(Some(bytes), reset),
-            None,
+            Pieces::WHOLE,
             flight,
             fuse,
         ))
     }
 
-    pub(super) fn pieces(bytes: Bytes, size: usize, flight: InFlight, fuse: Fuse) -> Self {
+    pub(super) fn pieces(bytes: Bytes, pieces: Pieces, flight: InFlight, fuse: Fuse) -> Self {
         Self::Played(Player::boxed(
             Source::Pieces(Some(bytes)),
-            Some(size),
+            pieces,
             flight,
             fuse,
         ))
@@ -97,13 +108,12 @@ impl Answered {
 }
 
 impl Player {
-    fn boxed(source: Source, split: Option<usize>, flight: InFlight, fuse: Fuse) -> Box<Self> {
-        let split = split.unwrap_or(usize::MAX);
+    fn boxed(source: Source, pieces: Pieces, flight: InFlight, fuse: Fuse) -> Box<Self> {
         Box::new(Self {
             source,
             flight,
             fuse,
-            split,
+            pieces,
             pending: Bytes::new(),
             sleep: None,
             cutting: None,
@@ -112,13 +122,14 @@ impl Player {
 
     fn poll_play(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
         loop {
-            if !self.pending.is_empty() {
-                let size = self.split.min(self.pending.len());
-                return Poll::Ready(Some(Ok(self.pending.split_to(size))));
-            }
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(cx));
                 self.sleep = None;
+            }
+            if !self.pending.is_empty() {
+                let size = self.pieces.size.min(self.pending.len());
+                self.sleep = self.pieces.pause.map(|pause| Box::pin(sleep(pause)));
+                return Poll::Ready(Some(Ok(self.pending.split_to(size))));
             }
             if let Some(reset) = self.cutting {
                 self.flight.finish();

@@ -25,7 +25,9 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use behaviour::{BadBehaviour, Behaviour, Cut, Done, HEADER, LineEnd, UsageReport, Wait};
+pub use behaviour::{
+    BadBehaviour, Behaviour, Broken, Cut, Done, HEADER, LineEnd, UsageReport, Wait,
+};
 pub use seen::{Cancellation, Seen, SeenRequest};
 
 use seen::Ledger;

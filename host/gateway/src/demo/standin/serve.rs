@@ -20,8 +20,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     StandinOptions,
     answer::{Asked, Kind, error_body, models_body},
-    behaviour::{Behaviour, HEADER, Wait},
-    body::Answered,
+    behaviour::{Behaviour, Broken, HEADER, Wait},
+    body::{Answered, Pieces},
     embeddings::embeddings_body,
     script::Script,
     seen::{InFlight, Ledger},
@@ -147,7 +147,10 @@ async fn answer(
     server.ledger.keep(&flight, parts, body.clone());
 
     stall(&behaviour).await;
-    if behaviour.cut_headers {
+    if let Some(how) = behaviour.cut_headers {
+        if how == Broken::Reset {
+            fuse.light();
+        }
         flight.over();
         return Err(Gone::CutHeaders);
     }
@@ -265,10 +268,18 @@ async fn text(
     }
     flight.streams();
     let script = Script::new(answer, behaviour.clone());
-    let mut response = Response::new(Answered::script(script, behaviour.split, flight, fuse));
+    let mut response = Response::new(Answered::script(script, pieces(behaviour), flight, fuse));
     response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
     response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
     response
+}
+
+fn pieces(behaviour: &Behaviour) -> Pieces {
+    let one = behaviour.trickle.map(|_| 1);
+    Pieces {
+        size: behaviour.split.or(one).unwrap_or(usize::MAX),
+        pause: behaviour.trickle,
+    }
 }
 
 /// A plain answer, whole or with the faults that a body of known length can have.
@@ -294,9 +305,10 @@ fn sized(
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         return response;
     }
-    if let Some(size) = behaviour.split {
+    if behaviour.split.is_some() || behaviour.trickle.is_some() {
         let length = body.len();
-        let mut response = Response::new(Answered::pieces(body.into(), size, flight, fuse));
+        let bytes = Answered::pieces(body.into(), pieces(behaviour), flight, fuse);
+        let mut response = Response::new(bytes);
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
         return response;

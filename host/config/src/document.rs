@@ -1,7 +1,7 @@
 //! Other YAML files than the configuration, read under the same bounds and with the
 //! same messages.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde::de::DeserializeOwned;
 
@@ -31,4 +31,18 @@ pub fn problem_at(text: &str, file: &Path, pointer: &str, message: &str) -> Prob
 #[must_use]
 pub fn parse_size(text: &str) -> Option<u64> {
     spelling::size(text).ok()
+}
+
+/// `10ms`, `2s`, `5m` or another time as the configuration spells it; `None` for anything else.
+#[must_use]
+pub fn parse_period(text: &str) -> Option<Duration> {
+    spelling::period(text).ok()
+}
+
+/// An IP address and a port to listen on.
+///
+/// # Errors
+/// What was expected.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    spelling::address(text).map_err(|misspelt| format!("expected {}", misspelt.expected))
 }

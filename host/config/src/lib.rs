@@ -22,7 +22,7 @@ mod yaml;
 
 use std::path::Path;
 
-pub use document::{parse_size, problem_at, read_yaml};
+pub use document::{parse_address, parse_period, parse_size, problem_at, read_yaml};
 pub use error::{ConfigError, Problem, Problems};
 pub use locate::{locate, locate_in, render};
 pub use model::*;

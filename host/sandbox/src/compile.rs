@@ -9,6 +9,7 @@ mod adapt;
 mod cache;
 mod child;
 mod configure;
+mod mistake;
 mod pipeline;
 mod setting_up;
 

@@ -61,6 +61,12 @@ pub enum TestError {
          `tollgate plugin test --update` write what comes of it"
     )]
     NoCases(String),
+    /// The file carries none.
+    #[error("{} carries no cases: name their folder with --cases, or build it with --with-cases", .0.display())]
+    NoneWithin(PathBuf),
+    /// There are none in the folder that was named, or there is no such folder.
+    #[error("there are no cases in {}: a case is a file NAME.yaml there", .0.display())]
+    NoneInFolder(PathBuf),
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     File {
@@ -90,10 +96,18 @@ pub async fn subject(
         let built = build(options).await?;
         of_crate(&built, cases)?
     };
-    if subject.cases.is_empty() {
-        return Err(TestError::NoCases(subject.name));
+    if !subject.cases.is_empty() {
+        return Ok(subject);
     }
-    Ok(subject)
+    Err(match cases {
+        Some(folder) if !folder.is_dir() => TestError::File {
+            path: folder.to_owned(),
+            source: io::Error::new(io::ErrorKind::NotFound, "there is no such folder"),
+        },
+        Some(folder) => TestError::NoneInFolder(folder.to_owned()),
+        None if path.is_file() => TestError::NoneWithin(path.to_owned()),
+        None => TestError::NoCases(subject.name),
+    })
 }
 
 fn of_crate(built: &Built, cases: Option<&Path>) -> Result<Subject, TestError> {

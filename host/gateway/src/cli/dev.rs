@@ -15,6 +15,7 @@ use std::{
 use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tollgate_config::parse_address;
 
 use super::run::Ends;
 use crate::{
@@ -45,7 +46,7 @@ pub(super) struct DevArguments {
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
     /// Listen here. By default at any free port of this machine.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
     /// Serve in front of this model server instead of the stand-in.
     #[arg(long, value_name = "URL", conflicts_with = "config")]

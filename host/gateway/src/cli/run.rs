@@ -4,9 +4,10 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration}
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tollgate_config::parse_address;
 
 use crate::{
-    Gateway, Options, descriptors,
+    Gateway, Options, Refused, descriptors,
     telemetry::{self, Lines, LogFormat},
 };
 
@@ -27,10 +28,10 @@ pub(super) struct RunArguments {
     #[arg(short, long, value_name = "PATH")]
     config: PathBuf,
     /// Listen here, whatever the configuration says.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     listen: Option<SocketAddr>,
     /// Put the admin port here, whatever the configuration says.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     admin: Option<SocketAddr>,
     /// The most plugin instances alive at once.
     #[arg(long, value_name = "COUNT", default_value_t = Options::INSTANCES)]
@@ -81,10 +82,13 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
         Ok(gateway) => gateway,
         Err(error) => {
             eprintln!("error: {error:#}");
-            eprintln!(
-                "Not started. Mend that, and try it with: tollgate check --config {}",
-                config.display()
-            );
+            // An address that is taken is not the configuration's mistake.
+            if error.is::<Refused>() {
+                eprintln!(
+                    "Not started. Mend that, and try it with: tollgate check --config {}",
+                    config.display()
+                );
+            }
             return Ok(ExitCode::FAILURE);
         }
     };

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context;
+use tollgate_config::parse_address;
 
 use crate::demo::standin::{Standin, StandinOptions};
 
@@ -13,11 +14,19 @@ Example:
 
 It speaks as OpenAI's API does (chat, completions, embeddings, models; plain and
 streamed), says again what it heard, and counts words as tokens. What a single request
-names in the header `x-standin` goes before --behave: `fail=503`, `cut-after=3`,
-`usage=10/20` and others. What reached it: GET /standin/seen.")]
+names in the header `x-standin` goes before --behave. What reached it: GET /standin/seen.
+GET /health and GET /metrics answer as vLLM's do.
+
+How it answers, in words between commas:
+  how much, how fast   tokens=20 big=N pace=5ms split=N trickle=50ms usage=none|10/20
+  no answer            stall-before stall-before=2s cut-headers reset-headers
+  another answer       fail=503 status=202 early=413 retry-after=7 header=name:value
+  breaks off           cut-after=N reset-after=N stall-after=N
+  malformed            malformed malformed-json error-event=N no-done done-twice after-done
+  spelling of events   crlf cr comments multi-line no-space bom")]
 pub(super) struct StandinArguments {
     /// Listen here.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
     /// How it answers where a request does not say: a comma list.
     #[arg(long, value_name = "LIST", default_value = "pace=20ms")]

@@ -14,6 +14,7 @@ use std::{
 use anyhow::Context;
 use attached::{Attached, NotAttached, Query};
 use tokio::time::{Instant, sleep};
+use tollgate_config::parse_address;
 use view::View;
 
 use crate::trace::{Filter, Line};
@@ -36,7 +37,7 @@ the environment variable TOLLGATE_ADMIN_TOKEN. Ctrl-C ends it. A gateway that go
 away is waited for, 30 seconds long. See docs/operating.md.")]
 pub(super) struct TraceArguments {
     /// The gateway's admin port.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
     /// A file with the token of the admin port.
     #[arg(long, value_name = "PATH")]

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use jsonschema::{ValidationError, error::ValidationErrorKind};
 use wasmtime::{
     Engine, Store, StoreLimitsBuilder,
     component::{ComponentNamedList, Instance, Lift, Linker, Lower, WasmList},
@@ -215,61 +214,20 @@ fn bad_schema(what: String) -> Refusal {
 /// Checks settings against the schema that the plugin gives.
 pub(super) fn check_settings(schema: &str, settings: &str) -> Result<(), Refusal> {
     let validator = check_schema(schema)?;
-    let settings: serde_json::Value = serde_json::from_str(settings)
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text);
+    let settings = read(settings)
         .map_err(|error| bad_schema(format!("the settings are not JSON: {error}")))?;
+    let schema = read(schema).unwrap_or_default();
     let errors: Vec<String> = validator
         .iter_errors(&settings)
+        .flat_map(|error| super::mistake::say(&error, &schema))
         .take(8)
-        .map(|error| setting_refused(&error))
         .collect();
     if errors.is_empty() {
         Ok(())
     } else {
         Err(settings_refused(&errors))
     }
-}
-
-/// `<json pointer>: <message>`.
-fn setting_refused(error: &ValidationError<'_>) -> String {
-    let (at, found) = (error.instance_path(), error.instance());
-    match error.kind() {
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            if let Some(known) = constants(context) {
-                return format!("{at}: {found} is none of {known}");
-            }
-            match nearest(context, at.as_str()) {
-                Some(cause) => setting_refused(cause),
-                None => format!("{at}: {error}"),
-            }
-        }
-        ValidationErrorKind::FalseSchema => {
-            format!("{at}: nothing may be set here, and there is {found}")
-        }
-        _ => format!("{at}: {error}"),
-    }
-}
-
-/// What was expected, where each schema is one value: the words of an enumeration.
-fn constants(context: &[Vec<ValidationError<'_>>]) -> Option<String> {
-    let constant = |causes: &Vec<ValidationError<'_>>| match causes.first()?.kind() {
-        ValidationErrorKind::Constant { expected_value } => Some(expected_value.to_string()),
-        _ => None,
-    };
-    let known: Option<Vec<String>> = context.iter().map(constant).collect();
-    known.map(|known| known.join(", "))
-}
-
-/// The mistake in the schema that fits furthest. Of an optional setting, the one in what
-/// it would be.
-fn nearest<'a, 'b>(
-    context: &'a [Vec<ValidationError<'b>>],
-    at: &str,
-) -> Option<&'a ValidationError<'b>> {
-    let depth = |error: &ValidationError<'_>| error.instance_path().as_str().len();
-    // Of equals the first.
-    let causes = context.iter().filter_map(|causes| causes.first()).rev();
-    let nearest = causes.max_by_key(|cause| depth(cause))?;
-    (depth(nearest) > at.len() || context.len() == 2).then_some(nearest)
 }
 
 /// Whether it may be a JSON pointer into settings.

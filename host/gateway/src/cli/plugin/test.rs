@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use tollgate_cases::{Budget, Verdict};
-use tollgate_config::{SandboxLimits, parse_size};
+use tollgate_config::{SandboxLimits, parse_period, parse_size};
 
 use super::show::{self, Colours};
 use crate::authoring::{
@@ -42,15 +42,21 @@ pub(super) struct TestArguments {
     /// The memory that an instance may have, as `limits.memory` of a policy.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
-    /// The time that a hook may take, as `limits.hook_time` of a policy, in milliseconds.
-    #[arg(long, value_name = "MS")]
-    hook_time: Option<u64>,
+    /// The time that a hook may take, as `limits.hook_time` of a policy.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    hook_time: Option<Duration>,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(1)..=Duration::from_secs(60);
+    let time = parse_period(text).filter(|time| bounds.contains(time));
+    time.ok_or_else(|| format!("`{text}` is no time from 1ms to 60s, such as `10ms`"))
 }
 
 fn size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text).filter(|bytes| (64 << 10..=4 << 30).contains(bytes));
     let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
-    bytes.ok_or_else(|| format!("`{text}` is no size from 64KiB to 4GiB"))
+    bytes.ok_or_else(|| format!("`{text}` is no size from `64KiB` to `4GiB`, such as `16MiB`"))
 }
 
 pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
@@ -70,8 +76,8 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
     if let Some(bytes) = arguments.memory {
         limits.memory_bytes = bytes;
     }
-    if let Some(millis) = arguments.hook_time {
-        limits.hook_time = Duration::from_millis(millis.clamp(1, 60_000));
+    if let Some(time) = arguments.hook_time {
+        limits.hook_time = time;
         limits.exchange_time = limits.exchange_time.max(limits.hook_time * 10);
     }
     let options = TestOptions {

@@ -136,7 +136,7 @@ pub enum UsageReport {
 /// A word of the list that cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadBehaviour {
-    #[error("the stand-in knows no `{0}`")]
+    #[error("the stand-in knows no `{0}`: `tollgate standin --help` lists what it knows")]
     Unknown(String),
     #[error("`{word}` needs {expected}")]
     Value {

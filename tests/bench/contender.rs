@@ -12,7 +12,7 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 use tollgate::demo::plugins_build::build_guests;
 
-use super::bare;
+use super::{bare, watched::Watching};
 
 pub(crate) struct Contender {
     pub(crate) name: String,
@@ -30,6 +30,8 @@ pub(crate) enum Kind {
         policies: usize,
         isolation: &'static str,
     },
+    /// Three policies, and somebody who watches exchanges, if so.
+    Watched(Option<&'static str>),
     /// No policy, and endpoints of an upstream with these keys.
     Fleet {
         endpoints: Vec<SocketAddr>,
@@ -42,17 +44,12 @@ pub(crate) enum Kind {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     process: Option<Child>,
+    /// The admin port, and what is watched there.
+    watched: Option<(SocketAddr, &'static str)>,
 }
 
 pub(crate) async fn contenders(upstream: SocketAddr) -> anyhow::Result<Vec<Contender>> {
-    let folder = tempfile::tempdir()?.keep();
-    let plugins = folder.join("plugins");
-    std::fs::create_dir_all(&plugins)?;
-    let built = plugins.clone();
-    tokio::task::spawn_blocking(move || {
-        build_guests(&["api-keys", "model-rules", "token-budget"], &built)
-    })
-    .await??;
+    let folder = folder_with_plugins().await?;
     let new = |name: &str, kind| Contender {
         name: name.to_owned(),
         kind,
@@ -91,6 +88,32 @@ pub(crate) async fn contenders(upstream: SocketAddr) -> anyhow::Result<Vec<Conte
     Ok(all)
 }
 
+async fn folder_with_plugins() -> anyhow::Result<PathBuf> {
+    let folder = tempfile::tempdir()?.keep();
+    let plugins = folder.join("plugins");
+    std::fs::create_dir_all(&plugins)?;
+    tokio::task::spawn_blocking(move || {
+        build_guests(&["api-keys", "model-rules", "token-budget"], &plugins)
+    })
+    .await??;
+    Ok(folder)
+}
+
+/// Gateways with three policies whose exchanges are watched so, by name.
+pub(crate) async fn watched(
+    upstream: SocketAddr,
+    all: &[(&str, Option<&'static str>)],
+) -> anyhow::Result<Vec<Contender>> {
+    let folder = folder_with_plugins().await?;
+    let new = |(name, query): &(&str, Option<&'static str>)| Contender {
+        name: (*name).to_owned(),
+        kind: Kind::Watched(*query),
+        upstream,
+        folder: folder.clone(),
+    };
+    Ok(all.iter().map(new).collect())
+}
+
 /// One gateway in front of several endpoints, or of one.
 pub(crate) fn fleet(
     name: &str,
@@ -114,11 +137,13 @@ pub(crate) fn fleet(
 impl Contender {
     pub(crate) async fn start(&self) -> anyhow::Result<Running> {
         let addr = free_address()?;
+        let mut watched = None;
         let process = match &self.kind {
             Kind::Direct => {
                 return Ok(Running {
                     addr: self.upstream,
                     process: None,
+                    watched: None,
                 });
             }
             Kind::Bare(role) => Command::new(std::env::current_exe()?)
@@ -142,10 +167,16 @@ impl Contender {
                 isolation,
             } => {
                 let config = self.folder.join("tollgate.yaml");
-                std::fs::write(
-                    &config,
-                    tollgate_config(addr, self.upstream, *policies, isolation)?,
-                )?;
+                let addrs = (addr, free_address()?, self.upstream);
+                std::fs::write(&config, tollgate_config(addrs, *policies, isolation)?)?;
+                gateway(&config)?
+            }
+            Kind::Watched(query) => {
+                let config = self.folder.join("tollgate.yaml");
+                let admin = free_address()?;
+                watched = query.map(|query| (admin, query));
+                let addrs = (addr, admin, self.upstream);
+                std::fs::write(&config, tollgate_config(addrs, 3, "exchange")?)?;
                 gateway(&config)?
             }
             Kind::Fleet {
@@ -161,6 +192,7 @@ impl Contender {
         let running = Running {
             addr,
             process: Some(process),
+            watched,
         };
         running.wait_until_it_listens().await?;
         Ok(running)
@@ -192,6 +224,14 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         anyhow::bail!("nothing listens on {}", self.addr)
+    }
+
+    /// Somebody who watches, where one does, until it is dropped.
+    pub(crate) async fn watch(&self) -> anyhow::Result<Option<Watching>> {
+        Ok(match self.watched {
+            None => None,
+            Some((admin, query)) => Some(Watching::at(admin, query).await?),
+        })
     }
 
     /// User and system time of the process and of those it started, so far.
@@ -281,8 +321,7 @@ fn fleet_config(
 }
 
 fn tollgate_config(
-    addr: SocketAddr,
-    upstream: SocketAddr,
+    (addr, admin, upstream): (SocketAddr, SocketAddr, SocketAddr),
     policies: usize,
     isolation: &str,
 ) -> anyhow::Result<String> {
@@ -292,7 +331,6 @@ fn tollgate_config(
             let _ = write!(text, "{byte:02x}");
             text
         });
-    let admin = free_address()?;
     let rules: Vec<String> = (1..=6).map(|n| format!("rules{n}")).collect();
     let order = [
         "callers", "rules1", "budget", "rules2", "rules3", "rules4", "rules5", "rules6",

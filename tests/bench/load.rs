@@ -2,14 +2,15 @@
 //! requests per second, added latency and memory, side by side with the bare
 //! minimum of a proxy. At full load, at one pace for all, for streams, and last the
 //! gateway's memory while many streams are held open, how soon a client's hang-up
-//! reaches the upstream, what balancing and health cost, and what clients notice of an
-//! endpoint that dies or stalls.
+//! reaches the upstream, what balancing and health cost, what those cost who watch
+//! exchanges, and what clients notice of an endpoint that dies or stalls.
 //!
 //! ```console
 //! $ cargo bench --bench load                 # everything
 //! $ cargo bench --bench load -- --quick      # fewer requests, fewer open streams
 //! $ cargo bench --bench load -- policies     # the rows whose name has it
 //! $ cargo bench --bench load -- endpoint     # balancing and health alone
+//! $ cargo bench --bench load -- trace        # with nobody who watches, and with somebody
 //! $ cargo bench --bench load -- outage       # an endpoint that dies, and one that stalls
 //! ```
 //! The upstream, the load and each gateway share one machine, so only ratios within
@@ -28,6 +29,8 @@ mod fleet;
 mod outage;
 #[path = "table.rs"]
 mod table;
+#[path = "watched.rs"]
+mod watched;
 
 use std::time::Duration;
 
@@ -104,6 +107,7 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     })
     .await?;
     fleet::measure(plan).await?;
+    watched::measure(plan).await?;
     if plan.wants("outage") {
         outage::measure().await?;
     }
@@ -168,6 +172,7 @@ async fn hold_streams(plan: &Plan) -> anyhow::Result<()> {
 /// One contender, once: warmed up, then plain requests, then streams.
 async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Result<()> {
     let running = contender.start().await?;
+    let watching = running.watch().await?;
     row.idle_kib.push(running.resident_kib()?);
     let load = |streamed_percent| load(contender, &running, streamed_percent);
     whole(load(0).run(Until::Requests(plan.requests / 10)).await)?;
@@ -184,13 +189,14 @@ async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Resul
     let streamed = whole(load(100).run(Until::Requests(plan.streams)).await)?;
     row.streamed(&streamed, running.cpu()?.saturating_sub(before));
     row.busy_kib.push(running.resident_kib()?);
+    drop(watching);
     running.stop().await;
     Ok(())
 }
 
 fn load(contender: &Contender, running: &Running, streamed_percent: u64) -> Load {
     let mut load = Load::chat(running.addr, "standin-small");
-    if matches!(contender.kind, Kind::Tollgate { .. }) {
+    if matches!(contender.kind, Kind::Tollgate { .. } | Kind::Watched(_)) {
         load = load.header(
             http::header::AUTHORIZATION,
             http::HeaderValue::from_static("Bearer bench-key"),

@@ -1,6 +1,7 @@
 //! Exchanges shown to who watches.
 
 mod command;
+mod panics;
 
 use std::{fs, net::SocketAddr};
 
@@ -331,6 +332,38 @@ async fn a_watcher_sees_what_its_filter_fits_and_no_more_than_it_asked_for() {
         let refused = Watcher::ask(site.gateway.admin_addr(), query, None).await;
         assert_eq!(refused.status, status, "{query}");
     }
+}
+
+#[tokio::test]
+async fn exchanges_that_nobody_asked_for_take_no_place_from_those_that_somebody_did() {
+    const PLACES: usize = 128;
+    let config = chat_through(
+        "who",
+        "\n  who: { PROBE, on_error: refuse, settings: { request: { facts: { caller: ben } } } }",
+    );
+    let site = Site::start_with(&config, "tokens=1000,pace=1s").await;
+    let mut by_route = Watcher::of(&site, "?route=rest").await;
+    let mut by_caller = Watcher::of(&site, "?caller=ada").await;
+    let mut under_way = Vec::new();
+    for _ in 0..PLACES + 2 {
+        under_way.push(site.streamed().stream().await);
+    }
+    site.ask("GET", "/v1/models").send().await;
+    assert_eq!(by_route.trace().await.route.as_deref(), Some("rest"));
+    site.reconfigure(&config.replace("ben", "ada")).await;
+    site.chat().behaving("tokens=1").send().await;
+    assert_eq!(by_caller.trace().await.caller.as_deref(), Some("ada"));
+    assert_eq!(site.metric("tollgate_traces_lost_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_client_whose_credential_is_the_word_for_what_is_hidden_stops_nobody() {
+    let site = Site::start(&probing("seen: { x-team: team }")).await;
+    let mut watcher = Watcher::of(&site, "").await;
+    let ask = site.chat().header("x-api-key", "hidden");
+    let answer = ask.header("x-request-id", "hidden").send().await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(watcher.trace().await.id, "hidden");
 }
 
 #[tokio::test]

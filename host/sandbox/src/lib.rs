@@ -40,4 +40,4 @@ pub use policy::{Policy, PolicyStats};
 pub use prepared::Prepared;
 pub use recording::{Call, Part, Read, Recording, text as recorded_text, value as recorded_value};
 pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions, SettingError};
-pub use session::{Failure, Session, Spent};
+pub use session::{Failure, NotOpened, Session, Spent};

@@ -18,7 +18,7 @@ use ready::{READY_MIN, Ready};
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
-    Failure, Observed, Session,
+    Failure, NotOpened, Observed, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
     host::{ExchangeContext, Shared},
@@ -188,10 +188,10 @@ impl Policy {
         self: &Arc<Self>,
         head: &Head,
         exchange: &ExchangeContext,
-    ) -> Result<Session, Failure> {
+    ) -> Result<Session, NotOpened> {
         if !self.quarantine.admits() {
             self.shared.counters.fault(Fault::Quarantined);
-            return Err(Failure::Quarantined);
+            return Err(Failure::Quarantined.into());
         }
         let instance = match self.ready.take() {
             Some(instance) => instance,

@@ -62,7 +62,7 @@ async fn run(
     let mut session = policy
         .open(&head, &ExchangeContext::default())
         .await
-        .map_err(|failure| failed("opening a session", failure))?;
+        .map_err(|not| failed("opening a session", not.failure))?;
     let wants = |hook: Hook| policy.facts.hooks[hook as usize];
     let mut request = message(sample, policy.needs())?;
     let mut answered = None;

@@ -14,6 +14,9 @@ use crate::contract;
 const ENTRIES_MAX: usize = 256;
 /// Bytes of one hook's entries, about.
 const BYTES_MAX: usize = 128 << 10;
+/// How deep a value may be nested; deeper ones are texts. Whoever reads a trace as JSON has a
+/// bound, too.
+const DEPTH_MAX: usize = 64;
 /// Of one text; what is shown of it is shorter.
 const TEXT_MAX: usize = 4096;
 
@@ -186,9 +189,23 @@ pub fn value(value: &contract::Value) -> Value {
         contract::Value::Number(number) => json!(number),
         contract::Value::Text(said) => text(said.as_bytes()),
         contract::Value::Json(said) if said.len() <= TEXT_MAX => {
-            serde_json::from_str(said).unwrap_or_else(|_| text(said.as_bytes()))
+            let parsed = serde_json::from_str(said).ok();
+            let parsed = parsed.filter(|parsed| is_flat(parsed, DEPTH_MAX));
+            parsed.unwrap_or_else(|| text(said.as_bytes()))
         }
         contract::Value::Json(said) => text(said.as_bytes()),
+    }
+}
+
+/// Whether it is nested no deeper than so many levels.
+fn is_flat(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Array(items) => items.iter().all(|item| is_flat(item, below)),
+        Value::Object(members) => members.values().all(|member| is_flat(member, below)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 
@@ -265,6 +282,16 @@ mod tests {
         };
         assert!(shown.starts_with("xé") && !shown.contains('\u{fffd}'));
         assert_eq!(text(&[0xff, b'a']), "\u{fffd}a");
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_to_be_read_back_is_a_text() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let shown = |depth| value(&contract::Value::Json(nested(depth)));
+        assert!(shown(DEPTH_MAX).is_array());
+        for depth in [DEPTH_MAX + 1, 120, 2000] {
+            assert_eq!(shown(depth), Value::String(nested(depth)));
+        }
     }
 
     #[test]

@@ -41,6 +41,31 @@ pub enum Failure {
     NoInstance,
 }
 
+/// A session that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct NotOpened {
+    /// Why.
+    pub failure: Failure,
+    /// What the plugin asked the host before that, if the exchange is recorded.
+    pub recording: Option<Box<Recording>>,
+}
+
+impl From<Failure> for NotOpened {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            recording: None,
+        }
+    }
+}
+
+impl From<NotOpened> for Failure {
+    fn from(not: NotOpened) -> Self {
+        not.failure
+    }
+}
+
 impl Failure {
     pub(crate) fn of(error: &wasmtime::Error, bounds: &Bounds) -> Self {
         match error.downcast_ref::<Bound>() {
@@ -82,7 +107,7 @@ impl Session {
         mut instance: Box<Instance>,
         head: &Head,
         exchange: &ExchangeContext,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, NotOpened> {
         let Instance { store, guest, .. } = &mut *instance;
         store.data_mut().begin(exchange);
         store.data_mut().begin_hook();
@@ -99,11 +124,13 @@ impl Session {
                 recorded: None,
             }),
             Err(error) => {
-                store.data_mut().end_hook();
+                let state = store.data_mut();
+                state.end_hook();
+                let recording = state.recorded.take();
                 let failure = policy.failed(&error);
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));
-                Err(failure)
+                Err(NotOpened { failure, recording })
             }
         }
     }
@@ -248,6 +275,14 @@ impl Session {
     /// asked when it opened is that of its first hook.
     pub fn take_recording(&mut self) -> Option<Recording> {
         self.recorded.take().map(|recording| *recording)
+    }
+
+    /// Nothing is written down any more: nobody wants to see this exchange.
+    pub fn stop_recording(&mut self) {
+        self.recorded = None;
+        if let Some(instance) = &mut self.work {
+            instance.store.data_mut().recorded = None;
+        }
     }
 
     fn judge(&mut self, decision: Decision, hook: Hook) -> Result<Decision, Failure> {

@@ -189,7 +189,7 @@ impl Exchange {
         let mut session = policy
             .open(&self.head(), &ExchangeContext::default())
             .await
-            .map_err(failed("opening a session"))?;
+            .map_err(|not| failed("opening a session")(not.failure))?;
         let mut run = Run {
             request: self.request(policy.needs()),
             verdict: None,

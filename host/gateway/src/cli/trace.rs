@@ -17,7 +17,10 @@ use tokio::time::{Instant, sleep};
 use tollgate_config::parse_address;
 use view::View;
 
-use crate::trace::{Filter, Line};
+use crate::{
+    telemetry::plain_json,
+    trace::{Filter, Line},
+};
 
 /// How long a gateway that went away is waited for.
 const WAIT: Duration = Duration::from_secs(30);
@@ -190,7 +193,9 @@ struct Out {
 impl Out {
     fn print(&self, text: &str, line: &Line) -> io::Result<()> {
         let shown = match line {
-            Line::Trace(_) | Line::Lost { .. } if self.is_json => format!("{text}\n"),
+            Line::Trace(_) | Line::Lost { .. } if self.is_json => {
+                format!("{}\n", plain_json(text))
+            }
             Line::Trace(trace) => self.view.trace(trace),
             Line::Lost { slow, skipped } => self.view.lost(*slow, *skipped),
             Line::Watching { .. } | Line::Still | Line::Ended { .. } => return Ok(()),

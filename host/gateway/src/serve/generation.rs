@@ -19,7 +19,7 @@ use tollgate_config::{Config, Destination, Retries};
 use tollgate_sandbox::Policy;
 use tollgate_upstreams::{admission::Gate, discovery::DiscoveryError};
 
-use crate::trace::Hidden;
+use crate::trace::{Hidden, Values};
 
 use super::{
     admission,
@@ -201,7 +201,7 @@ impl Generation {
 
 /// The configuration's secrets, and what stands in headers that are called as such.
 fn hidden(config: &Config, secret: &dyn Fn(&str) -> Option<Vec<u8>>) -> Hidden {
-    let mut hidden = Hidden::default();
+    let mut hidden = Values::default();
     let secrets = config.secrets.keys();
     for value in secrets.filter_map(|name| secret(name)) {
         hidden.add(&value);
@@ -215,7 +215,7 @@ fn hidden(config: &Config, secret: &dyn Fn(&str) -> Option<Vec<u8>>) -> Hidden {
             hidden.add_header(&header.name, value.as_bytes());
         }
     }
-    hidden
+    Hidden::beside(&hidden)
 }
 
 struct Parts<'a> {

@@ -304,6 +304,14 @@ impl Slot {
         self
     }
 
+    /// Nobody wants to see what it does.
+    pub(super) fn put_page_away(&mut self) {
+        self.page = None;
+        if let State::Open(session) = &mut self.state {
+            session.stop_recording();
+        }
+    }
+
     pub(super) fn policy(&self) -> &Arc<Policy> {
         &self.record.policy
     }
@@ -356,11 +364,13 @@ impl Slot {
             let Introduction { head, context } = introduction.borrow();
             match self.record.policy.open(head, context).await {
                 Ok(session) => self.state = State::Open(session),
-                Err(failure) => {
+                Err(not) => {
+                    let bypassed = self.may_be_bypassed();
                     if let Some(page) = &self.page {
-                        page.not_opened(self.policy(), (&failure, self.may_be_bypassed()));
+                        let asked = not.recording.unwrap_or_default();
+                        page.not_opened(self.policy(), *asked, (&not.failure, bypassed));
                     }
-                    self.failed(failure, record)?;
+                    self.failed(not.failure, record)?;
                 }
             }
         }

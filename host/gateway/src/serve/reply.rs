@@ -71,6 +71,7 @@ impl Reply {
     /// The response, with the exchange inside its body: it ends when that does.
     pub(super) fn deliver(mut self, mut exchange: Box<Exchange>) -> Response<Body> {
         exchange.record.status = self.status.as_u16();
+        exchange.look_again();
         self.headers
             .insert("x-request-id", exchange.record.id.header());
         self.headers

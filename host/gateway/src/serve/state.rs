@@ -171,21 +171,28 @@ impl Exchange {
 
     /// Puts policies in line, each once; none is asked yet.
     pub(super) fn enlist(&mut self, policies: &[Arc<Policy>]) {
-        let Record { journal, route, .. } = &mut self.record;
-        if journal
-            .as_ref()
-            .is_some_and(|journal| !journal.may_be_wanted(route.as_deref()))
-        {
-            *journal = None;
+        let journal = self.record.journal.as_ref();
+        if journal.is_some_and(|journal| !journal.takes_place(&self.record)) {
+            self.record.journal = None;
         }
+        let journal = self.record.journal.as_ref();
         for policy in policies {
             if !self
                 .slots
                 .iter()
                 .any(|slot| Arc::ptr_eq(slot.policy(), policy))
             {
-                self.slots.push(Slot::new(policy.clone(), journal.as_ref()));
+                self.slots.push(Slot::new(policy.clone(), journal));
             }
+        }
+    }
+
+    /// Writes no more down, if those who watch want others, as far as this one came.
+    pub(super) fn look_again(&mut self) {
+        let journal = self.record.journal.as_ref();
+        if journal.is_some_and(|journal| !journal.is_wanted(&self.record)) {
+            self.record.journal = None;
+            self.slots.iter_mut().for_each(Slot::put_page_away);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Text from outside, made fit for one line of JSON.
 
+use std::borrow::Cow;
+
 /// Longest value that a line holds, in bytes.
 const VALUE_MAX: usize = 512;
 
@@ -30,17 +32,37 @@ fn escaped(out: &mut Vec<u8>, character: char) {
     match character {
         '"' => out.extend_from_slice(b"\\\""),
         '\\' => out.extend_from_slice(b"\\\\"),
-        character if is_hidden(character) => {
-            let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-            }
-        }
+        character if is_hidden(character) => out.extend_from_slice(units(character).as_bytes()),
         character => {
             let mut bytes = [0; 4];
             out.extend_from_slice(character.encode_utf8(&mut bytes).as_bytes());
         }
     }
+}
+
+/// As JSON writes any character: `\u001b`.
+fn units(character: char) -> String {
+    let mut units = [0; 2];
+    let units = character.encode_utf16(&mut units).iter();
+    units.map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+/// A line of JSON that means the same and has nothing in it that a terminal obeys. What is
+/// hidden of it stands within its texts, but for white space.
+pub(crate) fn plain_json(line: &str) -> Cow<'_, str> {
+    let is_hidden = |character: char| is_hidden(character) && !"\t\r\n".contains(character);
+    if !line.contains(is_hidden) {
+        return line.into();
+    }
+    let mut out = String::with_capacity(line.len());
+    for character in line.chars() {
+        if is_hidden(character) {
+            out.push_str(&units(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out.into()
 }
 
 /// Controls, line separators, and what changes the direction of text.
@@ -80,6 +102,22 @@ mod tests {
             assert!(!line.chars().any(is_hidden), "{line}");
             assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn json_with_controls_in_it_is_the_same_json_without_them() {
+        let value = serde_json::json!({
+            "a\u{9b}2J": ["\u{202e}txt\u{2069}", "\u{7f}\u{85}\u{feff}\u{2028}"], "b": "é\n\u{1b}[31m🦀",
+        });
+        for line in [value.to_string(), format!("{value:#}")] {
+            assert!(line.contains('\u{9b}'), "as it comes");
+            let plain = plain_json(&line);
+            let seen = plain.chars().filter(|c| !"\t\r\n".contains(*c));
+            assert!(!seen.into_iter().any(is_hidden), "{plain}");
+            let read: serde_json::Value = serde_json::from_str(&plain).unwrap();
+            assert_eq!(read, value);
+        }
+        assert!(matches!(plain_json("{\"a\":1}"), Cow::Borrowed(_)));
     }
 
     #[test]

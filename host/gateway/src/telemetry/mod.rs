@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 pub(crate) use access::{ending, failure_word};
 pub(crate) use counters::Counters;
-pub(crate) use escape::is_hidden;
+pub(crate) use escape::{is_hidden, plain_json};
 pub use lines::{Line, Lines};
 
 use crate::serve::{Observe, Record};

@@ -1,7 +1,5 @@
 //! Which exchanges somebody wants to see.
 
-use super::Trace;
-
 /// All that is given must hold; `*` stands for any text, but in an id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -15,6 +13,16 @@ pub struct Filter {
     pub id: Option<String>,
 }
 
+/// What of an exchange filters go by, as far as it came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) route: Option<&'a str>,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) target_model: Option<&'a str>,
+    pub(crate) caller: Option<&'a str>,
+}
+
 impl Filter {
     /// Whether an exchange of this id may be wanted.
     pub(super) fn may_want_id(&self, id: &str) -> bool {
@@ -26,12 +34,12 @@ impl Filter {
         fits(self.route.as_deref(), route)
     }
 
-    pub(super) fn wants(&self, trace: &Trace) -> bool {
+    pub(super) fn wants(&self, known: &Known<'_>) -> bool {
         let model = self.model.as_deref();
-        self.may_want_id(&trace.id)
-            && self.may_want_route(trace.route.as_deref())
-            && fits(self.caller.as_deref(), trace.caller.as_deref())
-            && (fits(model, trace.model.as_deref()) || fits(model, trace.target_model.as_deref()))
+        self.may_want_id(known.id)
+            && self.may_want_route(known.route)
+            && fits(self.caller.as_deref(), known.caller)
+            && (fits(model, known.model) || fits(model, known.target_model))
     }
 }
 
@@ -86,23 +94,22 @@ mod tests {
 
     #[test]
     fn all_that_is_given_must_hold() {
-        let trace = Trace {
-            id: "a".to_owned(),
-            route: Some("chat".to_owned()),
-            model: Some("small".to_owned()),
-            target_model: Some("llama-3".to_owned()),
+        let known = Known {
+            id: "a",
+            route: Some("chat"),
+            model: Some("small"),
+            target_model: Some("llama-3"),
             caller: None,
-            ..Trace::default()
         };
         let some = |text: &str| Some(text.to_owned());
         let any = Filter::default;
-        assert!(any().wants(&trace));
+        assert!(any().wants(&known));
         assert!(
             Filter {
                 model: some("llama-*"),
                 ..any()
             }
-            .wants(&trace)
+            .wants(&known)
         );
         assert!(
             Filter {
@@ -110,7 +117,7 @@ mod tests {
                 route: some("ch*"),
                 ..any()
             }
-            .wants(&trace)
+            .wants(&known)
         );
         assert!(
             !Filter {
@@ -118,28 +125,28 @@ mod tests {
                 route: some("rest"),
                 ..any()
             }
-            .wants(&trace)
+            .wants(&known)
         );
         assert!(
             !Filter {
                 caller: some("*"),
                 ..any()
             }
-            .wants(&trace)
+            .wants(&known)
         );
         assert!(
             !Filter {
                 id: some("*"),
                 ..any()
             }
-            .wants(&trace)
+            .wants(&known)
         );
         assert!(
             Filter {
                 id: some("a"),
                 ..any()
             }
-            .wants(&trace)
+            .wants(&known)
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, mem,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::{
-    Attempt, Hidden, Named, Step, Tokens, Trace,
-    watchers::{UnderWay, Watchers},
+    Attempt, Hidden, Known, Named, Step, Tokens, Trace,
+    watchers::{Place, Watchers},
 };
 use crate::{serve::Record, telemetry};
 
@@ -26,7 +26,8 @@ pub struct Journal {
     began: Instant,
     time: SystemTime,
     written: Mutex<Written>,
-    _under_way: UnderWay,
+    /// Given once its route is known and wanted; before, nothing is written.
+    place: OnceLock<Place>,
 }
 
 struct Written {
@@ -50,7 +51,7 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
-    pub(super) fn new(watchers: Arc<Watchers>, hidden: Hidden, under_way: UnderWay) -> Arc<Self> {
+    pub(super) fn new(watchers: Arc<Watchers>, hidden: Hidden) -> Arc<Self> {
         Arc::new(Self {
             watchers,
             began: Instant::now(),
@@ -64,13 +65,31 @@ impl Journal {
                     left_out: 0,
                 },
             }),
-            _under_way: under_way,
+            place: OnceLock::new(),
         })
     }
 
-    /// Whether somebody may want it, as far as its route tells.
-    pub(crate) fn may_be_wanted(&self, route: Option<&str>) -> bool {
-        self.watchers.may_want_route(route)
+    /// Whether it is to be written down, as far as its route tells: somebody may want it,
+    /// and there is a place for it.
+    pub(crate) fn takes_place(&self, record: &Record) -> bool {
+        if self.place.get().is_some() {
+            return true;
+        }
+        let Some(place) = self.watchers.admit(&known(record)) else {
+            return false;
+        };
+        self.place.get_or_init(|| place);
+        true
+    }
+
+    /// Whether somebody wants it, as far as it came; if not, another may be written down
+    /// instead.
+    pub(crate) fn is_wanted(&self, record: &Record) -> bool {
+        let is_wanted = self.watchers.any_wants(&known(record));
+        if !is_wanted && self.place.get().is_some() {
+            self.watchers.give_back();
+        }
+        is_wanted
     }
 
     /// Since the request arrived.
@@ -124,6 +143,11 @@ impl Journal {
 
     /// Hands it to those who want it.
     pub(crate) fn end(&self, record: &Record) {
+        let has_place = self.place.get().is_some();
+        let wanting = self.watchers.wanting(&known(record), has_place);
+        if wanting.is_empty() {
+            return;
+        }
         let (steps, attempts, hidden, left_out) = {
             let mut written = self.written.lock();
             let written = &mut *written;
@@ -144,7 +168,7 @@ impl Journal {
             left_out,
             ..of_record(record)
         };
-        self.watchers.publish(trace, hidden);
+        self.watchers.publish(&wanting, trace, hidden);
     }
 }
 
@@ -183,6 +207,22 @@ fn bytes(item: &impl Serialize) -> usize {
     serde_json::to_string(item).map_or(0, |json| json.len())
 }
 
+fn known(record: &Record) -> Known<'_> {
+    Known {
+        id: record.id.as_str(),
+        route: record.route.as_deref(),
+        model: record.model.as_deref(),
+        target_model: record.target_model.as_deref(),
+        caller: caller(record),
+    }
+}
+
+fn caller(record: &Record) -> Option<&str> {
+    let mut facts = record.facts.iter().rev();
+    let caller = facts.find(|(name, _)| name == "caller");
+    caller.map(|(_, caller)| caller.as_str())
+}
+
 fn of_record(record: &Record) -> Trace {
     let owned = |name: &Arc<str>| name.to_string();
     let named = |(name, value): (&str, &str)| Named {
@@ -191,7 +231,6 @@ fn of_record(record: &Record) -> Trace {
     };
     let facts = record.facts.iter();
     let given = record.given.iter().flat_map(|given| given.iter());
-    let caller = facts.clone().rev().find(|(name, _)| name == "caller");
     Trace {
         id: record.id.as_str().to_owned(),
         generation: record.generation,
@@ -204,7 +243,7 @@ fn of_record(record: &Record) -> Trace {
             .to_owned(),
         model: record.model.clone(),
         target_model: record.target_model.as_ref().map(owned),
-        caller: caller.map(|(_, caller)| caller.clone()),
+        caller: caller(record).map(str::to_owned),
         upstream: record.upstream.as_ref().map(owned),
         stream: record.streaming,
         status: record.status,

@@ -19,8 +19,9 @@ pub use data::{
     Tokens, Trace,
 };
 pub use filter::Filter;
+pub(crate) use filter::Known;
 pub use journal::Journal;
 pub use mask::HIDDEN;
-pub(crate) use mask::Hidden;
+pub(crate) use mask::{Hidden, Values};
 pub(crate) use page::Page;
 pub use watchers::{Busy, Next, Watch, Watchers};

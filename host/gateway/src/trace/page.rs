@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 use serde_json::Value;
 use tollgate_sandbox::{
-    Failure, Message, Part, Recording, Session,
+    Failure, Message, Part, Policy, Recording, Session,
     contract::{self, EventAction, EventsDecision, Hooks, Verdict},
     recorded_text, recorded_value,
 };
@@ -44,15 +44,21 @@ impl Page {
         let took = spent.saturating_sub(self.told);
         self.told = spent;
         let recording = session.take_recording().unwrap_or_default();
+        Step {
+            us: micros(took),
+            ..self.asked(session.policy(), hook_name(hook), recording)
+        }
+    }
+
+    fn asked(&self, policy: &Policy, hook: &str, recording: Recording) -> Step {
         self.journal.hide(&recording.secrets);
         self.journal.leave_out(recording.left_out.into());
         let Recording { reads, calls, .. } = recording;
         Step {
-            policy: session.policy().name().to_owned(),
-            plugin: session.policy().plugin().to_owned(),
-            hook: hook_name(hook).to_owned(),
+            policy: policy.name().to_owned(),
+            plugin: policy.plugin().to_owned(),
+            hook: hook.to_owned(),
             at_us: micros(self.journal.now()),
-            us: micros(took),
             reads: reads.into_iter().map(read).collect(),
             calls: calls.into_iter().map(call).collect(),
             ..Step::default()
@@ -82,15 +88,11 @@ impl Page {
         self.journal.push(step);
     }
 
-    /// The session could not be opened.
-    pub(crate) fn not_opened(&self, policy: &tollgate_sandbox::Policy, failure: (&Failure, bool)) {
+    /// The session could not be opened, and what was asked before that.
+    pub(crate) fn not_opened(&self, policy: &Policy, asked: Recording, failure: (&Failure, bool)) {
         self.journal.push(Step {
-            policy: policy.name().to_owned(),
-            plugin: policy.plugin().to_owned(),
-            hook: "open".to_owned(),
-            at_us: micros(self.journal.now()),
             failure: Some(failed(failure)),
-            ..Step::default()
+            ..self.asked(policy, "open", asked)
         });
     }
 

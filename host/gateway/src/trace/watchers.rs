@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -10,9 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::Instant};
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
 
-use super::{Filter, Hidden, Journal, Line, Trace};
+use super::{Filter, Hidden, Journal, Known, Line, Trace};
 
 /// At once.
 const WATCHERS_MAX: usize = 8;
@@ -20,8 +25,10 @@ const WATCHERS_MAX: usize = 8;
 const WAITING_MAX: usize = 32;
 /// Exchanges that are written down at once.
 const UNDER_WAY_MAX: usize = 128;
-/// Exchanges that are begun to be written down, in a second.
+/// Exchanges that are written down, in a second, and turn out to be wanted.
 const PACE: u32 = 200;
+/// Those that are begun to be written down, in a second, whatever they turn out to be.
+const BEGUN_MAX: u32 = 1000;
 /// A line that is longer loses its steps.
 const LINE_MAX: usize = 256 << 10;
 
@@ -38,9 +45,9 @@ pub struct Watchers {
 }
 
 #[derive(Debug)]
-struct Watcher {
+pub(super) struct Watcher {
     filter: Filter,
-    lines: mpsc::Sender<Bytes>,
+    traces: mpsc::Sender<Arc<Unmasked>>,
     slow: AtomicU64,
     skipped: AtomicU64,
 }
@@ -61,10 +68,10 @@ impl Watchers {
     /// # Errors
     /// There are too many already.
     pub fn watch(self: &Arc<Self>, filter: Filter) -> Result<Watch, Busy> {
-        let (lines, received) = mpsc::channel(WAITING_MAX);
+        let (traces, received) = mpsc::channel(WAITING_MAX);
         let watcher = Arc::new(Watcher {
             filter,
-            lines,
+            traces,
             slow: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
         });
@@ -78,6 +85,7 @@ impl Watchers {
             watchers: Arc::clone(self),
             watcher,
             received,
+            masking: None,
         })
     }
 
@@ -103,7 +111,7 @@ impl Watchers {
     }
 
     /// A journal, if somebody may want to see an exchange of this id; `hidden` is what
-    /// nobody may see of it.
+    /// nobody may see of it. Nothing is written to it until it is [admitted](Self::admit).
     pub(crate) fn begin(
         self: &Arc<Self>,
         id: &str,
@@ -112,42 +120,74 @@ impl Watchers {
         if self.is_empty() {
             return None;
         }
-        let may_want = |watcher: &&Arc<Watcher>| watcher.filter.may_want_id(id);
+        let may_want = |watcher: &Arc<Watcher>| watcher.filter.may_want_id(id);
+        if !self.watchers.lock().iter().any(may_want) {
+            return None;
+        }
+        Some(Journal::new(Arc::clone(self), hidden()))
+    }
+
+    /// A place for an exchange whose route is known, if somebody may want it and there is
+    /// one: a filter for another route costs it nothing more.
+    pub(super) fn admit(self: &Arc<Self>, known: &Known<'_>) -> Option<Place> {
+        let may_want = |watcher: &&Arc<Watcher>| {
+            let filter = &watcher.filter;
+            filter.may_want_id(known.id) && filter.may_want_route(known.route)
+        };
         let watchers = self.watchers.lock();
         watchers.iter().find(may_want)?;
-        let Some(under_way) = UnderWay::of(self).filter(|_| self.pace.lock().admits()) else {
-            for watcher in watchers.iter().filter(may_want) {
-                watcher.skipped.fetch_add(1, Ordering::Relaxed);
-                self.lost_skipped.fetch_add(1, Ordering::Relaxed);
-            }
-            return None;
-        };
-        drop(watchers);
-        Some(Journal::new(Arc::clone(self), hidden(), under_way))
-    }
-
-    pub(super) fn may_want_route(&self, route: Option<&str>) -> bool {
-        let watchers = self.watchers.lock();
-        watchers
-            .iter()
-            .any(|watcher| watcher.filter.may_want_route(route))
-    }
-
-    /// Gives an exchange to those who want it; never waits for one of them.
-    pub(super) fn publish(&self, trace: Trace, hidden: Hidden) {
-        let wanted: Vec<_> = {
-            let watchers = self.watchers.lock();
-            let wanting = watchers
+        let place = Place::of(self).filter(|_| self.pace.lock().admits());
+        if place.is_none() {
+            watchers
                 .iter()
-                .filter(|watcher| watcher.filter.wants(&trace));
-            wanting.cloned().collect()
-        };
-        if wanted.is_empty() {
-            return;
+                .filter(may_want)
+                .for_each(|watcher| self.skip(watcher));
         }
-        let line = line(trace, hidden);
-        for watcher in wanted {
-            if let Err(mpsc::error::TrySendError::Full(_)) = watcher.lines.try_send(line.clone()) {
+        place
+    }
+
+    fn skip(&self, watcher: &Watcher) {
+        watcher.skipped.fetch_add(1, Ordering::Relaxed);
+        self.lost_skipped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn any_wants(&self, known: &Known<'_>) -> bool {
+        let watchers = self.watchers.lock();
+        watchers.iter().any(|watcher| watcher.filter.wants(known))
+    }
+
+    /// One that was admitted was not wanted.
+    pub(super) fn give_back(&self) {
+        self.pace.lock().give_back();
+    }
+
+    /// Those who want an exchange that is over, if it may be shown: one that ended before
+    /// it had a place takes its turn now.
+    pub(super) fn wanting(&self, known: &Known<'_>, has_place: bool) -> Vec<Arc<Watcher>> {
+        let watchers = self.watchers.lock();
+        let wanting = watchers
+            .iter()
+            .filter(|watcher| watcher.filter.wants(known));
+        let wanting: Vec<_> = wanting.cloned().collect();
+        drop(watchers);
+        if wanting.is_empty() || has_place || self.pace.lock().admits() {
+            return wanting;
+        }
+        wanting.iter().for_each(|watcher| self.skip(watcher));
+        Vec::new()
+    }
+
+    /// Gives an exchange to those who want it; never waits for one of them. What is secret
+    /// is hidden when one of them takes it, and not by who serves.
+    pub(super) fn publish(&self, wanting: &[Arc<Watcher>], trace: Trace, hidden: Hidden) {
+        let unmasked = Arc::new(Unmasked {
+            line: line(trace),
+            hidden,
+            masked: OnceLock::new(),
+        });
+        for watcher in wanting {
+            let sent = watcher.traces.try_send(Arc::clone(&unmasked));
+            if let Err(mpsc::error::TrySendError::Full(_)) = sent {
                 watcher.slow.fetch_add(1, Ordering::Relaxed);
                 self.lost_slow.fetch_add(1, Ordering::Relaxed);
             }
@@ -155,29 +195,52 @@ impl Watchers {
     }
 }
 
-fn line(mut trace: Trace, hidden: Hidden) -> Bytes {
-    let line = masked(trace.clone(), hidden.clone());
-    if line.len() <= LINE_MAX {
-        return line;
+fn line(trace: Trace) -> String {
+    let written = |line: &Line| serde_json::to_string(line).unwrap_or_default();
+    let mut line = Line::Trace(Box::new(trace));
+    let whole = written(&line);
+    match &mut line {
+        Line::Trace(trace) if whole.len() > LINE_MAX => {
+            trace.left_out += trace.steps.len() as u64;
+            trace.steps.clear();
+            written(&line)
+        }
+        _ => whole,
     }
-    trace.left_out += trace.steps.len() as u64;
-    trace.steps.clear();
-    masked(trace, hidden)
 }
 
-fn masked(trace: Trace, hidden: Hidden) -> Bytes {
-    let mut value = serde_json::to_value(Line::Trace(Box::new(trace))).unwrap_or_default();
-    hidden.hide_in(&mut value);
-    let mut line = value.to_string();
-    line.push('\n');
-    line.into()
+/// A trace on its way to those who want it.
+pub(super) struct Unmasked {
+    line: String,
+    hidden: Hidden,
+    /// Done once for all of them.
+    masked: OnceLock<Bytes>,
 }
 
-/// Exchanges that are written down at present.
+impl std::fmt::Debug for Unmasked {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Unmasked").finish_non_exhaustive()
+    }
+}
+
+impl Unmasked {
+    fn masked(&self) -> Bytes {
+        let mask = || {
+            let mut value: Value = serde_json::from_str(&self.line).unwrap_or_default();
+            self.hidden.clone().hide_in(&mut value);
+            let mut line = value.to_string();
+            line.push('\n');
+            line.into()
+        };
+        self.masked.get_or_init(mask).clone()
+    }
+}
+
+/// One of those that are written down at present.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Watchers>);
+pub(super) struct Place(Arc<Watchers>);
 
-impl UnderWay {
+impl Place {
     fn of(watchers: &Arc<Watchers>) -> Option<Self> {
         let one = Self(Arc::clone(watchers));
         let before = watchers.under_way.fetch_add(1, Ordering::Relaxed);
@@ -185,7 +248,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
@@ -195,6 +258,8 @@ impl Drop for UnderWay {
 struct Pace {
     second: Option<Instant>,
     begun: u32,
+    /// Of those, the ones that are wanted as far as is known.
+    wanted: u32,
 }
 
 impl Pace {
@@ -204,11 +269,19 @@ impl Pace {
         if self.second.is_none_or(is_over) {
             *self = Self {
                 second: Some(now),
-                begun: 0,
+                ..Self::default()
             };
         }
-        self.begun += 1;
-        self.begun <= PACE
+        let admits = self.begun < BEGUN_MAX && self.wanted < PACE;
+        if admits {
+            self.begun += 1;
+            self.wanted += 1;
+        }
+        admits
+    }
+
+    fn give_back(&mut self) {
+        self.wanted = self.wanted.saturating_sub(1);
     }
 }
 
@@ -217,7 +290,9 @@ impl Pace {
 pub struct Watch {
     watchers: Arc<Watchers>,
     watcher: Arc<Watcher>,
-    received: mpsc::Receiver<Bytes>,
+    received: mpsc::Receiver<Arc<Unmasked>>,
+    /// The one that is to be shown next.
+    masking: Option<JoinHandle<Bytes>>,
 }
 
 /// What comes next.
@@ -235,12 +310,26 @@ pub enum Next {
 }
 
 impl Watch {
-    /// Waits for an exchange. What was lost is told before it.
+    /// Waits for an exchange. What was lost is told before it. Dropped half-way, it loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<Next> {
-        if let Some(lost) = self.lost() {
-            return Some(lost);
+        loop {
+            if let Some(lost) = self.lost() {
+                return Some(lost);
+            }
+            if self.masking.is_none() {
+                let unmasked = self.received.recv().await?;
+                // Not in the way of those who serve: a trace may be long.
+                self.masking = Some(spawn_blocking(move || unmasked.masked()));
+            }
+            if let Some(masking) = &mut self.masking {
+                let masked = masking.await;
+                self.masking = None;
+                if let Ok(line) = masked {
+                    return Some(Next::Trace(line));
+                }
+            }
         }
-        self.received.recv().await.map(Next::Trace)
     }
 
     /// What was lost since this was asked last.
@@ -263,6 +352,19 @@ impl Drop for Watch {
 mod tests {
     use super::*;
 
+    const CHAT: Known<'static> = Known {
+        id: "a",
+        route: Some("chat"),
+        model: Some("small"),
+        target_model: None,
+        caller: Some("ada"),
+    };
+
+    fn publish(watchers: &Watchers, trace: Trace, hidden: Hidden) {
+        let wanting = watchers.wanting(&CHAT, true);
+        watchers.publish(&wanting, trace, hidden);
+    }
+
     fn watched(watchers: &Arc<Watchers>) -> Watch {
         watchers.watch(Filter::default()).unwrap()
     }
@@ -283,7 +385,7 @@ mod tests {
         let watchers = Watchers::new();
         let (mut slow, mut quick) = (watched(&watchers), watched(&watchers));
         for _ in 0..WAITING_MAX + 5 {
-            watchers.publish(Trace::default(), Hidden::default());
+            publish(&watchers, Trace::default(), Hidden::default());
             assert!(matches!(quick.next().await, Some(Next::Trace(_))));
         }
         assert_eq!(
@@ -304,7 +406,7 @@ mod tests {
         let watchers = Watchers::new();
         let watch = watched(&watchers);
         let held: Vec<_> = (0..UNDER_WAY_MAX + 10)
-            .filter_map(|_| watchers.begin("a", Hidden::default))
+            .filter_map(|_| watchers.admit(&CHAT))
             .collect();
         assert_eq!(held.len(), UNDER_WAY_MAX);
         assert_eq!(
@@ -315,12 +417,81 @@ mod tests {
             })
         );
         drop(held);
-        let begun = (0..1000)
-            .filter(|_| watchers.begin("a", Hidden::default).is_some())
-            .count();
-        assert_eq!(begun, PACE as usize - UNDER_WAY_MAX);
+        assert_eq!(watchers.under_way.load(Ordering::Relaxed), 0);
+        let begun = (0..1000).filter(|_| watchers.admit(&CHAT).is_some());
+        assert_eq!(begun.count(), PACE as usize - UNDER_WAY_MAX);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(watchers.begin("a", Hidden::default).is_some());
+        assert!(watchers.admit(&CHAT).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_filter_does_not_fit_leaves_the_place_to_what_it_fits() {
+        let watchers = Watchers::new();
+        let filter = Filter {
+            route: Some("chat".to_owned()),
+            caller: Some("ada".to_owned()),
+            ..Filter::default()
+        };
+        let watch = watchers.watch(filter).unwrap();
+        let rest = Known {
+            route: Some("rest"),
+            ..CHAT
+        };
+        for _ in 0..10 * PACE {
+            assert!(watchers.admit(&rest).is_none(), "of another route");
+        }
+        let ben = Known {
+            caller: Some("ben"),
+            ..CHAT
+        };
+        for _ in 0..3 * PACE {
+            assert!(watchers.admit(&ben).is_some());
+            assert!(!watchers.any_wants(&ben), "of another caller");
+            watchers.give_back();
+        }
+        assert!(watchers.admit(&CHAT).is_some());
+        assert!(watchers.any_wants(&CHAT));
+        assert_eq!(watch.lost(), None, "nothing was passed over");
+        let begun = (0..2 * BEGUN_MAX).filter(|_| {
+            let begun = watchers.admit(&ben).is_some();
+            begun.then(|| watchers.give_back()).is_some()
+        });
+        assert_eq!(begun.count() as u32, BEGUN_MAX - 3 * PACE - 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ended_before_it_had_a_place_is_shown_at_the_same_pace() {
+        let watchers = Watchers::new();
+        let watch = watched(&watchers);
+        let shown = (0..2 * PACE).filter(|_| !watchers.wanting(&CHAT, false).is_empty());
+        assert_eq!(shown.count() as u32, PACE);
+        let Some(Next::Lost { skipped, .. }) = watch.lost() else {
+            panic!("nothing was lost")
+        };
+        assert_eq!(skipped, u64::from(PACE));
+        assert!(!watchers.wanting(&CHAT, true).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_secret_is_hidden_for_each_who_watches() {
+        let watchers = Watchers::new();
+        let (mut one, mut other) = (watched(&watchers), watched(&watchers));
+        let mut hidden = Hidden::default();
+        hidden.add(b"canary-1");
+        let trace = Trace {
+            path: "/canary-1".to_owned(),
+            ..Trace::default()
+        };
+        publish(&watchers, trace, hidden);
+        for watch in [&mut one, &mut other] {
+            let Some(Next::Trace(line)) = watch.next().await else {
+                panic!("no trace")
+            };
+            let Ok(Line::Trace(trace)) = serde_json::from_slice(&line) else {
+                panic!("no trace")
+            };
+            assert_eq!(trace.path, "/(hidden)");
+        }
     }
 
     #[test]
@@ -342,9 +513,9 @@ mod tests {
             steps: vec![step; 1000],
             ..Trace::default()
         };
-        let line = line(trace, Hidden::default());
+        let line = line(trace);
         assert!(line.len() < LINE_MAX);
-        let Ok(Line::Trace(trace)) = serde_json::from_slice(&line) else {
+        let Ok(Line::Trace(trace)) = serde_json::from_str(&line) else {
             panic!("no trace")
         };
         assert_eq!((trace.steps.len(), trace.left_out), (0, 1000));

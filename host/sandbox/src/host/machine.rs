@@ -2,10 +2,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use serde_json::{Value, json};
 use tollgate_capabilities as capability;
 
 use super::State;
-use crate::wasi::{Lines, Machine, Stream};
+use crate::{
+    recording::{Note, text},
+    wasi::{Lines, Machine, Stream},
+};
 
 /// Lines that have begun, of each stream.
 #[derive(Debug, Default)]
@@ -68,6 +72,14 @@ impl State {
 
     /// One line for the log, as if the plugin had called `log`; `false`: no more.
     fn say(&mut self, stream: Stream, line: &str) -> bool {
+        let (level, name) = match stream {
+            Stream::Out => (capability::Level::Info, "info"),
+            Stream::Err => (capability::Level::Warn, "warn"),
+        };
+        self.recorded.note(|to| {
+            let what = json!({ "level": name, "message": text(line.as_bytes()), "fields": {} });
+            to.call("log.write", what, Value::Null);
+        });
         self.log_lines += 1;
         if self.log_lines > self.shared.bounds.log_lines {
             self.shared.counters.log_dropped.fetch_add(1, Relaxed);
@@ -75,10 +87,7 @@ impl State {
         }
         self.shared.capabilities.log.write(capability::LogLine {
             policy: &self.shared.policy,
-            level: match stream {
-                Stream::Out => capability::Level::Info,
-                Stream::Err => capability::Level::Warn,
-            },
+            level,
             message: line,
             fields: &[],
             request_id: Some(&self.exchange.request_id),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tollgate_config::SandboxLimits;
-use tollgate_sandbox::{ExchangeContext, Failure};
+use tollgate_sandbox::{ExchangeContext, Failure, contract::Head};
 
 use crate::{
     guest,
@@ -257,4 +257,27 @@ async fn a_trap_in_on_finish_alone_leads_to_quarantine_too() {
 
 pub(crate) fn trapped_with(failure: &Failure, word: &str) -> bool {
     matches!(failure, Failure::Trapped(reason) if reason.contains(word))
+}
+
+#[tokio::test]
+async fn what_led_to_a_session_that_does_not_open_is_recorded() {
+    let stage = Stage::new().await;
+    let policy = stage.hostile(json!({ "mode": "ask" })).await;
+    let plan = json!({ "mode": "host-calls", "hook": "open", "amount": 100_000 });
+    let head = Head {
+        route: plan.to_string(),
+        ..head("/strike")
+    };
+    let mut context = ExchangeContext::default();
+    for recorded in [true, false] {
+        context.recorded = recorded;
+        let not = policy.open(&head, &context).await.unwrap_err();
+        assert!(matches!(not.failure, Failure::TooManyHostCalls(_)), "{not}");
+        assert_eq!(not.recording.is_some(), recorded);
+        if let Some(recording) = not.recording {
+            let first = &recording.calls[0];
+            assert_eq!(first.name, "clock.now-ms");
+        }
+    }
+    stage.the_neighbour_answers_as_before().await;
 }

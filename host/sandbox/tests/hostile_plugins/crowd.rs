@@ -131,7 +131,7 @@ async fn who_finds_no_instance_in_time_is_told_so() {
         }
         assert!(open.len() <= 16, "more instances than the pool has");
     };
-    assert_eq!(failure, Failure::NoInstance);
+    assert_eq!(failure.failure, Failure::NoInstance);
     assert_eq!(policy.stats().failures[5], 1);
     assert!(
         !policy.stats().quarantined,

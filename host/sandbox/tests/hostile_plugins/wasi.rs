@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tollgate_capabilities::{Capabilities, EmbeddedOptions, Level, LogLine, LogSink};
 use tollgate_config::Isolation;
-use tollgate_sandbox::{Failure, Policy};
+use tollgate_sandbox::{ExchangeContext, Failure, Policy};
 
 use crate::{
     shape::Shape,
-    stage::{Stage, options, spec, strike},
+    stage::{Stage, head, message, options, spec, strike},
 };
 
 const IMPORTS: &str = r#"
@@ -238,6 +238,38 @@ async fn what_it_writes_is_lines_of_the_log() {
             (Level::Warn, "three", "-"),
         ]
     );
+}
+
+#[tokio::test]
+async fn what_it_writes_is_recorded_as_its_log_lines_are_also_without_an_end() {
+    let stage = Stage::new().await;
+    let body = "(call $write (call $stdout) (i32.const 65536) (i32.const 4) (i32.const 896))
+                (call $write (call $stderr) (i32.const 65536) (i32.const 13) (i32.const 896))";
+    let policy = load(&stage, &asks(body)).await;
+    let context = ExchangeContext {
+        recorded: true,
+        ..ExchangeContext::default()
+    };
+    let mut session = policy.open(&head("/strike"), &context).await.unwrap();
+    session.on_request(&mut message("/strike")).await.unwrap();
+    let recording = session.take_recording().unwrap();
+    let lines: Vec<_> = recording
+        .calls
+        .iter()
+        .filter(|call| call.name == "log.write")
+        .map(|call| (&call.arguments["level"], &call.arguments["message"]))
+        .collect();
+    let line = |level: &str, message: &str| (json!(level), json!(message));
+    let expected = [
+        line("info", "one"),
+        line("warn", "one"),
+        line("warn", "two"),
+        line("warn", "three"),
+    ];
+    assert_eq!(lines, expected.each_ref().map(|(a, b)| (a, b)));
+    session.stop_recording();
+    session.on_response(200, &mut message("/")).await.unwrap();
+    assert!(session.take_recording().is_none(), "nobody wants it");
 }
 
 #[tokio::test]

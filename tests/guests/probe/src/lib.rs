@@ -2,7 +2,8 @@
 //! whole gateway can see each hook at work from outside.
 //!
 //! It fails where the request header `x-probe` asks for it: `trap`, `loop`, `memory` or
-//! `busy`, in the hook that follows an `@` (`trap@events`), or else in `on_request`.
+//! `busy`, in the hook that follows an `@` (`trap@events`), or else in `on_request`. A
+//! session that opens has seen no header: the query is `x-probe=trap@open` for it.
 
 mod deed;
 mod settings;
@@ -29,6 +30,10 @@ impl Policy for Probe {
     type Settings = Settings;
 
     fn open(settings: &'static Settings, head: &Head) -> Self {
+        assert!(
+            !head.path.ends_with("?x-probe=trap@open"),
+            "trapped when it opened, as told"
+        );
         Self {
             settings,
             caller: head.caller.clone(),

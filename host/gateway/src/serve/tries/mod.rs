@@ -219,6 +219,10 @@ impl<'a> Tries<'a> {
         if let Some(reply) = asked? {
             return Ok(Attempted::Reply(reply));
         }
+        // Its model may yet be another one's.
+        if !self.line.has_next() {
+            exchange.look_again();
+        }
         // One that has only `on-attempt` is asked again with the next try.
         let again = if self.is_kept {
             Hooks::ATTEMPT

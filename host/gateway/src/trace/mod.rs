@@ -22,5 +22,5 @@ pub use filter::Filter;
 pub use journal::Journal;
 pub use mask::HIDDEN;
 pub(crate) use mask::Hidden;
-pub(crate) use page::Page;
+pub(crate) use page::{OPEN, Page, hook_name};
 pub use watchers::{Busy, Next, Watch, Watchers};

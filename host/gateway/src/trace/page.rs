@@ -87,7 +87,7 @@ impl Page {
         self.journal.push(Step {
             policy: policy.name().to_owned(),
             plugin: policy.plugin().to_owned(),
-            hook: "open".to_owned(),
+            hook: OPEN.to_owned(),
             at_us: micros(self.journal.now()),
             failure: Some(failed(failure)),
             ..Step::default()
@@ -121,6 +121,9 @@ impl Page {
     }
 }
 
+/// When a session opens: no hook is at work yet.
+pub(crate) const OPEN: &str = "open";
+
 fn failed((failure, bypassed): (&Failure, bool)) -> data::Failure {
     data::Failure {
         kind: telemetry::failure_word(failure).to_owned(),
@@ -129,7 +132,8 @@ fn failed((failure, bypassed): (&Failure, bool)) -> data::Failure {
     }
 }
 
-fn hook_name(hook: Hooks) -> &'static str {
+/// As the contract calls it.
+pub(crate) fn hook_name(hook: Hooks) -> &'static str {
     [
         (Hooks::REQUEST, "on-request"),
         (Hooks::ATTEMPT, "on-attempt"),

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration}
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::say;
 use crate::{
     Gateway, Options, descriptors,
     telemetry::{self, Lines, LogFormat},
@@ -80,11 +81,10 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     let gateway = match started {
         Ok(gateway) => gateway,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            eprintln!(
-                "Not started. Mend that, and try it with: tollgate check --config {}",
+            say::err(format_args!(
+                "error: {error:#}\nNot started. Mend that, and try it with: tollgate check --config {}\n",
                 config.display()
-            );
+            ));
             return Ok(ExitCode::FAILURE);
         }
     };

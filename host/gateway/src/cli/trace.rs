@@ -16,6 +16,7 @@ use attached::{Attached, NotAttached, Query};
 use tokio::time::{Instant, sleep};
 use view::View;
 
+use super::say;
 use crate::trace::{Filter, Line};
 
 /// How long a gateway that went away is waited for.
@@ -124,15 +125,19 @@ fn token(arguments: &TraceArguments) -> anyhow::Result<Option<String>> {
 async fn follow(mut query: Query, out: Out) -> anyhow::Result<ExitCode> {
     let admin = query.admin;
     let mut attached = Attached::to(&query).await?;
-    eprintln!("watching the gateway at {admin}; ctrl-c ends it");
+    say::err(format_args!(
+        "watching the gateway at {admin}; ctrl-c ends it\n"
+    ));
     loop {
         match show(attached, &mut query, &out).await? {
             Ended::AsAsked => return Ok(ExitCode::SUCCESS),
             Ended::ByTime => attached = Attached::to(&query).await?,
             Ended::Away => {
-                eprintln!("the gateway at {admin} went away; waiting for it");
+                say::err(format_args!(
+                    "the gateway at {admin} went away; waiting for it\n"
+                ));
                 attached = wait_for(&query).await?;
-                eprintln!("it is back");
+                say::err("it is back\n");
             }
         }
     }

@@ -153,4 +153,4 @@ pub mod prelude {
     };
 }
 
-pub use settings::NoSettings;
+pub use settings::{NoSettings, PolicySettings};

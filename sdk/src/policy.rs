@@ -1,9 +1,9 @@
 //! What an author implements.
 
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-
-use crate::{Event, Events, Head, Outcome, RawEvent, Request, Response, Sample, Target, Verdict};
+use crate::{
+    Event, Events, Head, Outcome, PolicySettings, RawEvent, Request, Response, Sample, Target,
+    Verdict,
+};
 
 /// One policy in one exchange.
 ///
@@ -60,7 +60,7 @@ pub trait Policy: Described + Sized + 'static {
     /// What an operator writes under `settings:`. Use `#[serde(deny_unknown_fields)]`,
     /// so that a misspelt key is refused; doc comments end up in the JSON schema.
     /// [`NoSettings`](crate::NoSettings) if there is nothing to configure.
-    type Settings: DeserializeOwned + JsonSchema + 'static;
+    type Settings: PolicySettings;
 
     /// Checks what the types cannot say. Runs once, before anything goes live; the errors
     /// are shown to the operator, best as `<JSON pointer>: <what is wrong>`. Capabilities

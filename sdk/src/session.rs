@@ -3,7 +3,7 @@
 //! The same in the sandbox and in native tests.
 
 use crate::{
-    Events, Hooks, Needs, Policy, RawEvent, Request, Response, Target, Verdict,
+    Events, Hooks, Needs, Policy, PolicySettings, RawEvent, Request, Response, Target, Verdict,
     bindings::tollgate::policy::types::{Decision, EventsDecision},
     message::Source,
 };
@@ -51,7 +51,7 @@ pub(crate) fn on_events<P: Policy>(
 
 /// Reads and checks settings. What is wrong is said one mistake a string.
 pub(crate) fn configure<P: Policy>(settings: &str) -> Result<P::Settings, Vec<String>> {
-    let settings = crate::settings::parse::<P::Settings>(settings).map_err(|error| vec![error])?;
+    let settings = P::Settings::read(settings).map_err(|error| vec![error])?;
     P::check(&settings)?;
     Ok(settings)
 }
@@ -65,5 +65,5 @@ pub(crate) fn narrowed<P: Policy>(settings: &P::Settings) -> (Hooks, Needs) {
 
 /// The JSON schema of the settings.
 pub(crate) fn settings_schema<P: Policy>() -> String {
-    schemars::schema_for!(P::Settings).as_value().to_string()
+    P::Settings::schema()
 }

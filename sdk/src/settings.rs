@@ -4,6 +4,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_path_to_error::Segment;
 
+/// What a policy's settings may be: whatever serde reads and schemars describes. Every type
+/// that derives both is one.
+///
+/// ```
+/// use tollgate_sdk::prelude::*;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// pub struct Settings {
+///     /// At most so many.
+///     words: u32,
+/// }
+/// # fn is_one<T: tollgate_sdk::PolicySettings>() {}
+/// # is_one::<Settings>();
+/// ```
+// It has no supertraits: the compiler would name those, and not say what to write.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the settings of a policy",
+    label = "it lacks `Deserialize`, `JsonSchema` or both",
+    note = "write `#[derive(Deserialize, JsonSchema)]` above `{Self}`; `tollgate_sdk::prelude` has both"
+)]
+pub trait PolicySettings: Sized + 'static {
+    #[doc(hidden)]
+    fn read(text: &str) -> Result<Self, String>;
+    #[doc(hidden)]
+    fn schema() -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned + JsonSchema + 'static> PolicySettings for T {
+    fn read(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    fn schema() -> String {
+        schemars::schema_for!(T).as_value().to_string()
+    }
+}
+
 /// For a policy that has nothing to configure: `{}`, or nothing at all.
 ///
 /// ```
@@ -26,7 +65,7 @@ use serde_path_to_error::Segment;
 pub struct NoSettings {}
 
 /// Settings that were left out are an empty object.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let text = match text.trim() {
         "" | "null" => "{}",
         text => text,

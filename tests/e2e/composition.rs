@@ -97,6 +97,68 @@ async fn rules_for_one_model_are_not_held_against_rules_for_another() {
     );
 }
 
+const AT_THE_ROUTE: &str =
+    "one: { PROBE, on_error: refuse, settings: { request: { set_json: { /temperature: 0.5 } } } }";
+const AT_A_TARGET: &str =
+    "other: { PROBE, on_error: refuse, settings: { attempt: { set_json: { /temperature: 1 } } } }";
+
+#[tokio::test]
+async fn policies_of_a_target_that_is_only_fallen_back_on_are_compared_too() {
+    let one = AT_A_TARGET.replace("other:", "one:");
+    let config = composed("", &[&one, AT_A_TARGET]).replace(
+        "targets: [ { upstream: standin } ]",
+        "targets: [ { upstream: standin } ], fallback: [ { upstream: standin, model: spare, policies: [ one, other ] } ]",
+    );
+    let warnings = warnings(&config).await;
+    assert_eq!(codes(&warnings), ["same_field"], "{warnings:#?}");
+    assert!(
+        warnings[0].message.contains(
+            "in fallback 1 of the model `small`, `one` and `other` both set `/temperature`"
+        ),
+        "{}",
+        warnings[0]
+    );
+}
+
+#[tokio::test]
+async fn a_target_that_sets_what_its_route_set_is_warned_of_where_it_stands() {
+    let at_the_target = |config: String| {
+        config.replace(
+            "targets: [ { upstream: standin } ]",
+            "targets: [ { upstream: standin, policies: [ other ] } ]",
+        )
+    };
+    let both = at_the_target(composed("one", &[AT_THE_ROUTE, AT_A_TARGET]));
+    let both = warnings(&both).await;
+    assert_eq!(codes(&both), ["same_field"], "{both:#?}");
+    assert_eq!(both[0].line, Some(8));
+    assert!(
+        both[0].message.contains(
+            "in target 1 of the model `small`, `other` sets `/temperature` of the request, and so does `one` in the route `chat`"
+        ),
+        "{}",
+        both[0]
+    );
+    let elsewhere = AT_THE_ROUTE.replace("/temperature", "/top_p");
+    let neither = at_the_target(composed("one", &[&elsewhere, AT_A_TARGET]));
+    assert_eq!(warnings(&neither).await, []);
+}
+
+#[tokio::test]
+async fn what_nothing_uses_is_shown_where_it_is_written() {
+    let warnings = warnings(&composed("", &[AT_THE_ROUTE])).await;
+    assert_eq!(codes(&warnings), ["config"], "{warnings:#?}");
+    let warning = &warnings[0];
+    assert_eq!(warning.line, Some(5), "{warning}");
+    assert!(
+        warning
+            .message
+            .contains("the policy `one` is used by nothing\n")
+            && warning.message.ends_with("^"),
+        "{warning}"
+    );
+}
+
 #[tokio::test]
 async fn an_access_policy_behind_one_that_answers_is_warned_of() {
     let answer = "answer: { PROBE, on_error: refuse, settings: { reply: { status: 200 } } }";
@@ -138,6 +200,18 @@ async fn a_policy_that_guards_and_is_bypassed_when_it_fails_is_warned_of() {
             .contains("\n5 |   callers: { plugin: api-keys, on_error: bypass,"),
         "{}",
         warnings[0]
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_counts_and_says_who_may_ask_is_a_guard_as_well() {
+    let counts = CALLERS.replace(
+        "on_error: refuse",
+        "on_error: bypass, grants: { limits: true }",
+    );
+    assert_eq!(
+        codes(&warnings(&composed("callers", &[&counts])).await),
+        ["guard_bypassed"]
     );
 }
 
@@ -202,7 +276,7 @@ async fn everything_that_is_wrong_is_named_at_once() {
     assert_eq!(
         problems,
         [
-            ("missing_plugin", None),
+            ("missing_plugin", Some(8)),
             ("settings", Some(6)),
             ("settings", Some(6)),
             ("settings", Some(7)),
@@ -212,6 +286,10 @@ async fn everything_that_is_wrong_is_named_at_once() {
         "{shown:#}"
     );
     let message = |nth: usize| shown["problems"][nth]["message"].as_str().unwrap();
+    assert!(
+        message(0).contains("\n8 |   c: { plugin: nowhere,") && message(0).ends_with("^"),
+        "{shown:#}"
+    );
     assert!(
         message(1).contains("^") && message(3).contains("/keys/0"),
         "{shown:#}"

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -14,12 +15,16 @@ use tokio::{
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
-use tollgate::demo::{
-    plugins_build::{target_dir, workspace_root},
-    standin::{Standin, StandinOptions},
+use tokio_util::sync::CancellationToken;
+use tollgate::{
+    authoring::build::{BuildError, BuildOptions, build},
+    demo::{
+        plugins_build::{target_dir, workspace_root},
+        standin::{Standin, StandinOptions},
+    },
 };
 
-use crate::{authoring::Made, client::Ask};
+use crate::{authoring::Made, client::Ask, fixture::until};
 
 /// For builds, however busy the machine is; the first one builds the SDK as well.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -213,16 +218,95 @@ async fn it_ends_in_the_middle_of_a_build_and_cargo_with_it() {
         "fn main() {{ std::fs::write({mark:?}, \"\").unwrap(); loop {{ std::thread::park() }} }}"
     );
     made.write("build.rs", &script);
-    let mut dev = Dev::start(&made.folder(), &[]);
-    dev.says("building").await;
-    timeout(PATIENCE, async {
-        while !mark.exists() {
+    // As well when its terminal is closed.
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut dev = Dev::start(&made.folder(), &[]);
+        dev.says("building").await;
+        appears(&mark).await;
+        fs::remove_file(&mark).unwrap();
+        assert!(dev.ends_by(signal).await.success(), "{signal:?}");
+    }
+}
+
+async fn appears(file: &Path) {
+    let appears = async {
+        while !file.exists() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    };
+    timeout(PATIENCE, appears).await.expect("it appears");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_ends_while_the_plugin_is_checked() {
+    let made = Made::new("slowly-checked");
+    let temporary = tempfile::tempdir().unwrap();
+    let (begun, checker) = (
+        temporary.path().join("begun"),
+        temporary.path().join("checker"),
+    );
+    let script = format!("#!/bin/sh\n/bin/touch {begun:?}\nexec /bin/sleep 600\n");
+    fs::write(&checker, script).unwrap();
+    fs::set_permissions(&checker, fs::Permissions::from_mode(0o755)).unwrap();
+    let stop = CancellationToken::new();
+    let builds = tokio::spawn(build(BuildOptions {
+        quick: true,
+        checker: Some(checker),
+        stop: Some(stop.clone()),
+        ..BuildOptions::new(made.folder())
+    }));
+    appears(&begun).await;
+    stop.cancel();
+    let built = timeout(Duration::from_secs(60), builds).await;
+    let built = built.expect("it ends").unwrap();
+    assert!(matches!(built, Err(BuildError::Stopped)), "{built:?}");
+}
+
+/// A crate, served in front of a model server of its author's and with settings of a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_a_model_and_a_file_of_settings_can_be_named() {
+    let made = Made::new("own-upstream");
+    let standin = Standin::start(([127, 0, 0, 1], 0).into(), StandinOptions::default())
+        .await
+        .unwrap();
+    let settings = made.folder().join("other.yaml");
+    fs::write(&settings, "settings: { greeting: of the file }\n").unwrap();
+    let arguments = [
+        ("--upstream", standin.url()),
+        ("--model", "llama-9".to_owned()),
+        ("--settings", settings.display().to_string()),
+    ];
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .flat_map(|(name, value)| [*name, value.as_str()])
+        .chain(["--sample"])
+        .collect();
+    let mut dev = Dev::start(&made.folder(), &arguments);
+    let serving = dev.says("serving: ").await;
+    assert!(
+        serving.contains(&format!("in front of {}", standin.url())),
+        "{serving}"
+    );
+    let live = dev.says("live: generation 1").await;
+    assert!(live.contains("other.yaml"), "{live}");
+    dev.says("POST /v1/chat/completions 200 complete").await;
+    let greeted = |greeting: &str| {
+        let seen = standin.seen();
+        seen.last.iter().any(|request| {
+            request.header("x-greeting") == Some(greeting) && request.json()["model"] == "llama-9"
+        })
+    };
+    assert!(greeted("of the file"), "{:?}", standin.seen());
+
+    // The file is followed, too.
+    fs::write(&settings, "settings: { greeting: of another day }\n").unwrap();
+    dev.says("live: generation 2").await;
+    until("the other greeting", || {
+        greeted("of another day").then_some(())
     })
-    .await
-    .expect("the build begins");
-    assert!(dev.ends_by(Signal::TERM).await.success());
+    .await;
+    assert!(dev.ends_by(Signal::INT).await.success());
+    standin.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

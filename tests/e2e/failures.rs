@@ -1,6 +1,13 @@
 //! Policies that fail: only their own exchange notices, and it gets what `on_error` says.
 
-use crate::fixture::{Site, chat_through};
+use serde_json::Value;
+use tollgate::demo::standin::{Standin, StandinOptions};
+
+use crate::{
+    client::Ask,
+    fixture::{Site, chat_through, lay_out},
+    program::Program,
+};
 
 /// The policy that fails between two that do not.
 fn between(on_error: &str, isolation: &str) -> String {
@@ -124,6 +131,36 @@ async fn a_policy_that_traps_loops_or_hoards_is_bypassed_where_that_is_said() {
 #[tokio::test]
 async fn a_shared_policy_that_traps_loops_or_hoards_is_bypassed_where_that_is_said() {
     fails_open("shared").await;
+}
+
+#[tokio::test]
+async fn the_log_line_of_a_failure_names_policy_plugin_hook_and_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StandinOptions::behaving("tokens=2").unwrap();
+    let standin = Standin::start(([127, 0, 0, 1], 0).into(), options)
+        .await
+        .unwrap();
+    std::fs::write(folder.path().join("canary.txt"), "canary-of-the-secret").unwrap();
+    let config = alone("bypass", "exchange").replace("  probe: {", "  guard: {");
+    let config = config.replace("policies: [ probe ]", "policies: [ guard ]");
+    lay_out(folder.path(), &config, &standin);
+    let program = Program::start(&folder.path().join("tollgate.yaml"));
+    let addr = program.address("addr").await;
+    for hook in ["request", "response", "events", "finish"] {
+        let ask = Ask::chat(addr, "small").set("stream", hook == "events");
+        let ask = ask.header("x-probe", format!("trap@{hook}"));
+        assert_eq!(ask.send().await.status, 200, "{hook}");
+        let line = program.logged(&format!("\"on-{hook}\"")).await;
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let said = |name: &str| line[name].as_str();
+        assert_eq!(
+            (said("policy"), said("plugin"), said("hook")),
+            (Some("guard"), Some("probe"), Some(&*format!("on-{hook}"))),
+            "{line}"
+        );
+        let failure = said("failure").unwrap_or_default();
+        assert!(failure.starts_with("trapped: "), "{line}");
+    }
 }
 
 #[tokio::test]

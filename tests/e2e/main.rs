@@ -37,6 +37,7 @@ mod overload;
 mod picking;
 mod places;
 mod pressure;
+mod printed;
 mod program;
 mod prompt_template;
 mod rate_limit;

@@ -28,6 +28,7 @@ pub use locate::{locate, locate_in, render};
 pub use model::*;
 pub use schema::{json_schema, json_schema_with};
 use source::Source;
+pub use warnings::ConfigWarning;
 
 /// Reads a configuration: one file, or a folder whose `*.yaml` and `*.yml` files
 /// are merged in the order of their names.

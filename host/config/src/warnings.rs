@@ -4,32 +4,50 @@ use std::collections::BTreeSet;
 
 use crate::model::{Config, Destination, HeaderValue, Model};
 
+/// What the operator should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigWarning {
+    /// Where it is written: a JSON pointer (RFC 6901). Of an item of a list it is the place in
+    /// the lists of all files together.
+    pub pointer: String,
+    /// One sentence.
+    pub message: String,
+}
+
 impl Config {
-    /// What the operator should look at, one sentence each; empty if all is well.
-    pub fn warnings(&self) -> Vec<String> {
+    /// Empty if all is well.
+    pub fn warnings(&self) -> Vec<ConfigWarning> {
         let mut warnings = Vec::new();
+        let mut warn = |pointer: String, message| warnings.push(ConfigWarning { pointer, message });
         if !self.admin.ip().is_loopback() {
-            warnings.push(format!(
-                "the admin port listens on {}, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
-                self.admin
-            ));
+            warn(
+                "/admin".to_owned(),
+                format!(
+                    "the admin port listens on {}, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
+                    self.admin
+                ),
+            );
         }
-        for route in &self.routes {
+        for (nth, route) in self.routes.iter().enumerate() {
             if route.to == Destination::Model && self.models.is_empty() {
-                warnings.push(format!(
-                    "the route `{}` goes by the request's model, but there are no models",
-                    route.name
-                ));
+                warn(
+                    format!("/routes/{nth}"),
+                    format!(
+                        "the route `{}` goes by the request's model, but there are no models",
+                        route.name
+                    ),
+                );
             }
         }
         if self.geo.is_some() && !self.policies.values().any(|policy| policy.grants.geo) {
-            warnings.push("the file of `geo` is used by nothing".to_owned());
+            let message = "the file of `geo` is used by nothing".to_owned();
+            warn("/geo".to_owned(), message);
         }
         self.warn_of_unused(&mut warnings);
         warnings
     }
 
-    fn warn_of_unused(&self, warnings: &mut Vec<String>) {
+    fn warn_of_unused(&self, warnings: &mut Vec<ConfigWarning>) {
         let targets = || self.models.values().flat_map(Model::all_targets);
         let on_routes = self.routes.iter().flat_map(|route| &route.policies);
         let policies: BTreeSet<&String> = on_routes
@@ -48,18 +66,21 @@ impl Config {
             HeaderValue::Plain(_) => None,
         });
         let secrets: BTreeSet<&String> = granted.chain(sent).chain(&self.admin_token).collect();
-        let unused = |noun: &str, name: &String| format!("the {noun} `{name}` is used by nothing");
+        let unused = |(section, noun): (&str, &str), name: &String| ConfigWarning {
+            pointer: format!("/{section}/{}", name.replace('~', "~0").replace('/', "~1")),
+            message: format!("the {noun} `{name}` is used by nothing"),
+        };
         warnings.extend(
             self.policies
                 .keys()
                 .filter(|name| !policies.contains(name))
-                .map(|name| unused("policy", name)),
+                .map(|name| unused(("policies", "policy"), name)),
         );
         warnings.extend(
             self.secrets
                 .keys()
                 .filter(|name| !secrets.contains(name))
-                .map(|name| unused("secret", name)),
+                .map(|name| unused(("secrets", "secret"), name)),
         );
     }
 }

@@ -212,7 +212,7 @@ fn what_is_not_written_is_as_the_table_says() {
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.compile, CompileLimits::default());
     assert_eq!(config.routes[0].name, "any");
-    assert_eq!(config.warnings(), [""; 0]);
+    assert_eq!(config.warnings(), []);
 }
 
 #[test]
@@ -248,15 +248,25 @@ fn crlf_and_a_byte_order_mark_change_nothing() {
 
 #[test]
 fn warnings_name_what_is_allowed_but_probably_not_meant() {
-    let text = "admin: 0.0.0.0:9901\nsecrets: { s: { env: S } }\npolicies: { p: { plugin: p, on_error: refuse } }\nroutes: [ {} ]\n";
+    let text = "admin: 0.0.0.0:9901\nsecrets: { s: { env: S } }\npolicies: { p/q: { plugin: p, on_error: refuse } }\nroutes: [ {} ]\n";
     let warnings = parse(text).unwrap().warnings();
+    let warnings: Vec<_> = warnings
+        .iter()
+        .map(|warning| (warning.pointer.as_str(), warning.message.as_str()))
+        .collect();
     assert_eq!(
         warnings,
         [
-            "the admin port listens on 0.0.0.0:9901, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
-            "the route `any` goes by the request's model, but there are no models",
-            "the policy `p` is used by nothing",
-            "the secret `s` is used by nothing",
+            (
+                "/admin",
+                "the admin port listens on 0.0.0.0:9901, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges"
+            ),
+            (
+                "/routes/0",
+                "the route `any` goes by the request's model, but there are no models"
+            ),
+            ("/policies/p~1q", "the policy `p/q` is used by nothing"),
+            ("/secrets/s", "the secret `s` is used by nothing"),
         ]
     );
 }

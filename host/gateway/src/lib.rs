@@ -4,6 +4,8 @@
 //! `telemetry` look at both. The binary is this and a command line; tests and the
 //! demo start the very same thing on ports of their own.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod admin;
 pub mod authoring;
 pub mod cli;

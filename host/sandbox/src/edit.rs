@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
 pub use path::{PathFault, check_path};
-pub(crate) use verdict::{check_events_decision, check_verdict};
+pub(crate) use verdict::{check_destination, check_events_decision, check_verdict};
 
 use crate::{
     contract::{Edit, Header, Value},

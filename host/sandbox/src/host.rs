@@ -112,6 +112,8 @@ pub(crate) struct State {
     pub(crate) host_calls_all: u32,
     pub(crate) memory_bytes: usize,
     pub(crate) grew: bool,
+    /// The hook at work was refused memory.
+    pub(crate) lacked_memory: bool,
     /// Of an instance that runs without its component.
     pub(crate) direct: Option<Direct>,
     /// Kept for its room: what an instance wrote, while it is put back.
@@ -140,6 +142,7 @@ impl State {
             host_calls_all: 0,
             memory_bytes: 0,
             grew: false,
+            lacked_memory: false,
             direct: None,
             written: Vec::new(),
             pages: Pages::default(),
@@ -193,6 +196,7 @@ impl State {
     pub(crate) fn begin_hook(&mut self) {
         self.ticks = 0;
         self.host_calls = 0;
+        self.lacked_memory = false;
     }
 
     pub(crate) fn end_hook(&mut self) {
@@ -249,6 +253,7 @@ impl ResourceLimiter for State {
             return Ok(true);
         }
         if desired > self.shared.bounds.memory_bytes {
+            self.lacked_memory = true;
             self.shared
                 .counters
                 .memory_refused

@@ -210,7 +210,7 @@ impl Policy {
         })?;
         Instance::make(self, permit)
             .await
-            .map_err(|error| self.failed(&error))
+            .map_err(|error| self.failed(&error, false))
     }
 
     /// Makes one more ready, if there are too few.
@@ -224,7 +224,7 @@ impl Policy {
         match Instance::make(self, permit).await {
             Ok(instance) => self.ready.put(instance),
             Err(error) => {
-                let _ = self.failed(&error);
+                let _ = self.failed(&error, false);
             }
         }
     }
@@ -261,8 +261,8 @@ impl Policy {
     }
 
     /// Counts a failed call and says what it was.
-    pub(crate) fn failed(&self, error: &wasmtime::Error) -> Failure {
-        let failure = Failure::of(error, &self.shared.bounds);
+    pub(crate) fn failed(&self, error: &wasmtime::Error, lacked_memory: bool) -> Failure {
+        let failure = Failure::of(error, &self.shared.bounds, lacked_memory);
         self.blame(&failure);
         failure
     }
@@ -270,7 +270,7 @@ impl Policy {
     pub(crate) fn blame(&self, failure: &Failure) {
         self.shared.counters.fault(match failure {
             Failure::Trapped(_) => Fault::Trapped,
-            Failure::OutOfTime(_) => Fault::OutOfTime,
+            Failure::OutOfTime(_) | Failure::ExchangeOutOfTime(_) => Fault::OutOfTime,
             Failure::TooManyHostCalls(_) => Fault::HostCalls,
             Failure::BadDecision(_) => Fault::BadDecision,
             Failure::Quarantined => Fault::Quarantined,

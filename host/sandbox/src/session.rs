@@ -24,11 +24,21 @@ pub enum Failure {
     /// The guest trapped: a panic, a bad access, memory that could not be had.
     #[error("trapped: {0}")]
     Trapped(String),
-    /// A hook, or all hooks of the exchange together, took too long.
-    #[error("ran longer than {0:?}")]
+    /// A hook took too long.
+    #[error(
+        "ran longer than {0:?} in one hook: have it do less, or raise `limits.hook_time` of the policy"
+    )]
     OutOfTime(Duration),
+    /// All hooks of the exchange together took too long.
+    #[error(
+        "ran longer than {0:?} in all hooks of the exchange together: have it do less, or raise \
+         `limits.exchange_time` of the policy"
+    )]
+    ExchangeOutOfTime(Duration),
     /// More imports were called in a hook than allowed.
-    #[error("made more than {0} host calls")]
+    #[error(
+        "made more than {0} host calls in one hook: have it ask for less, or raise `limits.host_calls` of the policy"
+    )]
     TooManyHostCalls(u32),
     /// The decision does not hold.
     #[error("returned a decision that does not hold: {0}")]
@@ -67,10 +77,17 @@ impl From<NotOpened> for Failure {
 }
 
 impl Failure {
-    pub(crate) fn of(error: &wasmtime::Error, bounds: &Bounds) -> Self {
+    /// `lacked_memory`: growth was refused in that hook, so a trap is likely of that.
+    pub(crate) fn of(error: &wasmtime::Error, bounds: &Bounds, lacked_memory: bool) -> Self {
         match error.downcast_ref::<Bound>() {
             Some(Bound::Time) => Self::OutOfTime(bounds.hook_time),
             Some(Bound::HostCalls) => Self::TooManyHostCalls(bounds.host_calls),
+            None if lacked_memory => Self::Trapped(format!(
+                "{}; memory beyond `limits.memory` ({} KiB) was refused in this hook: have it keep less, or raise \
+                 that of the policy",
+                trap(error),
+                bounds.memory_bytes >> 10
+            )),
             None => Self::Trapped(trap(error)),
         }
     }
@@ -127,7 +144,7 @@ impl Session {
                 let state = store.data_mut();
                 state.end_hook();
                 let recording = state.recorded.take();
-                let failure = policy.failed(&error);
+                let failure = policy.failed(&error, state.lacked_memory);
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));
                 Err(NotOpened { failure, recording })
@@ -313,7 +330,7 @@ impl Session {
         }
         let budget = self.policy.shared.bounds.exchange_time;
         if self.worked > budget {
-            let failure = Failure::OutOfTime(budget);
+            let failure = Failure::ExchangeOutOfTime(budget);
             self.policy.blame(&failure);
             self.discard();
             return Err(failure);
@@ -337,9 +354,11 @@ impl Session {
         self.worked += times.worked;
         let counters = &self.policy.shared.counters;
         counters.called(hook, times.took);
+        let mut lacked_memory = false;
         if let Some(instance) = &mut self.work {
             let state = instance.store.data_mut();
             state.end_hook();
+            lacked_memory = state.lacked_memory;
             counters.host_called(state.host_calls_all - self.host_calls);
             self.host_calls = state.host_calls_all;
             if let Some(recording) = &mut state.recorded {
@@ -348,7 +367,7 @@ impl Session {
         }
         result.map_err(|error| {
             self.discard();
-            self.policy.failed(&error)
+            self.policy.failed(&error, lacked_memory)
         })
     }
 

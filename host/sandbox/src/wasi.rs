@@ -31,6 +31,12 @@ pub(crate) trait Machine: Send + 'static {
     /// A trap, when there were too many.
     fn enter(&mut self) -> wasmtime::Result<()>;
 
+    /// Counts the items of one call as calls, but for the first.
+    ///
+    /// # Errors
+    /// As [`Machine::enter`].
+    fn enter_for(&mut self, items: usize) -> wasmtime::Result<()>;
+
     /// Milliseconds since 1970.
     fn now_ms(&mut self) -> wasmtime::Result<u64>;
 

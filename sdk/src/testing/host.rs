@@ -260,9 +260,15 @@ pub(crate) mod shadow {
     use super::call;
     use crate::{Destination, shadow::Error};
 
+    /// What a model or an upstream may be called.
+    fn is_name(name: &str) -> bool {
+        (1..=256).contains(&name.len()) && !name.contains(char::is_control)
+    }
+
     pub(crate) fn send_to(to: &Destination) -> Result<(), Error> {
         call("shadow", |world| {
-            if to.model.is_none() && to.upstream.is_none() {
+            let names = || [&to.model, &to.upstream].into_iter().flatten();
+            if names().next().is_none() || !names().all(|name| is_name(name)) {
                 return Err(Error::Nowhere);
             }
             world.shadow = Some(to.clone());

@@ -18,7 +18,7 @@ use tollgate_config::CompileLimits;
 use tollgate_sandbox::{Inspected, LoadError, componentize, inspect};
 
 use super::{
-    leash::Leash,
+    leash,
     toolchain::{Toolchain, ToolchainError, guests_dir},
 };
 
@@ -38,8 +38,8 @@ pub struct BuildOptions {
     pub with_cases: bool,
     /// Whether the file is a component, and not the module that Rust made.
     pub component: bool,
-    /// Once cancelled, it ends cargo and all that cargo started; the build fails then.
-    /// Cargo is in a process group of its own for it, which ctrl-c does not reach.
+    /// Once cancelled, it ends what is at work, cargo and all that cargo started; the build
+    /// fails then. Each is in a process group of its own for it, which ctrl-c does not reach.
     pub stop: Option<CancellationToken>,
 }
 
@@ -141,6 +141,9 @@ pub enum BuildError {
     /// The cases cannot be put into the file.
     #[error(transparent)]
     Section(#[from] SectionError),
+    /// It was told to stop.
+    #[error("the build was stopped")]
+    Stopped,
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     File {
@@ -217,12 +220,17 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
         wasm = with_cases(&wasm, &found)?;
     }
     let wasm = Bytes::from(wasm);
-    let checked = inspect(
+    let limits = CompileLimits::default();
+    let checking = inspect(
         options.checker.as_deref(),
         (&compiled.name, wasm.clone()),
-        &CompileLimits::default(),
-    )
-    .await;
+        &limits,
+    );
+    let stop = options.stop.unwrap_or_default();
+    let checked = tokio::select! {
+        () = stop.cancelled() => return Err(BuildError::Stopped),
+        checked = checking => checked,
+    };
     Ok(Built {
         inspected: checked.map_err(|error| refused(&compiled.name, error))?,
         name: std::mem::take(&mut compiled.name),
@@ -291,11 +299,10 @@ fn compile(options: &BuildOptions) -> Result<Compiled, BuildError> {
     }
     let tools = Toolchain::from_env();
     let (name, target_dir) = read_manifest(&tools, &manifest, options.stop.as_ref())?;
-    tools.ensure_target(&folder)?;
+    tools.ensure_target(&folder, options.stop.as_ref())?;
     let mut cargo = tools.cargo_build(&folder, &target_dir, options.quick);
     cargo
         .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(match options.words {
             Words::Shown => Stdio::inherit(),
@@ -323,20 +330,10 @@ fn compile(options: &BuildOptions) -> Result<Compiled, BuildError> {
 }
 
 fn run(
-    mut command: Command,
+    command: Command,
     stop: Option<&CancellationToken>,
 ) -> Result<std::process::Output, ToolchainError> {
-    let output = match stop {
-        Some(stop) => Leash::spawn(&mut command, stop).and_then(|(child, leash)| {
-            let output = child.wait_with_output();
-            drop(leash);
-            output
-        }),
-        None => command
-            .spawn()
-            .and_then(std::process::Child::wait_with_output),
-    };
-    output.map_err(|source| ToolchainError::NoTool {
+    leash::run(command, stop).map_err(|source| ToolchainError::NoTool {
         tool: "cargo".to_owned(),
         source,
     })
@@ -354,7 +351,6 @@ fn read_manifest(
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .arg("--manifest-path")
         .arg(manifest)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let output = run(cargo, stop)?;

@@ -1,9 +1,12 @@
 //! A child process that ends, with all that it started, when it is told to.
+//!
+//! It is in a process group of its own, so neither ctrl-c nor a closed terminal reaches it:
+//! whoever has it on a leash has to hear of both.
 
 use std::{
     io,
     os::unix::process::CommandExt,
-    process::{Child, Command},
+    process::{Child, Command, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -11,7 +14,7 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// See the module. Drop it once the child was waited for.
-pub(super) struct Leash(JoinHandle<()>);
+struct Leash(JoinHandle<()>);
 
 impl Leash {
     /// Starts the child, with its standard output and error as the command says, in a
@@ -19,10 +22,7 @@ impl Leash {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(super) fn spawn(
-        command: &mut Command,
-        stop: &CancellationToken,
-    ) -> io::Result<(Child, Self)> {
+    fn spawn(command: &mut Command, stop: &CancellationToken) -> io::Result<(Child, Self)> {
         let child = command.process_group(0).spawn()?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let stop = stop.clone();
@@ -35,6 +35,21 @@ impl Leash {
         });
         Ok((child, Self(pull)))
     }
+}
+
+/// Runs a command to its end, or to `stop`; without one, as part of this process's group.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn run(mut command: Command, stop: Option<&CancellationToken>) -> io::Result<Output> {
+    command.stdin(Stdio::null());
+    let Some(stop) = stop else {
+        return command.spawn()?.wait_with_output();
+    };
+    let (child, leash) = Leash::spawn(&mut command, stop)?;
+    let output = child.wait_with_output();
+    drop(leash);
+    output
 }
 
 impl Drop for Leash {

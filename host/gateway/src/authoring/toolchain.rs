@@ -9,8 +9,12 @@ use std::{
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
+
+use tokio_util::sync::CancellationToken;
+
+use super::leash;
 
 /// What plugins are compiled for.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -64,13 +68,19 @@ impl Toolchain {
         }
     }
 
-    /// Adds the target, if it is missing; `root` is where the toolchain is chosen.
-    pub(crate) fn ensure_target(&self, root: &Path) -> Result<(), ToolchainError> {
-        if self.has_target(root)? {
+    /// Adds the target, if it is missing; `root` is where the toolchain is chosen. `stop` ends
+    /// the tools, and it fails then.
+    pub(crate) fn ensure_target(
+        &self,
+        root: &Path,
+        stop: Option<&CancellationToken>,
+    ) -> Result<(), ToolchainError> {
+        if self.has_target(root, stop)? {
             return Ok(());
         }
         let mut add = command(&self.rustup, root);
-        let output = match add.args(["target", "add", TARGET]).output() {
+        add.args(["target", "add", TARGET]);
+        let output = match output(add, stop) {
             Ok(output) => output,
             Err(error) => {
                 return Err(ToolchainError::NoTarget {
@@ -83,7 +93,7 @@ impl Toolchain {
                 reason: last_line(&output),
             });
         }
-        if self.has_target(root)? {
+        if self.has_target(root, stop)? {
             return Ok(());
         }
         let reason = "it was added, but not to the toolchain that `rustc` belongs to".to_owned();
@@ -91,15 +101,17 @@ impl Toolchain {
     }
 
     /// Whether the target's standard library is installed.
-    fn has_target(&self, root: &Path) -> Result<bool, ToolchainError> {
+    fn has_target(
+        &self,
+        root: &Path,
+        stop: Option<&CancellationToken>,
+    ) -> Result<bool, ToolchainError> {
         let mut ask = command(&self.rustc, root);
-        let output = ask
-            .args(["--print", "target-libdir", "--target", TARGET])
-            .output()
-            .map_err(|source| ToolchainError::NoTool {
-                tool: "rustc".to_owned(),
-                source,
-            })?;
+        ask.args(["--print", "target-libdir", "--target", TARGET]);
+        let output = output(ask, stop).map_err(|source| ToolchainError::NoTool {
+            tool: "rustc".to_owned(),
+            source,
+        })?;
         let folder = String::from_utf8_lossy(&output.stdout);
         let Ok(mut files) = fs::read_dir(folder.trim()) else {
             return Ok(false);
@@ -206,6 +218,12 @@ fn command(tool: &[OsString], root: &Path) -> Command {
     command
 }
 
+/// What a tool says, and none of it to the terminal.
+fn output(mut tool: Command, stop: Option<&CancellationToken>) -> io::Result<Output> {
+    tool.stdout(Stdio::piped()).stderr(Stdio::piped());
+    leash::run(tool, stop)
+}
+
 fn last_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     text.lines()
@@ -240,7 +258,7 @@ pub(crate) mod tests {
             &folder,
             r#"[ "$*" = "target add wasm32-unknown-unknown" ] && mkdir FOLDER && touch FOLDER/libcore-1.rlib"#,
         );
-        tools.ensure_target(dir.path()).expect("is added");
+        tools.ensure_target(dir.path(), None).expect("is added");
         assert!(folder.join("libcore-1.rlib").exists());
     }
 
@@ -252,7 +270,7 @@ pub(crate) mod tests {
             "echo 'error: no network' >&2; exit 1",
         );
         let error = tools
-            .ensure_target(dir.path())
+            .ensure_target(dir.path(), None)
             .expect_err("cannot be added")
             .to_string();
         assert_eq!(
@@ -263,6 +281,23 @@ pub(crate) mod tests {
         );
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_tool_that_hangs_ends_when_it_is_told_to() {
+        let dir = tempfile::tempdir().expect("is made");
+        let begun = dir.path().join("begun");
+        let hangs = format!("touch {}; sleep 600 & wait", begun.display());
+        let stop = CancellationToken::new();
+        let adds = tokio::task::spawn_blocking({
+            let (stop, root) = (stop.clone(), dir.path().to_owned());
+            move || tools(&root.join("lib"), &hangs).ensure_target(&root, Some(&stop))
+        });
+        while !begun.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+        assert!(adds.await.expect("no panic").is_err());
+    }
+
     #[test]
     fn without_rustup_the_message_says_so() {
         let dir = tempfile::tempdir().expect("is made");
@@ -271,7 +306,7 @@ pub(crate) mod tests {
             ..tools(&dir.path().join("lib"), "")
         };
         let error = tools
-            .ensure_target(dir.path())
+            .ensure_target(dir.path(), None)
             .expect_err("cannot be added")
             .to_string();
         assert!(error.contains("(rustup cannot be run: "), "{error}");

@@ -1,9 +1,10 @@
 //! `tollgate check`: all that `run` does before it serves, and what else stands out.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use serde_json::{Value, json};
 
+use super::say;
 use crate::{Checked, Options, Refused, telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -37,9 +38,9 @@ pub(super) async fn check(arguments: CheckArguments) -> anyhow::Result<ExitCode>
         Err(_) => false,
     };
     if arguments.json {
-        println!("{}", as_json(outcome, is_fine));
+        say::out(format_args!("{}\n", as_json(outcome, is_fine)))?;
     } else {
-        tell(outcome, &arguments);
+        tell(outcome, &arguments)?;
     }
     Ok(match is_fine {
         true => ExitCode::SUCCESS,
@@ -57,28 +58,30 @@ fn as_json(outcome: Result<Checked, Refused>, is_fine: bool) -> Value {
     }
 }
 
-fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) {
+fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) -> io::Result<()> {
     match outcome {
         Ok(checked) => {
             for warning in &checked.warnings {
-                eprintln!("warning: {warning}\n");
+                say::err(format_args!("warning: {warning}\n\n"));
             }
-            println!("{checked}");
+            say::out(format_args!("{checked}\n"))?;
             match checked.warnings.len() {
                 0 => {}
-                1 => println!("There is a warning."),
-                count => println!("There are {count} warnings."),
+                1 => say::out("There is a warning.\n")?,
+                count => say::out(format_args!("There are {count} warnings.\n"))?,
             }
             if !arguments.strict || checked.warnings.is_empty() {
-                println!("Next: tollgate run --config {}", arguments.config.display());
+                let config = arguments.config.display();
+                say::out(format_args!("Next: tollgate run --config {config}\n"))?;
             }
         }
         Err(refused) => {
             let count = refused.clone().into_parts().len();
-            eprintln!("{refused}");
+            say::err(format_args!("{refused}\n"));
             if count > 1 {
-                eprintln!("\n{count} problems");
+                say::err(format_args!("\n{count} problems\n"));
             }
         }
     }
+    Ok(())
 }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::sync::mpsc;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use tokio_util::sync::CancellationToken;
 use tollgate_config::parse_address;
 
@@ -74,6 +77,8 @@ pub(super) struct DevArguments {
 pub(super) async fn dev(arguments: DevArguments) -> anyhow::Result<ExitCode> {
     descriptors::raise();
     let mut ends = Ends::new().context("cannot wait for signals")?;
+    // Of a terminal that is closed; cargo, in a group of its own, would not hear of it.
+    let mut hangups = signal(SignalKind::hangup()).context("cannot wait for signals")?;
     let is_plain = arguments.plain || !io::stdout().is_terminal() || !io::stdin().is_terminal();
     let (news, mut heard) = mpsc::channel(NEWS_MAX);
     let (orders, ordered) = mpsc::channel(ORDERS_MAX);
@@ -95,6 +100,7 @@ pub(super) async fn dev(arguments: DevArguments) -> anyhow::Result<ExitCode> {
     let shown = tokio::select! {
         shown = shown => shown,
         () = ends.any() => Ok(()),
+        _ = hangups.recv() => Ok(()),
     };
     stop.cancel();
     // Whoever waits to tell something waits no longer.

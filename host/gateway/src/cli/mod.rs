@@ -11,6 +11,7 @@ mod paint;
 mod picture;
 mod plugin;
 mod run;
+mod say;
 mod schema;
 mod standin;
 mod trace;
@@ -94,7 +95,7 @@ fn within_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> Ex
         outcome
     });
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say::err(format_args!("error: {error:#}\n"));
         ExitCode::FAILURE
     })
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tollgate_config::parse_address;
 
+use super::say;
 use crate::{
     Gateway, Options, Refused, descriptors,
     telemetry::{self, Lines, LogFormat},
@@ -81,13 +82,13 @@ async fn serve(options: Options) -> anyhow::Result<ExitCode> {
     let gateway = match started {
         Ok(gateway) => gateway,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say::err(format_args!("error: {error:#}\n"));
             // An address that is taken is not the configuration's mistake.
             if error.is::<Refused>() {
-                eprintln!(
-                    "Not started. Mend that, and try it with: tollgate check --config {}",
+                say::err(format_args!(
+                    "Not started. Mend that, and try it with: tollgate check --config {}\n",
                     config.display()
-                );
+                ));
             }
             return Ok(ExitCode::FAILURE);
         }

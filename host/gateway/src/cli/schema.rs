@@ -12,6 +12,8 @@ use serde_json::Value;
 use tollgate_config::{CompileLimits, json_schema_with};
 use tollgate_sandbox::inspect;
 
+use super::say;
+
 /// Plugins of a folder that are looked at.
 const PLUGINS_MAX: usize = 1000;
 
@@ -53,12 +55,14 @@ pub(super) async fn schema(arguments: SchemaArguments) -> anyhow::Result<ExitCod
     };
     let text = serde_json::to_string_pretty(&json_schema_with(&settings))?;
     match arguments.output {
-        None => println!("{text}"),
+        None => say::out(text + "\n")?,
         Some(file) => {
             let written = fs::write(&file, text + "\n");
             written.with_context(|| format!("cannot write {}", file.display()))?;
             let (file, count) = (file.display(), settings.len());
-            eprintln!("{file}: the configuration and the settings of {count} plugins");
+            say::err(format_args!(
+                "{file}: the configuration and the settings of {count} plugins\n"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -90,13 +94,16 @@ async fn settings(
         let wasm = match fs::read(&file) {
             Ok(wasm) => wasm,
             Err(error) => {
-                eprintln!("left out: {}: {error}", file.display());
+                say::err(format_args!("left out: {}: {error}\n", file.display()));
                 continue;
             }
         };
         match inspect(Some(&program), (name, wasm.into()), limits).await {
             Ok(plugin) => drop(settings.insert(name.to_owned(), plugin.settings_schema)),
-            Err(refused) => eprintln!("left out: {}: {}", file.display(), refused.reason),
+            Err(refused) => {
+                let (file, reason) = (file.display(), refused.reason);
+                say::err(format_args!("left out: {file}: {reason}\n"));
+            }
         }
     }
     Ok(settings)

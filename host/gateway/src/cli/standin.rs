@@ -5,6 +5,7 @@ use std::{net::SocketAddr, process::ExitCode};
 use anyhow::Context;
 use tollgate_config::parse_address;
 
+use super::say;
 use crate::demo::standin::{Standin, StandinOptions};
 
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,10 @@ pub(super) async fn standin(arguments: StandinArguments) -> anyhow::Result<ExitC
     let standin = Standin::start(arguments.listen, options)
         .await
         .with_context(|| format!("the stand-in cannot listen on {}", arguments.listen))?;
-    eprintln!("a stand-in model server, {}; ctrl-c ends it", standin.url());
+    say::err(format_args!(
+        "a stand-in model server, {}; ctrl-c ends it\n",
+        standin.url()
+    ));
     tokio::signal::ctrl_c().await?;
     standin.stop().await;
     Ok(ExitCode::SUCCESS)

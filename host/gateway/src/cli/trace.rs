@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tollgate_config::parse_address;
 use view::View;
 
+use super::say;
 use crate::{
     telemetry::plain_json,
     trace::{Filter, Line},
@@ -128,15 +129,19 @@ fn token(arguments: &TraceArguments) -> anyhow::Result<Option<String>> {
 async fn follow(mut query: Query, out: Out) -> anyhow::Result<ExitCode> {
     let admin = query.admin;
     let mut attached = Attached::to(&query).await?;
-    eprintln!("watching the gateway at {admin}; ctrl-c ends it");
+    say::err(format_args!(
+        "watching the gateway at {admin}; ctrl-c ends it\n"
+    ));
     loop {
         match show(attached, &mut query, &out).await? {
             Ended::AsAsked => return Ok(ExitCode::SUCCESS),
             Ended::ByTime => attached = Attached::to(&query).await?,
             Ended::Away => {
-                eprintln!("the gateway at {admin} went away; waiting for it");
+                say::err(format_args!(
+                    "the gateway at {admin} went away; waiting for it\n"
+                ));
                 attached = wait_for(&query).await?;
-                eprintln!("it is back");
+                say::err("it is back\n");
             }
         }
     }

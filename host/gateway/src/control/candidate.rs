@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     path::Path,
     sync::Arc,
 };
@@ -15,14 +16,14 @@ use futures_util::{
     stream::{self, StreamExt},
 };
 use tollgate_capabilities::{EmbeddedSecrets, GeoLocator, SecretStore};
-use tollgate_config::{CompileLimits, Config, HeaderValue, Location, SecretSource, render};
+use tollgate_config::{CompileLimits, Config, HeaderValue, Location, SecretSource};
 use tollgate_sandbox::{LoadError, Policy, PolicySpec, Sandbox};
 
 use super::{
     generations::{Generations, InFlight},
     picture::Digest,
     places::Places,
-    refused::{Refused, Stage},
+    refused::{Refused, Stage, policy_at, token},
     snapshot::{Part, Snapshot},
 };
 use crate::serve::{Clients, Generation, GenerationError, Ingredients, Shared, TlsKeys};
@@ -143,6 +144,7 @@ impl Loaded {
             secrets: &secrets,
             geo: (places.open(geo.as_ref())?, geo.map(|part| part.digest)),
             present,
+            source,
         };
         let mut under_way: Vec<BoxFuture<'_, _>> = Vec::new();
         for (name, policy) in &config.policies {
@@ -187,6 +189,8 @@ struct Loading<'a> {
     secrets: &'a Arc<EmbeddedSecrets>,
     geo: (Arc<dyn GeoLocator>, Option<Digest>),
     present: &'a Policies,
+    /// Where the configuration was read from.
+    source: &'a Path,
 }
 
 impl Loading<'_> {
@@ -211,82 +215,54 @@ impl Loading<'_> {
         };
         let tried = spec.clone();
         let loaded = self.sandbox.load(spec).await;
-        let loaded = loaded.map_err(|error| refused_policy(&error, policy, plugin))?;
+        let loaded = loaded.map_err(|error| self.refused(&error, policy, plugin))?;
         if let Err(disproof) = tollgate_cases::prove(self.sandbox, &tried).await {
             loaded.retire();
-            return Err(refused_plugin("case", &disproof, (name, policy, plugin)));
+            let at = policy_at(self.source, (name, policy), "plugin");
+            let (file, of) = (plugin.file.display(), &policy.plugin);
+            let why = format_args!("{file}: policy `{name}` (plugin `{of}`): {disproof}");
+            return Err(Refused::at(Stage::Prove, "case", at, why));
         }
         Ok((name, identity, loaded, true))
     }
 }
 
-/// Settings are mended in the configuration, everything else in the plugin.
-fn refused_policy(error: &LoadError, policy: &tollgate_config::Policy, plugin: &Part) -> Refused {
-    let code = error.code.to_string();
-    let setting = |pointer: &str, message: String| {
-        let at = policy.locate_setting(pointer);
-        Refused {
-            stage: Stage::Compile,
-            code: code.clone(),
-            message: render(&at, &message),
-            file: Some(at.file),
-            line: Some(at.line),
-            parts: Vec::new(),
+impl Loading<'_> {
+    /// What is to be mended in the configuration is shown there; of everything else, the line
+    /// that names the plugin.
+    fn refused(
+        &self,
+        error: &LoadError,
+        policy: &tollgate_config::Policy,
+        plugin: &Part,
+    ) -> Refused {
+        let code = error.code.as_str();
+        let at = |at, reason: &dyn fmt::Display| Refused::at(Stage::Compile, code, at, reason);
+        let (name, plugin_name) = (&error.policy, &error.plugin);
+        let each = error.settings_errors.iter().map(|mistake| {
+            let reason = &mistake.reason;
+            let place = policy.locate_setting(&mistake.pointer);
+            at(
+                place,
+                &format_args!(
+                    "policy `{name}` (plugin `{plugin_name}`): the settings are refused: {reason}"
+                ),
+            )
+        });
+        if let Some(refused) = Refused::all(each.collect()) {
+            return refused;
         }
-    };
-    let (name, plugin_name) = (&error.policy, &error.plugin);
-    let each = error.settings_errors.iter().map(|mistake| {
-        let reason = &mistake.reason;
-        let message =
-            format!("policy `{name}` (plugin `{plugin_name}`): the settings are refused: {reason}");
-        setting(&mistake.pointer, message)
-    });
-    if let Some(refused) = Refused::all(each.collect()) {
-        return refused;
+        let own = |key| policy_at(self.source, (name, policy), key);
+        match code {
+            "settings" => at(policy.locate_setting(""), error),
+            "not_granted" => at(own("grants"), error),
+            "restart_needed" => at(own("limits"), error),
+            _ => {
+                let file = plugin.file.display();
+                at(own("plugin"), &format_args!("{file}: {error}"))
+            }
+        }
     }
-    if is_about_settings(&code) {
-        return setting("", error.to_string());
-    }
-    let at = &policy.settings_at;
-    Refused {
-        stage: Stage::Compile,
-        code,
-        message: format!(
-            "{}: {error} ({}:{})",
-            plugin.file.display(),
-            at.file.display(),
-            at.line
-        ),
-        file: Some(plugin.file.clone()),
-        line: None,
-        parts: Vec::new(),
-    }
-}
-
-/// What only the plugin's author can mend.
-fn refused_plugin(
-    code: &str,
-    why: &dyn std::fmt::Display,
-    (name, policy, plugin): (&str, &tollgate_config::Policy, &Part),
-) -> Refused {
-    let (file, at) = (plugin.file.display(), &policy.settings_at);
-    Refused {
-        stage: Stage::Prove,
-        code: code.to_owned(),
-        message: format!(
-            "{file}: policy `{name}` (plugin `{}`): {why} ({}:{})",
-            policy.plugin,
-            at.file.display(),
-            at.line
-        ),
-        file: Some(plugin.file.clone()),
-        line: None,
-        parts: Vec::new(),
-    }
-}
-
-fn is_about_settings(code: &str) -> bool {
-    matches!(code, "settings" | "not_granted" | "restart_needed")
 }
 
 impl Compiled {
@@ -350,8 +326,7 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         | GenerationError::Header { upstream, .. }
         | GenerationError::Secret { upstream, .. }
         | GenerationError::Endpoints { upstream, .. } => {
-            let name = upstream.replace('~', "~0").replace('/', "~1");
-            format!("/upstreams/{name}")
+            format!("/upstreams/{}", token(upstream))
         }
         GenerationError::Route(_) => "/routes".to_owned(),
         GenerationError::Missing(_) => String::new(),

@@ -5,15 +5,16 @@
 //! Nothing is refused for it.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
-use tollgate_config::{Location, OnError, Route, render};
+use tollgate_config::{Config, ConfigWarning, Destination, Location, OnError, Route, render};
 use tollgate_sandbox::{Changed, Field, Policy, Stage};
 
-use super::refused::written_at;
+use super::refused::{token, written_at};
 use crate::{serve::Generation, telemetry::event::Composed};
 
 /// What is allowed, and probably not meant.
@@ -38,27 +39,28 @@ impl fmt::Display for Warning {
 
 /// All warnings of a generation whose configuration was read from `source`.
 pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
-    let config = generation.config.warnings().into_iter();
-    let mut warnings: Vec<Warning> = config.map(of_config).collect();
     let mut compositions = Compositions {
         generation,
         source,
         warnings: Vec::new(),
     };
+    for ConfigWarning { pointer, message } in generation.config.warnings() {
+        let is_in_list = pointer.starts_with("/routes/");
+        let at = compositions.find(&pointer);
+        let at = at.filter(|_| !is_in_list || source.is_file());
+        compositions.push("config", at, message);
+    }
     for (nth, route) in generation.config.routes.iter().enumerate() {
         compositions.route(nth, route);
     }
-    for (name, model) in &generation.config.models {
-        for (nth, target) in model.targets.iter().enumerate() {
-            let of = format!("target {} of the model `{name}`", nth + 1);
-            let token = name.replace('~', "~0").replace('/', "~1");
-            let at = format!("/models/{token}/targets/{nth}/policies");
-            compositions.same_fields(&of, (&at, Stage::Request), &target.policies);
-        }
+    for target in &targets(&generation.config) {
+        compositions.same_fields(&target.of, (&target.at, Stage::Request), target.policies);
     }
+    compositions.routes_and_targets();
     for policy in generation.policies.values() {
         compositions.bypass(policy);
     }
+    let mut warnings: Vec<Warning> = Vec::new();
     for warning in compositions.warnings {
         if !warnings.contains(&warning) {
             warnings.push(warning);
@@ -67,19 +69,37 @@ pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
     warnings
 }
 
+/// Where policies of a target stand.
+struct TargetList<'a> {
+    of: String,
+    /// JSON pointer.
+    at: String,
+    policies: &'a [String],
+}
+
+/// All targets of all models, those that are only fallen back on too.
+fn targets(config: &Config) -> Vec<TargetList<'_>> {
+    let mut lists = Vec::new();
+    for (name, model) in &config.models {
+        let kinds = [
+            ("target", "targets", &model.targets),
+            ("fallback", "fallback", &model.fallback),
+        ];
+        for (noun, key, targets) in kinds {
+            lists.extend(targets.iter().enumerate().map(|(nth, target)| TargetList {
+                of: format!("{noun} {} of the model `{name}`", nth + 1),
+                at: format!("/models/{}/{key}/{nth}/policies", token(name)),
+                policies: &target.policies,
+            }));
+        }
+    }
+    lists
+}
+
 /// Tells of them in the log.
 pub(crate) fn warn_of(generation: &Generation, source: &Path) {
     for warning in &warnings(generation, source) {
         Composed { warning }.emit();
-    }
-}
-
-fn of_config(message: String) -> Warning {
-    Warning {
-        code: "config".to_owned(),
-        file: None,
-        line: None,
-        message,
     }
 }
 
@@ -154,6 +174,59 @@ impl<'a> Compositions<'a> {
         }
     }
 
+    /// Every route that goes by the model may lead to every target. What a target's policies
+    /// do to path, headers and the body as a whole is for its upstream, and the work of
+    /// adapters: only fields are compared.
+    fn routes_and_targets(&mut self) {
+        let config = &self.generation.config;
+        let routes = config.routes.iter();
+        let routes = routes.filter(|route| route.to == Destination::Model);
+        let targets = targets(config);
+        // Each policy where it first stands: it does the same wherever it does.
+        let (mut firsts, mut seconds) = (BTreeMap::new(), BTreeMap::new());
+        for route in routes {
+            for name in &route.policies {
+                firsts.entry(name).or_insert(route);
+            }
+        }
+        for target in &targets {
+            for (nth, name) in target.policies.iter().enumerate() {
+                seconds.entry(name).or_insert((target, nth));
+            }
+        }
+        for (first, route) in firsts {
+            for (second, place) in &seconds {
+                if first != *second {
+                    self.route_and_target((route, first), (place, second));
+                }
+            }
+        }
+    }
+
+    fn route_and_target(
+        &mut self,
+        (route, first): (&Route, &str),
+        ((target, nth), second): (&(&TargetList<'_>, usize), &str),
+    ) {
+        let (Some(one), Some(other)) = (self.policy(first), self.policy(second)) else {
+            return;
+        };
+        let of_route = fields_of(one, Stage::Attempt);
+        let of_target = fields_of(other, Stage::Request);
+        let mut fields: Vec<String> = of_route.intersection(&of_target).map(shown).collect();
+        fields.dedup();
+        if fields.is_empty() {
+            return;
+        }
+        let message = format!(
+            "in {}, `{second}` sets {}, and so does `{first}` in the route `{}`: only one can have the last word",
+            target.of,
+            fields.join(", "),
+            route.name
+        );
+        self.warn("same_field", (&target.at, (*nth, second)), message);
+    }
+
     fn bypass(&mut self, policy: &Policy) {
         if policy.on_error() != OnError::Bypass || !guards(policy) {
             return;
@@ -202,8 +275,27 @@ fn pairs(names: &[String]) -> impl Iterator<Item = ((usize, &str), (usize, &str)
     each().flat_map(move |first| each().skip(first.0 + 1).map(move |second| (first, second)))
 }
 
-fn token(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
+/// Fields that it sets where it is asked, those of an attempt as those of the request that
+/// it is made of.
+fn fields_of(policy: &Policy, unasked: Stage) -> BTreeSet<Changed> {
+    let changed = policy.observed().changed.iter();
+    let fields = changed.filter(|changed| {
+        changed.stage != unasked
+            && matches!(
+                changed.field,
+                Field::Json(_) | Field::Fact(_) | Field::Status
+            )
+    });
+    fields
+        .cloned()
+        .map(|changed| Changed {
+            stage: match changed.stage {
+                Stage::Request | Stage::Attempt => Stage::Request,
+                Stage::Response => Stage::Response,
+            },
+            ..changed
+        })
+        .collect()
 }
 
 /// It answers requests, with an answer of its own or one that is kept.
@@ -224,14 +316,13 @@ fn is_access(policy: &Policy) -> bool {
 /// It refuses what a client asked.
 fn guards(policy: &Policy) -> bool {
     refuses(policy, |status| {
-        (400..500).contains(&status) && !matches!(status, 404 | 408 | 429)
+        // What is used up (402, 429) is no more so by an answer that is kept.
+        (400..500).contains(&status) && !matches!(status, 402 | 404 | 408 | 429)
     })
 }
 
-/// One that counts refuses for what was used, which a kept answer does not use.
 fn refuses(policy: &Policy, with: impl Fn(u16) -> bool) -> bool {
-    let counts = policy.config().grants.limits;
-    !counts && policy.observed().refused.iter().any(|status| with(*status))
+    policy.observed().refused.iter().any(|status| with(*status))
 }
 
 /// It changes what the client said to the model.

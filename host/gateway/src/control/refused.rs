@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tollgate_config::{Location, locate, render};
+use tollgate_config::{Location, Policy, locate, render};
 
 use super::snapshot;
 
@@ -79,9 +79,14 @@ impl Refused {
         (source, pointer): (&Path, &str),
         reason: impl fmt::Display,
     ) -> Self {
-        let Some(at) = written_at(source, pointer) else {
-            return Self::file(stage, code, source, reason);
-        };
+        match written_at(source, pointer) {
+            Some(at) => Self::at(stage, code, at, reason),
+            None => Self::file(stage, code, source, reason),
+        }
+    }
+
+    /// A refusal because of what stands there.
+    pub(crate) fn at(stage: Stage, code: &str, at: Location, reason: impl fmt::Display) -> Self {
         Self {
             stage,
             code: code.to_owned(),
@@ -112,6 +117,18 @@ impl Refused {
             false => std::mem::take(&mut self.parts),
         }
     }
+}
+
+/// Where a policy's own `key` is written; where it is not, its plugin.
+pub(super) fn policy_at(source: &Path, (name, policy): (&str, &Policy), key: &str) -> Location {
+    let own = |key: &str| written_at(source, &format!("/policies/{}/{key}", token(name)));
+    let at = own(key).or_else(|| own("plugin"));
+    at.unwrap_or_else(|| policy.settings_at.clone())
+}
+
+/// A name as a part of a JSON pointer.
+pub(super) fn token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Of several files, the one that has it: elsewhere only what is above it is found.

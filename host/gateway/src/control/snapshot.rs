@@ -17,7 +17,7 @@ use tollgate_config::{Config, ConfigError, SecretSource};
 use super::{
     interest::Interest,
     picture::{Content, Digest, FILE_MAX, Picture},
-    refused::{Refused, Stage},
+    refused::{Refused, Stage, policy_at},
 };
 
 /// How often a moving picture is taken again before it is refused.
@@ -124,7 +124,7 @@ fn take_once(source: &Path, folder: Option<&Path>, before: Option<&Picture>) -> 
                 config.plugins = folder.to_owned();
             }
             let config = Arc::new(config);
-            let (plugins, mut missing) = plugins(&config, &mut picture, before);
+            let (plugins, mut missing) = plugins((source, &config), &mut picture, before);
             let geo = places(&config, &mut picture, before);
             let geo = geo.unwrap_or_else(|refused| {
                 missing.push(refused);
@@ -223,7 +223,7 @@ fn refused_config(source: &Path, error: &ConfigError) -> Refused {
 
 /// Reads every plugin that a policy uses, and names each that cannot be read.
 fn plugins(
-    config: &Config,
+    (source, config): (&Path, &Config),
     picture: &mut Picture,
     before: Option<&Picture>,
 ) -> (BTreeMap<String, Part>, Vec<Refused>) {
@@ -240,7 +240,7 @@ fn plugins(
             Ok(plugin) => {
                 plugins.insert(name.to_owned(), plugin);
             }
-            Err(error) => missing.push(used_by(error, config, name)),
+            Err(error) => missing.push(used_by(error, (source, config), name)),
         }
     }
     (plugins, missing)
@@ -331,22 +331,16 @@ fn places(
     Ok(Some(part))
 }
 
-/// Adds the policy that asked for the plugin, and where it stands.
-fn used_by(mut refused: Refused, config: &Config, plugin: &str) -> Refused {
-    if let Some((name, policy)) = config
-        .policies
-        .iter()
-        .find(|(_, policy)| policy.plugin == plugin)
-    {
-        let at = &policy.settings_at;
-        refused.message = format!(
-            "{} (policy `{name}`, {}:{})",
-            refused.message,
-            at.file.display(),
-            at.line
-        );
-    }
-    refused
+/// Adds the policy that asks for the plugin, and shows where.
+fn used_by(refused: Refused, (source, config): (&Path, &Config), plugin: &str) -> Refused {
+    let mut policies = config.policies.iter();
+    let Some((name, policy)) = policies.find(|(_, policy)| policy.plugin == plugin) else {
+        return refused;
+    };
+    let at = policy_at(source, (name, policy), "plugin");
+    let Refused { stage, code, .. } = &refused;
+    let reason = format_args!("policy `{name}`: {}", refused.message);
+    Refused::at(*stage, code, at, reason)
 }
 
 /// Everything else that is read from files.

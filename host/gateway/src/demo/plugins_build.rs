@@ -60,7 +60,7 @@ pub fn build_guests(packages: &[&str], out_dir: &Path) -> Result<Vec<PathBuf>, B
     let lock = File::create(&lock_path).map_err(at(&lock_path))?;
     lock.lock().map_err(at(&lock_path))?;
 
-    tools.ensure_target(&root)?;
+    tools.ensure_target(&root, None)?;
     build(&tools, (&root, &target_dir), packages)?;
     packages
         .iter()

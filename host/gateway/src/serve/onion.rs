@@ -10,6 +10,7 @@ use super::{
     sse::{Frame, encode, is_done},
     state::Exchange,
 };
+use crate::trace::hook_name;
 
 /// A batch ends here, so that neither a hook's call nor a chunk grows without bound.
 const EVENTS_MAX: usize = 256;
@@ -157,7 +158,7 @@ pub(super) async fn ask_events(
         let decided = session.on_events(&batch.events, batch.last).await;
         slot.note_events(&batch.events, &decided);
         match decided {
-            Err(failure) => slot.failed(failure, record)?,
+            Err(failure) => slot.failed(failure, hook_name(Hooks::EVENTS), record)?,
             Ok(decision) => {
                 let (changed, after) = batch.apply(decision);
                 slot.record().events += shown;

@@ -16,7 +16,7 @@ use tollgate_sandbox::{
     },
 };
 
-use crate::trace::{Journal, Page};
+use crate::trace::{Journal, OPEN, Page, hook_name};
 
 use super::{
     errors::ServeError,
@@ -370,7 +370,7 @@ impl Slot {
                         let asked = not.recording.unwrap_or_default();
                         page.not_opened(self.policy(), *asked, (&not.failure, bypassed));
                     }
-                    self.failed(not.failure, record)?;
+                    self.failed(not.failure, OPEN, record)?;
                 }
             }
         }
@@ -380,16 +380,23 @@ impl Slot {
         })
     }
 
-    /// Does as `on_error` says.
+    /// Does as `on_error` says of a failure in `hook`.
     ///
     /// # Errors
     /// It says `refuse`.
-    pub(super) fn failed(&mut self, failure: Failure, record: &Record) -> Result<(), ServeError> {
+    pub(super) fn failed(
+        &mut self,
+        failure: Failure,
+        hook: &'static str,
+        record: &Record,
+    ) -> Result<(), ServeError> {
         if let State::Open(session) = mem::replace(&mut self.state, State::Spent) {
             self.record.spent = session.spent();
         }
-        let (name, on_error) = (self.record.policy.name(), self.record.policy.on_error());
-        tracing::warn!(id = record.id.as_str(), policy = name, ?on_error, %failure, "policy failed");
+        let policy = &self.record.policy;
+        let (name, plugin, on_error) = (policy.name(), policy.plugin(), policy.on_error());
+        let id = record.id.as_str();
+        tracing::warn!(id, policy = name, plugin, hook, ?on_error, %failure, "policy failed");
         self.record.decided = Decided::Failed;
         self.record.failure = Some(failure);
         match on_error {
@@ -408,18 +415,13 @@ impl Slot {
         hook: Hooks,
         place: (&Record, &Generation),
     ) -> Result<Step, ServeError> {
-        let side = if hook == Hooks::RESPONSE {
-            Side::Response
-        } else {
-            Side::Request
-        };
         let seen = match (&mut self.page, &mut self.state) {
             (Some(page), State::Open(session)) => {
                 Some(page.decided(session, hook, (decided.as_ref().ok(), message)))
             }
             _ => None,
         };
-        let step = self.judge_unseen(decided, message, side, place);
+        let step = self.judge_unseen(decided, message, hook, place);
         if let (Some(page), Some(seen)) = (&self.page, seen) {
             let failure = self.record.failure.as_ref();
             page.tell(seen, failure.map(|failure| (failure, self.record.bypassed)));
@@ -431,9 +433,14 @@ impl Slot {
         &mut self,
         decided: Result<Decision, Failure>,
         message: &mut Message,
-        side: Side,
+        hook: Hooks,
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
+        let side = if hook == Hooks::RESPONSE {
+            Side::Response
+        } else {
+            Side::Request
+        };
         // A field that stands twice is hidden from the policy, and not from the upstream.
         if let (Ok(_), Side::Request, Some(fault)) =
             (&decided, side, message.json.as_ref().and_then(Json::fault))
@@ -454,7 +461,8 @@ impl Slot {
                 message.plan = None;
                 message.shadow = None;
                 message.scores = None;
-                self.failed(failure, record).map(|()| Step::Next)
+                self.failed(failure, hook_name(hook), record)
+                    .map(|()| Step::Next)
             }
         }
     }
@@ -546,7 +554,9 @@ impl Slot {
             return (self.record, None);
         };
         if let Err(failure) = session.on_finish(outcome).await {
-            tracing::warn!(policy = self.record.policy.name(), %failure, "policy failed to finish");
+            let policy = &self.record.policy;
+            let (name, plugin, hook) = (policy.name(), policy.plugin(), hook_name(Hooks::FINISH));
+            tracing::warn!(policy = name, plugin, hook, %failure, "policy failed to finish");
             self.record.failure = Some(failure);
         }
         self.record.spent = session.spent();

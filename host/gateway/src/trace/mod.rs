@@ -23,5 +23,5 @@ pub(crate) use filter::Known;
 pub use journal::Journal;
 pub use mask::HIDDEN;
 pub(crate) use mask::{Hidden, Values};
-pub(crate) use page::Page;
+pub(crate) use page::{OPEN, Page, hook_name};
 pub use watchers::{Busy, Next, Watch, Watchers};

@@ -92,7 +92,7 @@ impl Page {
     pub(crate) fn not_opened(&self, policy: &Policy, asked: Recording, failure: (&Failure, bool)) {
         self.journal.push(Step {
             failure: Some(failed(failure)),
-            ..self.asked(policy, "open", asked)
+            ..self.asked(policy, OPEN, asked)
         });
     }
 
@@ -123,6 +123,9 @@ impl Page {
     }
 }
 
+/// When a session opens: no hook is at work yet.
+pub(crate) const OPEN: &str = "open";
+
 fn failed((failure, bypassed): (&Failure, bool)) -> data::Failure {
     data::Failure {
         kind: telemetry::failure_word(failure).to_owned(),
@@ -131,7 +134,8 @@ fn failed((failure, bypassed): (&Failure, bool)) -> data::Failure {
     }
 }
 
-fn hook_name(hook: Hooks) -> &'static str {
+/// As the contract calls it.
+pub(crate) fn hook_name(hook: Hooks) -> &'static str {
     [
         (Hooks::REQUEST, "on-request"),
         (Hooks::ATTEMPT, "on-attempt"),

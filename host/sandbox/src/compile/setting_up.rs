@@ -70,15 +70,26 @@ fn keep(said: &mut Vec<String>, line: &str) -> bool {
     true
 }
 
-impl Machine for SettingUp {
-    fn enter(&mut self) -> wasmtime::Result<()> {
-        self.calls += 1;
+impl SettingUp {
+    fn count(&mut self, calls: usize) -> wasmtime::Result<()> {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.calls = self.calls.saturating_add(calls);
         if self.calls > CALLS_MAX {
             return Err(Error::msg(format!(
                 "it made more than {CALLS_MAX} calls of WASI"
             )));
         }
         Ok(())
+    }
+}
+
+impl Machine for SettingUp {
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        self.count(1)
+    }
+
+    fn enter_for(&mut self, items: usize) -> wasmtime::Result<()> {
+        self.count(items.saturating_sub(1))
     }
 
     fn now_ms(&mut self) -> wasmtime::Result<u64> {

@@ -109,7 +109,8 @@ fn check_event(event: &Event) -> Result<(), BadEdit> {
     }
 }
 
-fn check_destination(name: &str) -> Result<(), BadEdit> {
+/// Checks the name of a model or an upstream.
+pub(crate) fn check_destination(name: &str) -> Result<(), BadEdit> {
     if name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control) {
         return Err(BadEdit::Destination { name: shown(name) });
     }

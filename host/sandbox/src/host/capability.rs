@@ -14,6 +14,7 @@ use crate::{
     contract::tollgate::policy::{
         cache, clock, endpoints, geo, log, metrics, random, secrets, shadow, types,
     },
+    edit,
     observed::Stage,
     recording::{Note, outcome, pairs, text},
 };
@@ -21,6 +22,8 @@ use crate::{
 const RANDOM_BYTES_MAX: u32 = 4096;
 /// In place of what nobody may see who watches.
 const NOT_SHOWN: &str = "(hidden)";
+/// Scores of one call that are written down.
+const SCORES_SHOWN_MAX: usize = 256;
 /// The longest key of an answer that is kept.
 const CACHE_KEY_MAX: usize = 1 << 20;
 
@@ -229,6 +232,10 @@ impl State {
     }
 }
 
+fn named(name: &Option<String>) -> Option<Value> {
+    name.as_ref().map(|name| text(name.as_bytes()))
+}
+
 fn nothing(_: &()) -> Value {
     Value::Null
 }
@@ -272,7 +279,7 @@ impl shadow::Host for State {
         let what = self
             .recorded
             .is_some()
-            .then(|| json!({ "model": to.model, "upstream": to.upstream }));
+            .then(|| json!({ "model": named(&to.model), "upstream": named(&to.upstream) }));
         let taken = self.take_shadow(to);
         self.recorded.note(|to| {
             let what = what.unwrap_or_default();
@@ -288,7 +295,8 @@ impl State {
         if self.stage != Stage::Request {
             return Err(shadow::Error::TooLate);
         }
-        if to.model.is_none() && to.upstream.is_none() {
+        let names = || [&to.model, &to.upstream].into_iter().flatten();
+        if names().next().is_none() || names().any(|name| edit::check_destination(name).is_err()) {
             return Err(shadow::Error::Nowhere);
         }
         self.message.shadow = Some(Box::new(to));
@@ -318,7 +326,9 @@ impl endpoints::Host for State {
 
     fn set_scores(&mut self, scores: Vec<f64>) -> wasmtime::Result<Result<(), endpoints::Error>> {
         self.enter()?;
-        let what = self.recorded.is_some().then(|| json!(scores));
+        self.enter_for(scores.len())?;
+        let shown = &scores[..scores.len().min(SCORES_SHOWN_MAX)];
+        let what = self.recorded.is_some().then(|| json!(shown));
         let taken = self.take_scores(scores);
         self.recorded.note(|to| {
             let what = what.unwrap_or_default();
@@ -337,8 +347,7 @@ impl State {
         if self.stage != Stage::Attempt {
             return Err(endpoints::Error::NotNow);
         }
-        let is_sound = scores.iter().all(|score| score.is_finite());
-        if scores.len() != candidates.len() || !is_sound {
+        if scores.len() != candidates.len() || !scores.iter().all(|score| score.is_finite()) {
             return Err(endpoints::Error::Invalid);
         }
         self.message.scores = Some(scores);

@@ -23,6 +23,10 @@ impl Machine for State {
         State::enter(self)
     }
 
+    fn enter_for(&mut self, items: usize) -> wasmtime::Result<()> {
+        State::enter_for(self, items)
+    }
+
     fn now_ms(&mut self) -> wasmtime::Result<u64> {
         Ok(self.shared.capabilities.clock.now_ms())
     }

@@ -4,7 +4,7 @@
 use wasmtime::{
     Error, StoreContextMut,
     component::{
-        Component, Linker, LinkerInstance, Resource, ResourceType,
+        Component, Linker, LinkerInstance, Resource, ResourceType, WasmList,
         types::{self, ComponentItem},
     },
 };
@@ -16,8 +16,10 @@ use super::{
 
 /// The most random bytes of one call.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
-/// What `check-write` says there is room for; more is taken, too.
-const WRITE_BYTES: u64 = 4096;
+/// What `check-write` says there is room for; so much more of one call is one more call.
+const WRITE_BYTES: usize = 4096;
+/// The most bytes of one call: the clock cannot interrupt the host while it cuts lines.
+const WRITE_BYTES_MAX: usize = 64 << 10;
 
 const OUT: u32 = 1;
 const ERR: u32 = 2;
@@ -201,21 +203,12 @@ fn streams<T: Machine>(
     match name {
         "[method]output-stream.check-write" => {
             call(linked, name, |_, (_,): (Resource<OutputStream>,)| {
-                Ok((Ok::<_, StreamError>(WRITE_BYTES),))
+                Ok((Ok::<_, StreamError>(WRITE_BYTES as u64),))
             })
         }
-        "[method]output-stream.write" | "[method]output-stream.blocking-write-and-flush" => call(
-            linked,
-            name,
-            |machine, (stream, bytes): (Resource<OutputStream>, Vec<u8>)| {
-                let stream = match stream.rep() {
-                    OUT => Stream::Out,
-                    _ => Stream::Err,
-                };
-                machine.write(stream, &bytes);
-                Ok::<Written, _>((Ok(()),))
-            },
-        ),
+        "[method]output-stream.write" | "[method]output-stream.blocking-write-and-flush" => {
+            linked.func_wrap(name, write)
+        }
         "[method]output-stream.flush" | "[method]output-stream.blocking-flush" => {
             call(linked, name, |_, (_,): (Resource<OutputStream>,)| {
                 Ok::<Written, _>((Ok(()),))
@@ -228,6 +221,28 @@ fn streams<T: Machine>(
         }
         _ => lacking(linked, interface, name),
     }
+}
+
+/// Takes what is to be written out of the guest's memory only once its length is known.
+fn write<T: Machine>(
+    mut store: StoreContextMut<'_, T>,
+    (stream, bytes): (Resource<OutputStream>, WasmList<u8>),
+) -> wasmtime::Result<Written> {
+    let length = bytes.len();
+    store.data_mut().enter()?;
+    if length > WRITE_BYTES_MAX {
+        return Err(Error::msg(format!(
+            "it wrote {length} bytes in one call; at most {WRITE_BYTES_MAX} are taken"
+        )));
+    }
+    store.data_mut().enter_for(length.div_ceil(WRITE_BYTES))?;
+    let stream = match stream.rep() {
+        OUT => Stream::Out,
+        _ => Stream::Err,
+    };
+    let bytes = bytes.as_le_slice(&store).to_vec();
+    store.data_mut().write(stream, &bytes);
+    Ok((Ok(()),))
 }
 
 /// Defines a function that counts before it answers.

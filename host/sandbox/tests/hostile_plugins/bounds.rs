@@ -33,6 +33,11 @@ async fn an_endless_loop_of_memory_fill_is_out_of_time() {
         .fails(json!({ "mode": "fill", "hook": "request" }))
         .await;
     assert!(matches!(failure, Failure::OutOfTime(_)), "{failure}");
+    let said = failure.to_string();
+    assert!(
+        said.contains(" in one hook") && said.contains("raise `limits.hook_time` of the policy"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +64,13 @@ async fn many_short_calls_use_up_the_exchange() {
     };
     assert_eq!(
         failure,
-        Failure::OutOfTime(policy.config().sandbox.exchange_time)
+        Failure::ExchangeOutOfTime(policy.config().sandbox.exchange_time)
+    );
+    let said = failure.to_string();
+    assert!(
+        said.starts_with("ran longer than 100ms in all hooks of the exchange together")
+            && said.contains("`limits.exchange_time`"),
+        "{said}"
     );
     assert!(calls > 5, "it was no single call: {calls}");
     stage.the_neighbour_answers_as_before().await;
@@ -93,6 +104,7 @@ async fn a_trap_in_any_hook_ends_that_session_alone() {
             .fails(json!({ "mode": "unreachable", "hook": hook }))
             .await;
         assert!(trapped_with(&failure, "unreachable"), "{hook}: {failure}");
+        assert!(!trapped_with(&failure, "memory"), "{hook}: {failure}");
     }
 }
 
@@ -155,6 +167,23 @@ async fn a_memory_bomb_traps_within_its_bound() {
         stats.memory_peak_bytes
     );
     stage.the_neighbour_answers_as_before().await;
+}
+
+#[tokio::test]
+async fn memory_that_was_refused_is_named_beside_the_trap_that_it_led_to() {
+    let stage = Stage::new().await;
+    let mut spec = spec(
+        "hostile",
+        guest::hostile(),
+        json!({ "mode": "memory-bomb", "hook": "request" }),
+    );
+    spec.config.sandbox.hook_time = Duration::from_secs(30);
+    spec.config.sandbox.exchange_time = Duration::from_secs(30);
+    let kib = spec.config.sandbox.memory_bytes >> 10;
+    let policy = stage.load(spec).await;
+    let failure = strike(&policy, "/strike").await.unwrap_err();
+    let words = format!("memory beyond `limits.memory` ({kib} KiB) was refused in this hook");
+    assert!(trapped_with(&failure, &words), "{failure}");
 }
 
 #[tokio::test]

@@ -216,8 +216,10 @@ async fn where_a_copy_goes_lies_with_the_request_and_is_asked_for_before_it_goes
             Some(text).filter(|text| !text.is_empty())
         );
     }
-    let nowhere = asked("request", 0, "").await;
-    assert!(nowhere.seen().contains("Nowhere") && nowhere.shadow.is_none());
+    for (amount, text) in [(0, ""), (257, ""), (1 << 20, "spare"), (3, "a\nb")] {
+        let nowhere = asked("request", amount, text).await;
+        assert!(nowhere.seen().contains("Nowhere") && nowhere.shadow.is_none());
+    }
     for hook in ["attempt", "response", "events", "finish"] {
         assert!(asked(hook, 3, "spare").await.shadow.is_none(), "{hook}");
     }
@@ -246,6 +248,8 @@ async fn endpoints_are_scored_when_a_try_is_made_and_by_one_number_each() {
         assert!(struck.scores.is_none(), "{text}");
         assert!(struck.seen_at_attempt().contains("Invalid"), "{text}");
     }
+    let flood = json!({ "mode": "score", "hook": "attempt", "text": "flood", "amount": 100_000 });
+    assert_eq!(stage.fails(flood).await, Failure::TooManyHostCalls(1000));
     let early = asked("request", "").await;
     assert!(early.scores.is_none());
     assert_eq!(early.seen(), "[] Err(Error::NotNow)");

@@ -285,6 +285,35 @@ async fn what_it_writes_is_bounded_as_its_log_lines_are() {
     assert_eq!(policy.stats().log_dropped, 500 - 10);
 }
 
+/// Empty lines are left out of the log, so its bound does not end them.
+#[tokio::test]
+async fn what_it_writes_in_one_call_is_bounded_for_the_clock_cannot_interrupt_it() {
+    let fills = "(memory.fill (i32.const 65536) (i32.const 10) (i32.const 65536))";
+    let write = |bytes: u32| {
+        format!(
+            "(call $write (local.get $out) (i32.const 65536) (i32.const {bytes}) (i32.const 896))"
+        )
+    };
+    let out = "(local $n i32) (local $out i32) (local.set $out (call $stdout))";
+    holds(&format!("{out} {fills} {}", write(65536))).await;
+    fails(
+        &format!("{out} {fills} {}", write(65537)),
+        &["wrote 65537 bytes in one call; at most 65536"],
+    )
+    .await;
+    // 16 calls each, as in pieces of 4 KiB.
+    let many = |times: u32| {
+        format!(
+            "{out} {fills} (loop $again {}
+               (local.set $n (i32.add (local.get $n) (i32.const 1)))
+               (br_if $again (i32.lt_u (local.get $n) (i32.const {times}))))",
+            write(65536)
+        )
+    };
+    holds(&many(62)).await;
+    fails(&many(63), &["host calls"]).await;
+}
+
 #[tokio::test]
 async fn calls_are_counted_as_host_calls() {
     let stage = Stage::new().await;

@@ -111,6 +111,7 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
                 "none" => Vec::new(),
                 "no-number" => candidates.iter().map(|_| f64::NAN).collect(),
                 "too-many" => vec![1.0; candidates.len() + 1],
+                "flood" => vec![1.0; amount as usize],
                 _ => (0..candidates.len()).map(|nth| nth as f64).collect(),
             };
             format!("{candidates:?} {:?}", endpoints::set_scores(&scores))

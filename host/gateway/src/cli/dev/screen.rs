@@ -3,8 +3,8 @@
 use std::{
     io::{self, Stdout},
     panic,
-    sync::Once,
-    thread,
+    sync::{Mutex, MutexGuard, Once, PoisonError},
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -21,7 +21,10 @@ use ratatui_crossterm::{
 use tokio::sync::mpsc;
 
 use super::board::{Board, Press, Wish};
-use crate::dev::{News, Order};
+use crate::{
+    cli::say,
+    dev::{News, Order},
+};
 
 /// How soon the thread that reads keys notices that nobody wants them.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,7 +66,37 @@ pub(super) async fn show(
     }
 }
 
-/// A terminal that is ours. Dropped, and in a panic, it is as it was.
+/// The screen that is open, if one is.
+static OPEN: Mutex<Option<Open>> = Mutex::new(None);
+/// Panics of others that are kept for when it is closed.
+const PANICS_MAX: usize = 8;
+
+struct Open {
+    /// The thread that draws.
+    owner: ThreadId,
+    /// What other threads panicked with, and somebody may have caught.
+    panics: Vec<String>,
+}
+
+fn open() -> MutexGuard<'static, Option<Open>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a panic of this thread is to be told now. That of who draws ends the screen;
+/// that of another does not, and would be written across it: it is kept.
+fn is_to_be_told(panic: impl FnOnce() -> String) -> bool {
+    match &mut *open() {
+        Some(open) if open.owner != thread::current().id() => {
+            if open.panics.len() < PANICS_MAX {
+                open.panics.push(panic());
+            }
+            false
+        }
+        _ => true,
+    }
+}
+
+/// A terminal that is ours. Dropped, and in a panic of who draws, it is as it was.
 struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
@@ -74,12 +107,18 @@ impl Screen {
         HOOK.call_once(|| {
             let before = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
-                // The message is to be seen where it will stay.
-                close();
-                before(info);
+                if is_to_be_told(|| info.to_string()) {
+                    // The message is to be seen where it will stay.
+                    close();
+                    before(info);
+                }
             }));
         });
         terminal::enable_raw_mode()?;
+        *open() = Some(Open {
+            owner: thread::current().id(),
+            panics: Vec::new(),
+        });
         // From here on it has to be closed, also if the rest fails.
         let opened = execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
@@ -101,9 +140,13 @@ impl Drop for Screen {
 
 /// As often as one likes; what fails then cannot be mended.
 fn close() {
+    let closed = open().take();
     if terminal::is_raw_mode_enabled().unwrap_or(true) {
         let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
         let _ = terminal::disable_raw_mode();
+    }
+    for panic in closed.into_iter().flat_map(|open| open.panics) {
+        say::err(format_args!("{panic}\n"));
     }
 }
 
@@ -163,6 +206,20 @@ fn press(key: KeyEvent) -> Option<Press> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_of_another_thread_leaves_the_screen_open_and_is_told_when_it_closes() {
+        *open() = Some(Open {
+            owner: thread::current().id(),
+            panics: Vec::new(),
+        });
+        let others = thread::spawn(|| is_to_be_told(|| "of another".to_owned()));
+        assert!(!others.join().unwrap());
+        assert!(is_to_be_told(|| "of the owner".to_owned()));
+        let panics = open().take().unwrap().panics;
+        assert_eq!(panics, ["of another"]);
+        assert!(is_to_be_told(|| "of nobody's".to_owned()));
+    }
 
     #[test]
     fn ctrl_c_quits_though_the_terminal_sends_no_signal_for_it() {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::show;
 use crate::authoring::build::{self, BuildOptions, Words, from_here};
+use crate::cli::say;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -43,11 +44,11 @@ pub(super) async fn build(arguments: BuildArguments) -> anyhow::Result<ExitCode>
     .await?;
     let path = built.write(arguments.out.as_deref())?;
     let shown = from_here(&path);
-    println!("wrote {}", shown.display());
-    print!("{}", show::facts(&built.inspected, built.cases));
-    println!(
-        "Next: name it in a policy of the gateway's configuration, as `plugin: {}`",
+    say::out(format_args!(
+        "wrote {}\n{}Next: name it in a policy of the gateway's configuration, as `plugin: {}`\n",
+        shown.display(),
+        show::facts(&built.inspected, built.cases),
         built.name
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tollgate_config::CompileLimits;
 
 use super::show;
+use crate::cli::say;
 
 /// As much as any gateway may be set to take.
 const BYTES_MAX: u64 = 1 << 30;
@@ -59,14 +60,14 @@ pub(super) async fn inspect(arguments: InspectArguments) -> anyhow::Result<ExitC
         .map_err(|error| anyhow::anyhow!("{shown}: {error}"))?
         .cases;
     if arguments.schema {
-        println!("{:#}", inspected.settings_schema);
+        say::out(format_args!("{:#}\n", inspected.settings_schema))?;
     } else if arguments.json {
         let mut json = serde_json::to_value(&inspected)?;
         let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         json["cases"] = names.into();
-        println!("{json:#}");
+        say::out(format_args!("{json:#}\n"))?;
     } else {
-        print!("{}", show::facts(&inspected, cases.len()));
+        say::out(show::facts(&inspected, cases.len()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

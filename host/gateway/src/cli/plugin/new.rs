@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
     authoring::new::{self, Sdk},
+    cli::say,
     demo::plugins_build::workspace_root,
 };
 
@@ -33,18 +34,19 @@ pub(super) fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
         None => Sdk::found(workspace_root().ok().as_deref()),
     };
     let folder = new::new(&arguments.name, &arguments.parent, &sdk)?;
-    println!("made {}", folder.display());
-    match sdk {
-        Sdk::Path(path) => println!(
+    let origin = match sdk {
+        Sdk::Path(path) => format!(
             "The SDK is taken from {}: it is on no registry yet, so a clone is needed to build this.",
             path.display()
         ),
-        Sdk::Version(version) => println!(
+        Sdk::Version(version) => format!(
             "The SDK is version {version} of crates.io. If cargo does not find it, it is not published yet: \
              name the folder `sdk` of a clone with --sdk."
         ),
-    }
+    };
     let shown = folder.display();
-    println!("Next: tollgate plugin test {shown}, then change {shown}/src/lib.rs");
+    say::out(format_args!(
+        "made {shown}\n{origin}\nNext: tollgate plugin test {shown}, then change {shown}/src/lib.rs\n"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ use crate::authoring::{
     build::{BuildOptions, Words, from_here},
     test::{self, TestOptions, junit},
 };
+use crate::cli::say;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -88,7 +89,7 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
     let outcomes = test::run(&subject, &options).await?;
     let colours = Colours::of_stdout();
     for (case, outcome) in subject.cases.iter().zip(&outcomes) {
-        print!("{}", show::outcome(case, outcome, colours));
+        say::out(show::outcome(case, outcome, colours))?;
     }
     if let Some(file) = &arguments.junit {
         let xml = junit(&subject.name, &outcomes);
@@ -98,21 +99,19 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
         .iter()
         .filter(|outcome| outcome.verdict != Verdict::Passed);
     let failed = failed.count();
-    println!(
-        "{}: {} passed, {failed} failed",
-        subject.name,
-        outcomes.len() - failed
-    );
+    let passed = outcomes.len() - failed;
+    let name = &subject.name;
+    say::out(format_args!("{name}: {passed} passed, {failed} failed\n"))?;
     if arguments.update {
         let written = test::update(&subject, &outcomes)?;
         for file in &written {
-            println!("wrote {}", from_here(file).display());
+            say::out(format_args!("wrote {}\n", from_here(file).display()))?;
         }
         let costly = outcomes
             .iter()
             .any(|outcome| matches!(outcome.verdict, Verdict::OverBudget(_)));
         if !written.is_empty() {
-            println!("Next: look at what changed, and run it again without --update");
+            say::out("Next: look at what changed, and run it again without --update\n")?;
         }
         return Ok(if costly {
             ExitCode::FAILURE

@@ -150,7 +150,7 @@ impl Upstream {
         let picked = Passage::through(care, now).and_then(|by_breaker| {
             let (endpoint, admitted, slot) = self.choose(ask, now)?;
             Some(Pick {
-                in_flight: endpoint.load.begin(ask.prefix),
+                in_flight: endpoint.load.begin(now, ask.prefix),
                 endpoint,
                 care: care.clone(),
                 admitted,

@@ -13,6 +13,7 @@ use tollgate::demo::standin::{Standin, StandinOptions};
 
 use crate::fixture::{PATIENCE, Site};
 
+mod blame;
 mod deadlines;
 mod fallback;
 mod hedging;

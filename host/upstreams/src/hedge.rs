@@ -134,7 +134,12 @@ impl FirstBytes {
         histogram.counts[bucket(took)] += 1;
         histogram.weight += 1;
         histogram.since_refresh += 1;
-        if histogram.weight < self.samples_min {
+        // A halving does not end what began with enough: a quarter of them is enough to go on.
+        let least = match self.is_known() {
+            true => self.samples_min / 4,
+            false => self.samples_min,
+        };
+        if histogram.weight < least {
             self.current.store(u64::MAX, Ordering::Relaxed);
         } else if histogram.since_refresh >= REFRESH || !self.is_known() {
             histogram.since_refresh = 0;
@@ -287,13 +292,33 @@ mod tests {
             first_bytes.note(ms(100), now);
         }
         assert!(first_bytes.quantile().is_some());
-        first_bytes.note(ms(100), now + HALF_LIFE);
-        assert!(first_bytes.quantile().is_some());
-        // A quarter of a hundred and the newest are too few.
-        first_bytes.note(ms(100), now + 2 * HALF_LIFE);
+        for halvings in 1..=3 {
+            first_bytes.note(ms(100), now + halvings * HALF_LIFE);
+            assert!(first_bytes.quantile().is_some());
+        }
+        // A sixteenth of a hundred and the newest are too few.
+        first_bytes.note(ms(100), now + 4 * HALF_LIFE);
         assert_eq!(first_bytes.quantile(), None);
         first_bytes.note(ms(100), now + 1_000_000 * HALF_LIFE);
         assert_eq!(first_bytes.histogram.lock().weight, 1);
+    }
+
+    #[test]
+    fn what_is_known_stays_known_where_samples_keep_coming() {
+        let now = Instant::now();
+        // As many as can be asked for, in many buckets: halved by number, and by time.
+        for (samples, pause) in [(20_000, Duration::ZERO), (5_000, HALF_LIFE / 1_000)] {
+            let first_bytes = FirstBytes::new(0.95, 1_000, now);
+            let mut is_known = false;
+            for sample in 0..samples {
+                let took = ms(1 + u64::from(sample) * 7 % 1_000);
+                first_bytes.note(took, now + sample * pause);
+                let is_still = first_bytes.quantile().is_some();
+                assert!(is_still || !is_known, "after {sample}, {pause:?} apart");
+                is_known = is_still;
+            }
+            assert!(is_known);
+        }
     }
 
     #[test]

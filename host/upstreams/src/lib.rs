@@ -14,3 +14,4 @@ pub mod load;
 pub mod retry;
 pub mod scrape;
 mod seen;
+mod speed;

@@ -20,6 +20,7 @@ use crate::{
     balance::{BLOCK_BYTES, Prefix},
     scrape::Figures,
     seen::Seen,
+    speed::Speed,
 };
 
 /// What a [`Load`] is made for.
@@ -56,7 +57,7 @@ pub struct Load {
     in_flight: AtomicU32,
     /// Blocks of prompts that were sent, and not answered by a first token yet.
     prefilling: AtomicU64,
-    latency: Latency,
+    speed: Speed,
     report: ArcSwapOption<Report>,
     seen: Seen,
 }
@@ -86,7 +87,7 @@ impl Load {
             settings,
             in_flight: AtomicU32::new(0),
             prefilling: AtomicU64::new(0),
-            latency: Latency::new(now),
+            speed: Speed::new(settings.decay, now),
             report: ArcSwapOption::empty(),
             seen: Seen::new(settings.blocks),
         })
@@ -99,14 +100,23 @@ impl Load {
     }
 
     /// Counts one request, with this prompt, as in flight until what is returned is dropped.
-    pub fn begin(self: &Arc<Self>, prefix: &Prefix) -> InFlight {
-        let blocks = self.uncached(prefix);
-        self.seen.remember(prefix.hashes());
+    pub fn begin(self: &Arc<Self>, now: Instant, prefix: &Prefix) -> InFlight {
+        let hashes = prefix.hashes();
+        let seen = self.seen.matching(hashes);
+        self.seen.remember(hashes);
+        let blocks = unseen(prefix, seen);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.prefilling.fetch_add(blocks.into(), Ordering::Relaxed);
+        self.speed.sent(now);
         InFlight {
             load: Arc::clone(self),
+            sent: now,
+            is_awaited: true,
             prefilling: blocks,
+            brought: match self.settings.blocks {
+                0 => Box::default(),
+                _ => hashes[seen..].into(),
+            },
         }
     }
 
@@ -125,10 +135,7 @@ impl Load {
     /// Blocks of this prompt that it has not seen.
     #[must_use]
     pub fn uncached(&self, prefix: &Prefix) -> u32 {
-        let seen = self.seen.matching(prefix.hashes());
-        prefix
-            .blocks()
-            .saturating_sub(u32::try_from(seen).unwrap_or(u32::MAX))
+        unseen(prefix, self.seen.matching(prefix.hashes()))
     }
 
     /// Forgets which prompts it has seen: to be called when it was away, as its cache is empty.
@@ -136,10 +143,17 @@ impl Load {
         self.seen.forget();
     }
 
-    /// How soon it answers: see [`InFlight::answered`]. `None`: it never did, or long ago.
+    /// How soon it answers: see [`InFlight::answered`]. At least as long as nothing came although
+    /// something is awaited. `None`: it never answered, or long ago.
     #[must_use]
     pub fn latency(&self, now: Instant) -> Option<Duration> {
-        self.latency.read(now, self.settings.decay)
+        self.speed.latency(now)
+    }
+
+    /// The share of its requests that fail, of late, from 0 to 1.
+    #[must_use]
+    pub fn failing(&self, now: Instant) -> f64 {
+        self.speed.failing(now)
     }
 
     /// To be called just before its metrics are asked for.
@@ -189,12 +203,24 @@ impl fmt::Debug for Load {
     }
 }
 
-/// A request in flight; dropped when its answer has ended, or when it failed.
+/// Blocks of a prompt of which so many were seen.
+fn unseen(prefix: &Prefix, seen: usize) -> u32 {
+    let seen = u32::try_from(seen).unwrap_or(u32::MAX);
+    prefix.blocks().saturating_sub(seen)
+}
+
+/// A request in flight; dropped when its answer has ended, or when it failed. One that is dropped
+/// without a word was given up: how long it was awaited is the least that it would have taken.
 #[derive(Debug)]
 #[must_use = "a request is in flight for as long as this lives"]
 pub struct InFlight {
     load: Arc<Load>,
+    sent: Instant,
+    /// No answer came yet.
+    is_awaited: bool,
     prefilling: u32,
+    /// Blocks that were remembered for this request, and are not there unless it is served.
+    brought: Box<[u64]>,
 }
 
 impl InFlight {
@@ -202,15 +228,41 @@ impl InFlight {
     /// to be called for failures, or an endpoint that fails at once would look like a fast one.
     pub fn answered(&mut self, now: Instant, took: Duration) {
         self.end_prefill();
-        self.load
-            .latency
-            .observe(now, took, self.load.settings.decay);
+        if std::mem::take(&mut self.is_awaited) {
+            self.load.speed.answered(now, took);
+        }
+    }
+
+    /// It was turned down: an answer, and none that shows how soon a good one comes.
+    pub fn turned_down(&mut self, now: Instant) {
+        self.end_prefill();
+        if std::mem::take(&mut self.is_awaited) {
+            self.load.speed.spoke(now);
+            self.load.seen.drop_out(&self.brought);
+        }
+    }
+
+    /// It failed, before its answer or within.
+    pub fn failed(&mut self, now: Instant) {
+        self.end_prefill();
+        self.load.speed.failed(now);
+        if self.is_awaited {
+            self.load.seen.drop_out(&self.brought);
+        }
+        self.give_up(now);
     }
 
     /// The endpoint that it was sent to.
     #[must_use]
     pub fn load(&self) -> &Arc<Load> {
         &self.load
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_awaited) {
+            let awaited = now.saturating_duration_since(self.sent);
+            self.load.speed.missed(now, awaited);
+        }
     }
 
     fn end_prefill(&mut self) {
@@ -224,57 +276,10 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.end_prefill();
-        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A moving average that jumps up to each peak and sinks with time.
-struct Latency {
-    born: Instant,
-    /// Seconds, as the bits of a double; 0: never measured.
-    seconds: AtomicU64,
-    /// Nanoseconds after `born`.
-    at: AtomicU64,
-}
-
-impl Latency {
-    /// An average below this was measured too long ago.
-    const FORGOTTEN: f64 = 1e-6;
-
-    fn new(now: Instant) -> Self {
-        Self {
-            born: now,
-            seconds: AtomicU64::new(0),
-            at: AtomicU64::new(0),
+        if self.is_awaited {
+            self.give_up(Instant::now());
         }
-    }
-
-    /// The average as it is now, and how much of the last one is in it.
-    fn sunk(&self, now: Instant, decay: Duration) -> (f64, f64) {
-        let at = self.born + Duration::from_nanos(self.at.load(Ordering::Relaxed));
-        let elapsed = now.saturating_duration_since(at).as_secs_f64();
-        let kept = (-elapsed / decay.as_secs_f64()).exp();
-        let seconds = f64::from_bits(self.seconds.load(Ordering::Relaxed));
-        (seconds * kept, kept)
-    }
-
-    fn observe(&self, now: Instant, took: Duration, decay: Duration) {
-        let took = took.as_secs_f64().max(Self::FORGOTTEN);
-        let (sunk, kept) = self.sunk(now, decay);
-        let seconds = if took > sunk {
-            took
-        } else {
-            sunk + took * (1.0 - kept)
-        };
-        let since = now.saturating_duration_since(self.born).as_nanos();
-        self.seconds.store(seconds.to_bits(), Ordering::Relaxed);
-        let at = u64::try_from(since).unwrap_or(u64::MAX);
-        self.at.store(at, Ordering::Relaxed);
-    }
-
-    fn read(&self, now: Instant, decay: Duration) -> Option<Duration> {
-        let (sunk, _) = self.sunk(now, decay);
-        (sunk >= Self::FORGOTTEN).then(|| Duration::from_secs_f64(sunk.min(1e9)))
+        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,9 +9,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_request_is_in_flight_until_it_is_dropped() {
-    let (load, _) = load(&Balance::default());
-    let one = load.begin(Prefix::UNKNOWN);
-    let two = load.begin(Prefix::UNKNOWN);
+    let (load, now) = load(&Balance::default());
+    let one = load.begin(now, Prefix::UNKNOWN);
+    let two = load.begin(now, Prefix::UNKNOWN);
     assert_eq!(load.in_flight(), 2);
     drop(one);
     assert_eq!(load.in_flight(), 1);
@@ -24,10 +24,10 @@ fn a_prompt_is_prefilling_until_its_first_token_or_its_end() {
     let (load, now) = load(&Balance::ModelAware(Default::default()));
     let text = vec![7; 10 * BLOCK_BYTES];
     let prefix = Prefix::of("m", [&*text]);
-    let mut one = load.begin(&prefix);
+    let mut one = load.begin(now, &prefix);
     assert_eq!(load.prefilling(), 10);
     let longer = Prefix::of("m", [&*text, b"and more"]);
-    let two = load.begin(&longer);
+    let two = load.begin(now, &longer);
     assert_eq!(
         load.prefilling(),
         11,
@@ -42,16 +42,21 @@ fn a_prompt_is_prefilling_until_its_first_token_or_its_end() {
     assert_eq!(load.uncached(&prefix), 10);
 }
 
+/// One request, sent so long before its answer comes.
+fn answer(load: &Arc<Load>, now: Instant, took: Duration) {
+    load.begin(now - took, Prefix::UNKNOWN).answered(now, took);
+}
+
 #[test]
 fn a_latency_jumps_up_to_a_peak_and_sinks_with_time() {
     let (load, now) = load(&Balance::PeakEwma(Default::default()));
+    let now = now + 60 * SECOND;
     assert_eq!(load.latency(now), None);
-    let mut request = load.begin(Prefix::UNKNOWN);
-    request.answered(now, SECOND);
+    answer(&load, now, SECOND);
     assert_eq!(load.latency(now), Some(SECOND));
-    request.answered(now, 5 * SECOND);
+    answer(&load, now, 5 * SECOND);
     assert_eq!(load.latency(now), Some(5 * SECOND));
-    request.answered(now, SECOND);
+    answer(&load, now, SECOND);
     assert_eq!(
         load.latency(now),
         Some(5 * SECOND),
@@ -60,7 +65,7 @@ fn a_latency_jumps_up_to_a_peak_and_sinks_with_time() {
     let later = now + 10 * SECOND;
     let sunk = load.latency(later).unwrap().as_secs_f64();
     assert!((sunk - 5.0 / std::f64::consts::E).abs() < 1e-9, "{sunk}");
-    request.answered(later, SECOND);
+    answer(&load, later, SECOND);
     let average = load.latency(later).unwrap().as_secs_f64();
     let expected = sunk + 1.0 - 1.0 / std::f64::consts::E;
     assert!((average - expected).abs() < 1e-9, "{average}");
@@ -72,11 +77,92 @@ fn a_latency_jumps_up_to_a_peak_and_sinks_with_time() {
 }
 
 #[test]
+fn a_latency_is_at_least_as_long_as_nothing_comes_that_is_awaited() {
+    let (load, start) = load(&Balance::PeakEwma(Default::default()));
+    let at = |seconds| start + seconds * SECOND;
+    answer(&load, at(10), SECOND);
+    let mut hanging = load.begin(at(20), Prefix::UNKNOWN);
+    let mut another = load.begin(at(30), Prefix::UNKNOWN);
+    assert_eq!(load.latency(at(50)), Some(30 * SECOND), "since the first");
+    another.answered(at(50), 2 * SECOND);
+    assert_eq!(load.latency(at(50)), Some(2 * SECOND), "it is not silent");
+    assert_eq!(load.latency(at(90)), Some(40 * SECOND));
+    hanging.turned_down(at(90));
+    let sunk = load.latency(at(90)).unwrap();
+    assert!(sunk < SECOND, "{sunk:?}: nothing is awaited");
+}
+
+#[test]
+fn a_request_without_an_answer_counts_with_how_long_it_was_awaited() {
+    let (load, start) = load(&Balance::PeakEwma(Default::default()));
+    let at = |seconds| start + seconds * SECOND;
+    load.begin(at(0), Prefix::UNKNOWN).give_up(at(5));
+    assert_eq!(load.latency(at(5)), None, "it still never answered");
+    answer(&load, at(10), SECOND);
+    load.begin(at(10), Prefix::UNKNOWN).give_up(at(10));
+    assert_eq!(
+        load.latency(at(10)),
+        Some(SECOND),
+        "too short to say anything"
+    );
+    load.begin(at(10), Prefix::UNKNOWN).give_up(at(15));
+    assert_eq!(load.latency(at(15)), Some(5 * SECOND));
+    load.begin(at(15), Prefix::UNKNOWN).failed(at(35));
+    assert_eq!(load.latency(at(35)), Some(20 * SECOND));
+}
+
+#[test]
+fn failures_add_up_and_sink_with_time_and_with_answers() {
+    let (load, now) = load(&Balance::PeakEwma(Default::default()));
+    let fail = || load.begin(now, Prefix::UNKNOWN).failed(now);
+    assert_eq!(load.failing(now), 0.0);
+    (0..5).for_each(|_| fail());
+    let most = load.failing(now);
+    assert!((0.6..0.7).contains(&most), "{most}");
+    assert!(load.failing(now + 10 * SECOND) < most / 2.0);
+    answer(&load, now, Duration::ZERO);
+    assert!((load.failing(now) - most * 0.8).abs() < 1e-9);
+    (0..1_000).for_each(|_| fail());
+    assert!(load.failing(now) <= 1.0);
+    answer(&load, now, SECOND);
+    let later = now + 10 * SECOND;
+    assert!(load.latency(later).unwrap() < SECOND / 2);
+    load.begin(later, Prefix::UNKNOWN).failed(later);
+    assert_eq!(load.latency(later), Some(SECOND), "failures make no faster");
+}
+
+#[test]
+fn a_prompt_that_was_turned_down_is_not_taken_for_cached() {
+    let (load, now) = load(&Balance::ModelAware(Default::default()));
+    let text = vec![7; 10 * BLOCK_BYTES];
+    let (prefix, longer) = (Prefix::of("m", [&*text]), [&*text, &[8; 4 * BLOCK_BYTES]]);
+    let longer = Prefix::of("m", longer);
+    load.begin(now, &prefix).turned_down(now);
+    assert_eq!(load.uncached(&prefix), 10);
+    load.begin(now, &prefix).failed(now);
+    assert_eq!(load.uncached(&prefix), 10);
+    load.begin(now, &prefix).answered(now, SECOND);
+    assert_eq!(load.uncached(&prefix), 0);
+    load.begin(now, &longer).failed(now);
+    assert_eq!(
+        (load.uncached(&prefix), load.uncached(&longer)),
+        (0, 4),
+        "what others brought stays"
+    );
+    let mut broken = load.begin(now, &longer);
+    broken.answered(now, SECOND);
+    broken.failed(now);
+    assert_eq!(load.uncached(&longer), 0, "it was read before that");
+}
+
+#[test]
 fn a_clock_that_steps_back_does_no_harm() {
     let (load, now) = load(&Balance::PeakEwma(Default::default()));
-    let mut request = load.begin(Prefix::UNKNOWN);
-    request.answered(now + SECOND, SECOND);
-    request.answered(now, SECOND);
+    let now = now + SECOND;
+    answer(&load, now + SECOND, SECOND);
+    answer(&load, now, SECOND);
+    assert_eq!(load.latency(now), Some(SECOND));
+    let _hanging = load.begin(now + SECOND, Prefix::UNKNOWN);
     assert_eq!(load.latency(now), Some(SECOND));
 }
 
@@ -85,7 +171,7 @@ fn a_report_is_fresh_by_when_it_was_asked_for() {
     let (load, now) = load(&Balance::ModelAware(Default::default()));
     let fresh = |at| load.fresh(at, 5 * SECOND, |report| report.in_flight);
     assert_eq!(fresh(now), None);
-    let one = load.begin(Prefix::UNKNOWN);
+    let one = load.begin(now, Prefix::UNKNOWN);
     let mark = load.scrape_begins(now);
     drop(one);
     load.scraped(mark, Figures::default());
@@ -104,7 +190,7 @@ fn counts_hold_when_many_threads_come_and_go() {
                 for round in 0..500_u16 {
                     let text = [thread; BLOCK_BYTES * 3];
                     let prefix = Prefix::of("m", [&text[..], &round.to_le_bytes()]);
-                    load.begin(&prefix).answered(now, SECOND);
+                    load.begin(now, &prefix).answered(now, SECOND);
                 }
             });
         }

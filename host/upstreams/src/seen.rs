@@ -56,6 +56,16 @@ impl Seen {
         }
     }
 
+    /// Takes blocks out again that were not seen after all.
+    pub(crate) fn drop_out(&self, hashes: &[u64]) {
+        for hash in hashes {
+            for slot in self.set(*hash) {
+                let order = Ordering::Relaxed;
+                let _ = slot.compare_exchange(*hash, 0, order, order);
+            }
+        }
+    }
+
     pub(crate) fn forget(&self) {
         for slot in &self.slots {
             slot.store(0, Ordering::Relaxed);

@@ -77,7 +77,7 @@ impl Begun {
             );
             let frame = frame.await.map_err(|stalled| match stalled {
                 Stalled::Silent => ServeError::BetweenBytesTimeout,
-                Stalled::Total => ServeError::TotalTimeout,
+                Stalled::Total(silent) => ServeError::Overdue(silent),
             })?;
             stall.moved();
             let data = match frame {

@@ -34,9 +34,9 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tollgate_config::Endpoints;
 use tower_service::Service;
 
-use super::{admission::AllGate, fleet::Fleet, upload::Upload};
+use super::{admission::AllGate, connect::InTime, fleet::Fleet, upload::Upload};
 
-pub(super) type Pool = Client<HttpsConnector<HttpConnector<Names>>, Upload>;
+pub(super) type Pool = Client<InTime<HttpsConnector<HttpConnector<Names>>>, Upload>;
 
 /// How long an idle connection to an upstream is kept: below the 60 s and more after
 /// which servers close theirs.
@@ -267,5 +267,5 @@ fn build_pool(tls: ClientConfig, connect: Duration, names: Names, versions: Vers
         .http2_keep_alive_interval(Duration::from_secs(20))
         .retry_canceled_requests(true)
         .set_host(false)
-        .build(connector)
+        .build(InTime::new(connector, connect))
 }

@@ -3,7 +3,7 @@
 //!
 //! The body is what [`dialect`](super::dialect) makes of it. Messages never name an upstream's address, a header's value or a policy's inner failure.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tollgate_config::Dialect;
@@ -94,6 +94,9 @@ pub enum ServeError {
     /// Of the whole exchange.
     #[error("the exchange took too long")]
     TotalTimeout,
+    /// The same, while an endpoint was awaited for so long.
+    #[error("the exchange took too long")]
+    Overdue(Duration),
     /// A policy needs the body at hand and it is longer than this, in bytes.
     #[error("the upstream's response is longer than {0} bytes")]
     ResponseTooLarge(usize),
@@ -172,7 +175,7 @@ impl ServeError {
             Self::UpstreamFailed => (502, "upstream_failed", UpstreamFailed),
             Self::FirstByteTimeout => (504, "upstream_timeout", TimedOut),
             Self::BetweenBytesTimeout => (504, "upstream_silent", TimedOut),
-            Self::TotalTimeout => (504, "exchange_timeout", TimedOut),
+            Self::TotalTimeout | Self::Overdue(_) => (504, "exchange_timeout", TimedOut),
             Self::ResponseTooLarge(_) => (502, "response_too_large", UpstreamFailed),
             Self::ResponseEncoded => (502, "response_encoded", UpstreamFailed),
             Self::ResponseMalformed(_) => (502, "response_malformed", UpstreamFailed),
@@ -220,14 +223,16 @@ impl ServeError {
         matches!(self, Self::Refused(_) | Self::PolicyFailed(_))
     }
 
-    /// What an endpoint has to do with it; `None`: nothing.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    /// What an endpoint has to do with it; `None`: nothing. Where the exchange's time ran out it
+    /// is to blame if it was awaited for as long as that.
+    pub(super) fn fault(&self, blames_after: Duration) -> Option<Fault> {
         match self {
             Self::UpstreamUnreachable => Some(Fault::Connect),
             Self::ConnectTimeout => Some(Fault::ConnectTimeout),
             Self::UpstreamFailed => Some(Fault::Reset),
             Self::FirstByteTimeout => Some(Fault::FirstByteTimeout),
             Self::BetweenBytesTimeout => Some(Fault::Silent),
+            Self::Overdue(awaited) if *awaited >= blames_after => Some(Fault::Silent),
             Self::StreamBroken | Self::StreamMalformed(_) | Self::ResponseMalformed(_) => {
                 Some(Fault::Broken)
             }

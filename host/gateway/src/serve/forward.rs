@@ -235,6 +235,11 @@ async fn wait(
     progress: Option<&Progress>,
 ) -> Result<Response<Incoming>, ServeError> {
     let sent = Instant::now();
+    // Nobody but the endpoint was awaited, unless the request's body was still to come.
+    let is_over = || match progress {
+        None => ServeError::Overdue(sent.elapsed()),
+        Some(_) => ServeError::TotalTimeout,
+    };
     let connection = bounds.connect.map(|_| capture_connection(&mut request));
     let mut response = pin!(pool.request(request));
     if let (Some(most), Some(mut connection)) = (bounds.connect, connection) {
@@ -250,7 +255,7 @@ async fn wait(
         match bounds.gone.or(timeout_at(due, connected)).await? {
             Ok(None) => {}
             Ok(Some(response)) => return judge(bounds, response, progress),
-            Err(_) if Instant::now() >= bounds.deadline => return Err(ServeError::TotalTimeout),
+            Err(_) if Instant::now() >= bounds.deadline => return Err(is_over()),
             Err(_) => return Err(ServeError::ConnectTimeout),
         }
     }
@@ -259,7 +264,7 @@ async fn wait(
         let waited = timeout_at(due.min(bounds.deadline), response.as_mut());
         match bounds.gone.or(waited).await? {
             Ok(response) => return judge(bounds, response, progress),
-            Err(_) if Instant::now() >= bounds.deadline => return Err(ServeError::TotalTimeout),
+            Err(_) if Instant::now() >= bounds.deadline => return Err(is_over()),
             // The clock runs from the request's last byte; until then the body has its own.
             Err(_) if progress.is_some_and(|progress| !progress.is_done()) => {
                 due = Instant::now() + bounds.head;

@@ -14,6 +14,7 @@ mod carry_on;
 mod certificate;
 pub(crate) mod chance;
 mod clients;
+mod connect;
 mod connection;
 mod content;
 mod dialect;

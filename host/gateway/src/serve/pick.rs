@@ -2,7 +2,7 @@
 //!
 //! A [`Pick`] is made when a request is about to be sent and dropped when the last byte of
 //! its answer has come, or when the try was given up: it is told in between how the
-//! endpoint fares. What is made of that is [`tollgate_upstreams`]'s.
+//! endpoint fares, and reports that once. What is made of that is [`tollgate_upstreams`]'s.
 //!
 //! Endpoints that are out are never asked. One that asked for a pause, or failed in this
 //! exchange before, is asked only where there is no other.
@@ -26,7 +26,6 @@ use super::{
     admission::{Door, Permits, Slot},
     chance,
     endpoint::Endpoint,
-    fleet::count,
     upstream::{Care, Upstream},
 };
 
@@ -95,10 +94,22 @@ pub(super) struct Pick {
     _slot: Option<Slot>,
     admitted: Admitted,
     by_breaker: Passage,
+    stage: Stage,
     /// The answer says that the endpoint works: how long it took counts.
     is_good: bool,
     /// Last, so that they are back when everything else is.
     _permits: Permits,
+}
+
+/// How far a try is. Each says once how its endpoint did: a head of success promises that it
+/// does well, and the rest of the answer shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Awaited,
+    Promised,
+    /// Bytes of the body came. If it is dropped now the client left, and all was well.
+    Begun,
+    Told,
 }
 
 /// Through the upstream's circuit breaker; given back when dropped.
@@ -146,24 +157,34 @@ impl Upstream {
     /// `None`: no endpoint is available.
     pub(super) fn pick(&self, ask: &Ask<'_>) -> Option<Pick> {
         let now = Instant::now();
-        let care = &self.care;
-        let picked = Passage::through(care, now).and_then(|by_breaker| {
-            let (endpoint, admitted, slot) = self.choose(ask, now)?;
-            Some(Pick {
-                in_flight: endpoint.load.begin(ask.prefix),
-                endpoint,
-                care: care.clone(),
-                admitted,
-                by_breaker,
-                is_good: false,
-                _slot: slot,
-                _permits: Permits::default(),
-            })
-        });
-        if picked.is_none() {
-            count(&care.fleet.counts.unavailable);
-        }
-        picked
+        let by_breaker = Passage::through(&self.care, now)?;
+        let (endpoint, admitted, slot) = self.choose(ask, now)?;
+        Some(Pick {
+            in_flight: endpoint.load.begin(now, ask.prefix),
+            endpoint,
+            care: self.care.clone(),
+            admitted,
+            by_breaker,
+            stage: Stage::Awaited,
+            is_good: false,
+            _slot: slot,
+            _permits: Permits::default(),
+        })
+    }
+
+    /// Whether an endpoint could be asked that is none of these. Only looks.
+    pub(super) fn has_other(&self, known: &[Arc<Endpoint>]) -> bool {
+        let now = Instant::now();
+        let Care {
+            health, breaker, ..
+        } = &*self.care;
+        let is_other = |endpoint: &Arc<Endpoint>| {
+            let standing = endpoint.state.health.standing(health, now);
+            !matches!(standing, Standing::Out(_))
+                && !known.iter().any(|known| known.is(endpoint))
+                && !self.is_full(endpoint)
+        };
+        breaker.as_ref().is_none_or(|it| it.would_admit(now)) && self.present().iter().any(is_other)
     }
 
     fn choose(
@@ -319,31 +340,68 @@ impl Pick {
         };
         let outcome = Outcome::of_status(status.as_u16(), pause);
         self.is_good = outcome == Outcome::Good && !status.is_client_error();
-        self.report(outcome);
+        let is_promise = status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS;
+        if is_promise {
+            self.stage = Stage::Promised;
+        } else {
+            self.report(outcome);
+        }
     }
 
-    /// The first bytes of a response's body came, so long after the request was sent.
+    /// The first bytes of a response's body came, so long after the request was sent. A probe
+    /// is passed with them: a stream may be open for minutes.
     pub(super) fn first_token(&mut self, took: Duration) {
+        let now = Instant::now();
         if self.is_good {
-            self.in_flight.answered(Instant::now(), took);
+            self.in_flight.answered(now, took);
+        }
+        if self.stage != Stage::Promised {
+            return;
+        }
+        self.stage = Stage::Begun;
+        let fleet = &self.care.fleet;
+        let admitted = std::mem::replace(&mut self.admitted, Admitted::Freely);
+        if admitted != Admitted::Freely {
+            let health = &self.endpoint.state.health;
+            fleet.note(fleet.ward.began(health, admitted, now));
+        }
+        let Passage { breaker, admitted } = &mut self.by_breaker;
+        if let Some(breaker) = breaker {
+            let admitted = std::mem::replace(admitted, Admitted::Freely);
+            if let Some(opened) = breaker.began(admitted, now) {
+                fleet.note_breaker(opened);
+            }
+        }
+    }
+
+    /// The response ended well, or nobody needs the rest of it.
+    pub(super) fn ended(&mut self) {
+        if matches!(self.stage, Stage::Promised | Stage::Begun) {
+            self.report(Outcome::Good);
         }
     }
 
     /// The try failed, before or within the response.
     pub(super) fn failed(&mut self, fault: Fault) {
         self.is_good = false;
-        self.report(health::Fault::from(fault).into());
+        if self.stage != Stage::Told {
+            self.report(health::Fault::from(fault).into());
+        }
     }
 
-    /// What follows after the first word decides nothing any more.
+    /// To be called once.
     fn report(&mut self, outcome: Outcome) {
         let now = Instant::now();
-        let Care { health, fleet, .. } = &*self.care;
+        self.stage = Stage::Told;
+        match outcome {
+            Outcome::Error => self.in_flight.failed(now),
+            Outcome::Good if self.is_good => {}
+            Outcome::Good | Outcome::Busy(_) => self.in_flight.turned_down(now),
+        }
+        let fleet = &self.care.fleet;
         let admitted = std::mem::replace(&mut self.admitted, Admitted::Freely);
-        let state = &self.endpoint.state;
-        let tended = fleet
-            .ward
-            .report(health, &state.health, (outcome, admitted), now);
+        let health = &self.endpoint.state.health;
+        let tended = fleet.ward.report(health, (outcome, admitted), now);
         if !tended.is_empty() {
             fleet.note(tended);
         }
@@ -358,117 +416,13 @@ impl Pick {
 
 impl Drop for Pick {
     fn drop(&mut self) {
-        self.endpoint.state.health.left(self.admitted);
+        match self.stage {
+            Stage::Begun => self.report(Outcome::Good),
+            _ => self.endpoint.state.health.left(self.admitted),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(upstream: &Upstream, avoid: &[Arc<Endpoint>]) -> String {
-        let ask = Ask {
-            avoid,
-            ..Ask::default()
-        };
-        let pick = upstream.pick(&ask).unwrap();
-        pick.endpoint().authority.to_string()
-    }
-
-    fn fail(upstream: &Upstream, which: usize) {
-        let others: Vec<_> = upstream.endpoints().iter().cloned().collect();
-        let others = others
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| *at != which)
-            .map(|(_, one)| one.clone());
-        let avoid: Vec<_> = others.collect();
-        for _ in 0..5 {
-            let ask = Ask {
-                avoid: &avoid,
-                ..Ask::default()
-            };
-            let mut pick = upstream.pick(&ask).unwrap();
-            assert!(pick.endpoint().is(&upstream.endpoints()[which]));
-            pick.failed(Fault::Connect);
-        }
-    }
-
-    #[tokio::test]
-    async fn endpoints_take_turns() {
-        let upstream = Upstream::listed(&["http://a", "http://b"]);
-        let mut picked: Vec<_> = (0..4).map(|_| at(&upstream, &[])).collect();
-        assert_ne!(picked[0], picked[1]);
-        picked.sort();
-        assert_eq!(picked, ["a", "a", "b", "b"]);
-    }
-
-    #[tokio::test]
-    async fn one_that_failed_is_asked_again_only_if_there_is_no_other() {
-        let upstream = Upstream::listed(&["http://a", "http://b"]);
-        let both = upstream.endpoints();
-        for _ in 0..3 {
-            assert_eq!(at(&upstream, &both[..1]), "b");
-        }
-        assert!(["a", "b"].contains(&at(&upstream, &both).as_str()));
-    }
-
-    #[tokio::test]
-    async fn one_that_is_out_is_never_asked() {
-        let upstream = Upstream::listed(&["http://a", "http://b"]);
-        fail(&upstream, 0);
-        for _ in 0..10 {
-            assert_eq!(at(&upstream, &[]), "b");
-        }
-        let both = upstream.endpoints();
-        assert_eq!(at(&upstream, &both), "b");
-    }
-
-    #[tokio::test]
-    async fn one_that_asked_for_a_pause_is_asked_only_if_there_is_no_other() {
-        let upstream = Upstream::listed(&["http://a", "http://b"]);
-        let both = upstream.endpoints();
-        let mut headers = HeaderMap::new();
-        headers.insert(header::RETRY_AFTER, 20.into());
-        let ask = Ask {
-            avoid: &both[1..],
-            ..Ask::default()
-        };
-        let mut pick = upstream.pick(&ask).unwrap();
-        pick.answered(StatusCode::TOO_MANY_REQUESTS, &headers);
-        for _ in 0..4 {
-            assert_eq!(at(&upstream, &[]), "b");
-        }
-        assert_eq!(at(&upstream, &both[1..]), "a");
-    }
-
-    #[tokio::test]
-    async fn with_none_in_there_is_no_pick() {
-        let upstream =
-            Upstream::read("{ endpoints: [ 'http://a', 'http://b' ], health: { max_out: 100 } }");
-        fail(&upstream, 0);
-        fail(&upstream, 1);
-        assert!(upstream.pick(&Ask::default()).is_none());
-    }
-
-    #[tokio::test]
-    async fn an_upstream_that_fails_as_a_whole_is_left_alone() {
-        let upstream = Upstream::read(
-            "{ endpoints: [ 'http://a' ], health: { breaker: { min_requests: 3 } } }",
-        );
-        for _ in 0..3 {
-            upstream.pick(&Ask::default()).unwrap().failed(Fault::Reset);
-        }
-        assert!(upstream.pick(&Ask::default()).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_pick_is_in_flight_until_it_is_dropped() {
-        let upstream = Upstream::listed(&["http://a"]);
-        let load = &upstream.endpoints()[0].load;
-        let pick = upstream.pick(&Ask::default()).unwrap();
-        assert_eq!(load.in_flight(), 1);
-        drop(pick);
-        assert_eq!(load.in_flight(), 0);
-    }
-}
+#[path = "pick_tests.rs"]
+mod tests;

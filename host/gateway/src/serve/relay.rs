@@ -191,7 +191,7 @@ impl<B: Flowing> Relay<B> {
         match stalled {
             _ if self.is_done() => self.ended(),
             Stalled::Silent => Err(ServeError::BetweenBytesTimeout),
-            Stalled::Total => Err(ServeError::TotalTimeout),
+            Stalled::Total(silent) => Err(ServeError::Overdue(silent)),
         }
     }
 
@@ -205,6 +205,7 @@ impl<B: Flowing> Relay<B> {
 
     fn note_whole(&mut self) {
         self.note_usage();
+        self.exchange.note_answered();
         complete(&mut self.exchange.record);
     }
 

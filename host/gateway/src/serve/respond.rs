@@ -39,7 +39,9 @@ pub(super) async fn reply(
         content,
         watch,
     };
-    through_policies(exchange, reply).await
+    let replied = through_policies(exchange, reply).await;
+    exchange.note_reply(&replied);
+    replied
 }
 
 /// What the policies of this exchange make of a response.
@@ -195,11 +197,14 @@ async fn at_hand(exchange: &mut Exchange, content: Content) -> Result<Content, S
         Content::Empty | Content::AtHand(_) => return Ok(content),
     };
     match collected {
-        Ok(bytes) => Ok(Content::AtHand(bytes)),
+        Ok(bytes) => {
+            exchange.note_arrival();
+            Ok(Content::AtHand(bytes))
+        }
         Err(Uncollected::TooLong) => Err(ServeError::ResponseTooLarge(bytes_max)),
         Err(Uncollected::Broken(fault)) => Err(fault.unwrap_or(ServeError::UpstreamFailed)),
         Err(Uncollected::Stalled(Stalled::Silent)) => Err(ServeError::BetweenBytesTimeout),
-        Err(Uncollected::Stalled(Stalled::Total)) => Err(ServeError::TotalTimeout),
+        Err(Uncollected::Stalled(Stalled::Total(silent))) => Err(ServeError::Overdue(silent)),
     }
 }
 

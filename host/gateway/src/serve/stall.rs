@@ -17,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) enum Stalled {
     /// Nothing came for too long.
     Silent,
-    /// Whatever came: the exchange's time is over.
-    Total,
+    /// Whatever came: the exchange's time is over, and nothing came for so long.
+    Total(Duration),
 }
 
 /// A bound on each wait and one on all of it.
@@ -51,9 +51,10 @@ impl Stall {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         loop {
             ready!(timer.as_mut().poll(context));
-            if Instant::now() >= due {
+            let now = Instant::now();
+            if now >= due {
                 return Poll::Ready(if due == self.end {
-                    Stalled::Total
+                    Stalled::Total(now.saturating_duration_since(since))
                 } else {
                     Stalled::Silent
                 });
@@ -77,7 +78,8 @@ mod tests {
             Stalled::Silent
         );
         let mut total = Stall::new(hour, Instant::now() + Duration::from_millis(5));
-        assert_eq!(poll_fn(|context| total.poll(context)).await, Stalled::Total);
+        let stalled = poll_fn(|context| total.poll(context)).await;
+        assert!(matches!(stalled, Stalled::Total(_)), "{stalled:?}");
     }
 
     #[tokio::test]

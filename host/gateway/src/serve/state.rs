@@ -36,6 +36,7 @@ use super::{
     pick::Pick,
     policies::Slot,
     record::{Record, RequestId},
+    reply::Reply,
     route::Route,
     tries::{Answer, Reason},
     upgrade::Upgrade,
@@ -252,11 +253,46 @@ impl Exchange {
         if !matches!(error, ServeError::ClientGone) {
             self.record.error = Some(error.code().to_owned());
         }
-        if let (Some(held), Some(fault)) = (&mut self.held, error.fault()) {
+        let fault = error.fault(self.blames_after());
+        if let (Some(held), Some(fault)) = (&mut self.held, fault) {
             held.pick.failed(fault);
         }
         if let Some(part) = &self.cache {
             part.note_error(error);
+        }
+    }
+
+    /// An endpoint that was awaited for so long when the exchange's time ran out is to blame:
+    /// for half of it, unless the client gave it less than the operator does.
+    pub(super) fn blames_after(&self) -> Duration {
+        match self.waits.is_cut_short() {
+            true => Duration::MAX,
+            false => self.deadline.saturating_duration_since(self.started) / 2,
+        }
+    }
+
+    /// The endpoint's answer ended well.
+    pub(super) fn note_answered(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.pick.ended();
+        }
+    }
+
+    /// What the policies made of the endpoint's answer: it did well if nothing more of it is
+    /// awaited, whatever else is sent, or why it is not.
+    pub(super) fn note_reply(&mut self, reply: &Result<Reply, ServeError>) {
+        let is_over = match reply {
+            Ok(reply) => {
+                reply.status != StatusCode::SWITCHING_PROTOCOLS
+                    && matches!(reply.content, Content::Empty | Content::AtHand(_))
+            }
+            Err(ServeError::ClientGone | ServeError::TotalTimeout | ServeError::Overdue(_)) => {
+                false
+            }
+            Err(error) => error.fault(Duration::MAX).is_none(),
+        };
+        if is_over {
+            self.note_answered();
         }
     }
 

@@ -174,6 +174,7 @@ async fn pump<B: Flowing>(
             return Ok(());
         }
         if batch.last {
+            exchange.note_answered();
             complete(&mut exchange.record);
             // An upstream that ends its transport now keeps its connection.
             let _ = client.gone.or(timeout(AFTER_DONE, source.drain())).await;
@@ -242,7 +243,7 @@ impl<B: Flowing> Source<B> {
                 Poll::Pending if batch.is_empty() => {
                     return self.stall.poll(context).map(|stalled| match stalled {
                         Stalled::Silent => Err(ServeError::BetweenBytesTimeout),
-                        Stalled::Total => Err(ServeError::TotalTimeout),
+                        Stalled::Total(silent) => Err(ServeError::Overdue(silent)),
                     });
                 }
                 Poll::Pending => return Poll::Ready(Ok(())),

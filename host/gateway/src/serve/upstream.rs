@@ -138,11 +138,9 @@ impl Upstream {
 
     /// The gateway asked an endpoint itself whether it is ready.
     pub(crate) fn checked(&self, endpoint: &Endpoint, is_good: bool) {
-        let Care { health, fleet, .. } = &*self.care;
-        let state = &endpoint.state;
-        let tended = fleet
-            .ward
-            .checked(health, &state.health, is_good, Instant::now());
+        let fleet = &self.care.fleet;
+        let health = &endpoint.state.health;
+        let tended = fleet.ward.checked(health, is_good, Instant::now());
         fleet.note(tended);
     }
 

@@ -81,6 +81,11 @@ impl Waits {
         self.asked.map_or(self.total, |asked| asked.min(most))
     }
 
+    /// Whether the client gives it less time than the operator does.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.asked.is_some_and(|asked| asked < self.total)
+    }
+
     /// Says how long the upstream has, in place of what the client said.
     pub(super) fn tell(&self, deadline: Instant, fields: &mut HeaderMap) {
         if !self.is_told {
@@ -138,7 +143,9 @@ mod tests {
             (Some(30 * SECOND), "60000", 30 * SECOND),
             (Some(30 * SECOND), "999999999999", 30 * SECOND),
         ] {
-            assert_eq!(waits(most, &[asked]).total(), total, "{most:?} {asked}");
+            let waits = waits(most, &[asked]);
+            assert_eq!(waits.total(), total, "{most:?} {asked}");
+            assert_eq!(waits.is_cut_short(), asked == "2000", "{most:?} {asked}");
         }
     }
 

@@ -12,20 +12,33 @@ use super::{
 };
 
 pub(super) fn pick(candidates: &[Candidate<'_>], key: u64, bound: u32) -> Option<usize> {
-    let available = || {
-        let all = candidates.iter().enumerate();
-        all.filter(|(_, one)| one.is_available())
-    };
-    let in_flight: u64 = available()
-        .map(|(_, one)| u64::from(one.load.in_flight()))
-        .sum();
+    let available = candidates.iter().filter(|one| one.is_available());
+    let in_flight: u64 = available.map(|one| u64::from(one.load.in_flight())).sum();
     let per_weight = share(in_flight, total_weight(candidates), bound);
+    pick_within(candidates, key, per_weight)
+}
+
+/// The best of those that have room for this much a unit of weight. What is in flight may be more
+/// by now than when it was added up: if none has room, the best of all.
+pub(super) fn pick_within(
+    candidates: &[Candidate<'_>],
+    key: u64,
+    per_weight: f64,
+) -> Option<usize> {
     let has_room = |one: &Candidate<'_>| {
         f64::from(one.load.in_flight()) < (per_weight * one.weight).ceil().max(1.0)
     };
-    let best = available()
-        .filter(|(_, one)| has_room(one))
-        .max_by(|(_, one), (_, other)| merit(one, key).total_cmp(&merit(other, key)));
+    best(candidates, key, has_room).or_else(|| best(candidates, key, |_| true))
+}
+
+fn best(
+    candidates: &[Candidate<'_>],
+    key: u64,
+    has_room: impl Fn(&Candidate<'_>) -> bool,
+) -> Option<usize> {
+    let all = candidates.iter().enumerate();
+    let fitting = all.filter(|(_, one)| one.is_available() && has_room(one));
+    let best = fitting.max_by(|(_, one), (_, other)| merit(one, key).total_cmp(&merit(other, key)));
     best.map(|(at, _)| at)
 }
 

@@ -1,8 +1,7 @@
 //! Of two drawn by chance, the one with fewer requests in flight for its weight.
 //!
-//! Two and not all: gateways that see the same picture would all pick the same endpoint. The draw
-//! is even and the comparison weighs, so that a busy heavy one and an idle light one are told
-//! apart by what they have to do.
+//! Two and not all: gateways that see the same picture would all pick the same endpoint. Of two
+//! that have as much to do for their weight the first is taken, and the first is drawn by weight.
 
 use super::{
     Candidate,

@@ -39,9 +39,10 @@ impl Candidate<'_> {
         self.weight > 0.0 && self.weight.is_finite()
     }
 
-    /// One request more, for each unit of weight.
+    /// Requests in flight for each unit of weight. Without the one to come: of two that are
+    /// idle the heavy one is no better, and it is for the draw to go by weight.
     fn crowding(&self) -> f64 {
-        f64::from(self.load.in_flight().saturating_add(1)) / self.weight
+        f64::from(self.load.in_flight()) / self.weight
     }
 }
 

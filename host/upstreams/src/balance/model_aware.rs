@@ -64,7 +64,7 @@ pub(super) fn pick(
     }
     let drawn = at_part(candidates, None, total_weight(candidates), unit(chance))?;
     let is_fresh = |one: &Candidate<'_>| one.load.fresh(ask.now, stale, |_| ()).is_some();
-    let is_better = candidates[drawn].crowding() < candidates[best].crowding();
+    let is_better = candidates[drawn].crowding() <= candidates[best].crowding();
     Some(if !is_fresh(&candidates[drawn]) && is_better {
         drawn
     } else {

@@ -33,7 +33,7 @@ impl Bed {
     }
 
     fn send(&mut self, at: usize, prefix: &Prefix) {
-        self.in_flight.push(self.loads[at].begin(prefix));
+        self.in_flight.push(self.loads[at].begin(self.now, prefix));
     }
 
     fn report(&self, at: usize, page: &str) {
@@ -46,13 +46,7 @@ impl Bed {
         scores: Option<&[f64]>,
         change: impl FnOnce(&mut Ask<'a>),
     ) -> Option<usize> {
-        let candidates: Vec<Candidate<'_>> = (0..self.loads.len())
-            .map(|at| Candidate {
-                id: hash(&at.to_le_bytes()),
-                weight: self.weights[at],
-                load: &self.loads[at],
-            })
-            .collect();
+        let candidates = candidates(&self.loads, &self.weights);
         let mut ask = Ask {
             now: self.now,
             key: None,
@@ -89,6 +83,16 @@ impl Bed {
         }
         counts
     }
+}
+
+fn candidates<'a>(loads: &'a [Arc<Load>], weights: &[f64]) -> Vec<Candidate<'a>> {
+    let all = loads.iter().zip(weights).enumerate();
+    all.map(|(at, (load, weight))| Candidate {
+        id: hash(&at.to_le_bytes()),
+        weight: *weight,
+        load,
+    })
+    .collect()
 }
 
 fn by_session(bound: u32) -> Balance {
@@ -180,14 +184,87 @@ fn least_requests_never_picks_the_busiest_of_all() {
 #[test]
 fn requests_in_flight_count_by_weight() {
     let mut bed = Bed::new(&Balance::LeastRequests, &[1.0, 4.0]);
+    for at in [0, 1, 1, 1] {
+        bed.send(at, Prefix::UNKNOWN);
+    }
+    assert_eq!(bed.count(100), [0, 100], "3 of 4 are less than 1 of 1");
     for _ in 0..2 {
         bed.send(1, Prefix::UNKNOWN);
     }
-    assert_eq!(bed.count(100), [0, 100], "3 of 4 are less than 1 of 1");
-    for _ in 0..3 {
-        bed.send(1, Prefix::UNKNOWN);
+    assert_eq!(bed.count(100), [100, 0], "5 of 4 are more than 1 of 1");
+}
+
+#[test]
+fn one_request_at_a_time_goes_by_weight() {
+    let peak_ewma = Balance::PeakEwma(PeakEwma::default());
+    for (balance, shares) in [(Balance::LeastRequests, 250..350), (peak_ewma, 220..450)] {
+        let mut bed = Bed::new(&balance, &[1.0, 2.0]);
+        let mut counts = [0, 0];
+        for _ in 0..900 {
+            let at = bed.pick().unwrap();
+            counts[at] += 1;
+            let took = Duration::from_millis(50);
+            let mut request = bed.loads[at].begin(bed.now, Prefix::UNKNOWN);
+            bed.now += took;
+            request.answered(bed.now, took);
+        }
+        assert!(shares.contains(&counts[0]), "{balance:?}: {counts:?}");
     }
-    assert_eq!(bed.count(100), [100, 0], "6 of 4 are more than 1 of 1");
+}
+
+/// What comes of a request at an endpoint.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// After so many milliseconds.
+    Answered(u64),
+    Failed(u64),
+}
+
+/// A hundred requests a second for so many seconds at endpoints of these fates: how many went to
+/// each in the last half.
+fn busy(bed: &mut Bed, fates: &[Fate], seconds: u64) -> Vec<usize> {
+    let mut counts = vec![0; fates.len()];
+    let mut open: Vec<(Instant, usize, Instant, InFlight)> = Vec::new();
+    for tick in 0..seconds * 100 {
+        bed.now += Duration::from_millis(10);
+        let now = bed.now;
+        open.sort_by_key(|(due, ..)| *due);
+        while open.first().is_some_and(|(due, ..)| *due <= now) {
+            let (due, at, sent, mut request) = open.remove(0);
+            match fates[at] {
+                Fate::Answered(_) => request.answered(due, due - sent),
+                Fate::Failed(_) => request.failed(due),
+            }
+        }
+        let at = bed.pick().unwrap();
+        if tick >= seconds * 50 {
+            counts[at] += 1;
+        }
+        let (Fate::Answered(takes) | Fate::Failed(takes)) = fates[at];
+        let due = now + Duration::from_millis(takes);
+        open.push((due, at, now, bed.loads[at].begin(now, Prefix::UNKNOWN)));
+    }
+    counts
+}
+
+#[test]
+fn peak_ewma_leaves_endpoints_alone_that_stall_or_fail() {
+    let well = Fate::Answered(200);
+    // Requests that hang until they are given up, and such as fail at once.
+    for bad in [Fate::Failed(30_000), Fate::Failed(5)] {
+        let mut bed = Bed::new(&Balance::PeakEwma(PeakEwma::default()), &[1.0; 3]);
+        let before = busy(&mut bed, &[well; 3], 20);
+        assert!(before.iter().all(|count| *count > 200), "{before:?}");
+        let after = busy(&mut bed, &[bad, well, well], 120);
+        assert!(after[0] < 300, "of 6,000: {after:?}");
+        assert!(after[0] > 0, "it is never tried again: {after:?}");
+        let again = busy(&mut bed, &[well; 3], 120);
+        assert!(again[0] > 1_000, "it does not come back: {again:?}");
+        // One that never did anything else is no better.
+        let mut bed = Bed::new(&Balance::PeakEwma(PeakEwma::default()), &[1.0; 3]);
+        let counts = busy(&mut bed, &[bad, well, well], 120);
+        assert!(counts[0] < 300, "of 6,000: {counts:?}");
+    }
 }
 
 #[test]
@@ -195,7 +272,7 @@ fn peak_ewma_prefers_who_answers_sooner_and_tries_who_never_did() {
     let mut bed = Bed::new(&Balance::PeakEwma(PeakEwma::default()), &[1.0; 2]);
     let millis = Duration::from_millis;
     bed.loads[0]
-        .begin(Prefix::UNKNOWN)
+        .begin(bed.now, Prefix::UNKNOWN)
         .answered(bed.now, millis(300));
     assert_eq!(bed.count(50), [0, 50], "the other was never tried");
     bed.send(1, Prefix::UNKNOWN);
@@ -251,6 +328,20 @@ fn a_hot_key_flows_over_at_the_bound() {
         counts[0] < 20,
         "its last choice gets what is left: {counts:?}"
     );
+}
+
+#[test]
+fn where_none_has_room_the_first_choice_is_picked() {
+    let mut bed = Bed::new(&by_session(125), &[1.0; 3]);
+    (0..3).for_each(|at| bed.send(at, Prefix::UNKNOWN));
+    let candidates = candidates(&bed.loads, &bed.weights);
+    for key in 0..20 {
+        let key = hash(&u64::to_le_bytes(key));
+        let free = consistent_hash::pick(&candidates, key, 125);
+        assert!(free.is_some());
+        // As if each got busy after its requests were added up.
+        assert_eq!(consistent_hash::pick_within(&candidates, key, 0.0), free);
+    }
 }
 
 #[test]

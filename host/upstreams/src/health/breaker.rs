@@ -69,18 +69,12 @@ impl Breaker {
     /// A request that went by came to an end.
     pub fn report(&self, outcome: Outcome, admitted: Admitted, now: Instant) -> Option<Opened> {
         let good = outcome != Outcome::Error;
-        if admitted == Admitted::AsProbe {
-            let mut circuit = self.circuit.lock();
-            if !good {
-                let pause = circuit.failed(&self.settings, now);
-                return pause.map(Opened::For);
+        if let Admitted::AsProbe(phase) = admitted {
+            if good {
+                return self.began(admitted, now);
             }
-            let closes = circuit.passed(&self.settings, now);
-            if closes {
-                self.window.clear();
-                self.closed.store(true, Ordering::Release);
-            }
-            return closes.then_some(Opened::NoLonger);
+            let pause = self.circuit.lock().failed(phase, &self.settings, now);
+            return pause.map(Opened::For);
         }
         self.window.count(good, now);
         let Settings {
@@ -100,11 +94,32 @@ impl Breaker {
         Some(Opened::For(pause))
     }
 
+    /// The answer to a probe began, which passes for having done well: how it ends is then told
+    /// as of any other request.
+    pub fn began(&self, admitted: Admitted, now: Instant) -> Option<Opened> {
+        let Admitted::AsProbe(phase) = admitted else {
+            return None;
+        };
+        let mut circuit = self.circuit.lock();
+        let closes = circuit.passed(phase, &self.settings, now);
+        if closes {
+            self.window.clear();
+            self.closed.store(true, Ordering::Release);
+        }
+        closes.then_some(Opened::NoLonger)
+    }
+
     /// A probe ended and nobody knows how it did.
     pub fn left(&self, admitted: Admitted) {
-        if admitted == Admitted::AsProbe {
-            self.circuit.lock().left();
+        if let Admitted::AsProbe(phase) = admitted {
+            self.circuit.lock().left(phase);
         }
+    }
+
+    /// Whether a request may go by, without one that does.
+    #[must_use]
+    pub fn would_admit(&self, now: Instant) -> bool {
+        self.is_closed() || self.circuit.lock().would_admit(&self.settings, now) != Admitted::No
     }
 }
 
@@ -135,15 +150,20 @@ mod tests {
 
         let now = now + 5 * second;
         let probes = [breaker.admit(now), breaker.admit(now)];
-        assert_eq!(probes, [Admitted::AsProbe; 2]);
+        assert!(matches!(
+            probes,
+            [Admitted::AsProbe(_), Admitted::AsProbe(_)]
+        ));
         assert_eq!(breaker.admit(now), Admitted::No);
         let opened = Some(Opened::For(10 * second));
         assert_eq!(breaker.report(Outcome::Error, probes[0], now), opened);
         assert_eq!(breaker.report(Outcome::Good, probes[1], now), None);
 
         let now = now + 10 * second;
-        assert_eq!(report(Outcome::Good, now), None);
-        assert_eq!(report(Outcome::Good, now), Some(Opened::NoLonger));
+        let probes = [breaker.admit(now), breaker.admit(now)];
+        assert_eq!(breaker.report(Outcome::Good, probes[0], now), None);
+        let closed = Some(Opened::NoLonger);
+        assert_eq!(breaker.began(probes[1], now), closed, "it need not end");
         assert_eq!(breaker.admit(now), Admitted::Freely);
         assert_eq!(
             report(Outcome::Error, now),

@@ -10,10 +10,15 @@ pub enum Admitted {
     /// As any other.
     Freely,
     /// As one of the few that decide: say what became of it.
-    AsProbe,
+    AsProbe(Phase),
     /// It may not.
     No,
 }
+
+/// Which time of being tried a probe belongs to: the one that began when this pause was over. A
+/// probe that ends later than that decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase(Instant);
 
 /// Where it stands. The words are those of electricity: an open circuit lets nothing by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,7 @@ pub(super) enum Circuit {
     },
     HalfOpen {
         openings: u32,
+        phase: Phase,
         in_flight: u32,
         passed: u32,
     },
@@ -82,10 +88,14 @@ impl Circuit {
     pub(super) fn would_admit(self, settings: &Settings, now: Instant) -> Admitted {
         match self {
             Self::Closed { .. } => Admitted::Freely,
-            Self::Open { until, .. } if now >= until => Admitted::AsProbe,
+            Self::Open { until, .. } if now >= until => Admitted::AsProbe(Phase(until)),
+            // One goes by in any case: the settings may ask for fewer than have passed.
             Self::HalfOpen {
-                in_flight, passed, ..
-            } if in_flight + passed < settings.probes => Admitted::AsProbe,
+                phase,
+                in_flight,
+                passed,
+                ..
+            } if in_flight == 0 || in_flight + passed < settings.probes => Admitted::AsProbe(phase),
             Self::Open { .. } | Self::HalfOpen { .. } => Admitted::No,
         }
     }
@@ -93,11 +103,12 @@ impl Circuit {
     /// Lets a request by, or not.
     pub(super) fn admit(&mut self, settings: &Settings, now: Instant) -> Admitted {
         let admitted = self.would_admit(settings, now);
-        if admitted == Admitted::AsProbe {
+        if let Admitted::AsProbe(phase) = admitted {
             match self {
                 Self::Open { openings, .. } => {
                     *self = Self::HalfOpen {
                         openings: *openings,
+                        phase,
                         in_flight: 1,
                         passed: 0,
                     };
@@ -110,13 +121,19 @@ impl Circuit {
     }
 
     /// A probe did well. Tells whether the circuit is closed by it.
-    pub(super) fn passed(&mut self, settings: &Settings, now: Instant) -> bool {
+    pub(super) fn passed(&mut self, probe: Phase, settings: &Settings, now: Instant) -> bool {
         let Self::HalfOpen {
-            in_flight, passed, ..
+            phase,
+            in_flight,
+            passed,
+            ..
         } = self
         else {
             return false;
         };
+        if *phase != probe {
+            return false;
+        }
         *in_flight = in_flight.saturating_sub(1);
         *passed += 1;
         let enough = *passed >= settings.probes;
@@ -128,13 +145,23 @@ impl Circuit {
 
     /// A probe did not do well. Tells how long the circuit is open for it; `None`: it had
     /// been decided before.
-    pub(super) fn failed(&mut self, settings: &Settings, now: Instant) -> Option<Duration> {
-        matches!(self, Self::HalfOpen { .. }).then(|| self.open(settings, now))
+    pub(super) fn failed(
+        &mut self,
+        probe: Phase,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Duration> {
+        let is_tried = matches!(self, Self::HalfOpen { phase, .. } if *phase == probe);
+        is_tried.then(|| self.open(settings, now))
     }
 
     /// A probe ended and nobody knows how it did.
-    pub(super) fn left(&mut self) {
-        if let Self::HalfOpen { in_flight, .. } = self {
+    pub(super) fn left(&mut self, probe: Phase) {
+        if let Self::HalfOpen {
+            phase, in_flight, ..
+        } = self
+            && *phase == probe
+        {
             *in_flight = in_flight.saturating_sub(1);
         }
     }
@@ -157,6 +184,13 @@ mod tests {
         }
     }
 
+    fn probe(circuit: &mut Circuit, settings: &Settings, now: Instant) -> Phase {
+        match circuit.admit(settings, now) {
+            Admitted::AsProbe(phase) => phase,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn pauses_grow_to_a_bound_while_probes_fail() {
         let (settings, mut now) = (settings(), Instant::now());
@@ -164,8 +198,8 @@ mod tests {
         let mut pauses = vec![circuit.open(&settings, now)];
         for _ in 0..5 {
             now += *pauses.last().unwrap();
-            assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
-            pauses.push(circuit.failed(&settings, now).unwrap());
+            let phase = probe(&mut circuit, &settings, now);
+            pauses.push(circuit.failed(phase, &settings, now).unwrap());
         }
         assert_eq!(pauses, [5, 10, 20, 30, 30, 30].map(|n| n * SECOND));
     }
@@ -177,12 +211,12 @@ mod tests {
         circuit.open(&settings, now);
         assert_eq!(circuit.admit(&settings, now + 4 * SECOND), Admitted::No);
         let now = now + 5 * SECOND;
-        assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
-        assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
+        let phase = probe(&mut circuit, &settings, now);
+        assert_eq!(phase, probe(&mut circuit, &settings, now));
         assert_eq!(circuit.admit(&settings, now), Admitted::No);
-        assert!(!circuit.passed(&settings, now));
+        assert!(!circuit.passed(phase, &settings, now));
         assert_eq!(circuit.admit(&settings, now), Admitted::No);
-        assert!(circuit.passed(&settings, now));
+        assert!(circuit.passed(phase, &settings, now));
         assert_eq!(circuit.admit(&settings, now), Admitted::Freely);
     }
 
@@ -193,8 +227,8 @@ mod tests {
         circuit.open(&settings, now);
         let now = now + 5 * SECOND;
         for _ in 0..10 {
-            assert_eq!(circuit.admit(&settings, now), Admitted::AsProbe);
-            circuit.left();
+            let phase = probe(&mut circuit, &settings, now);
+            circuit.left(phase);
         }
     }
 
@@ -204,14 +238,52 @@ mod tests {
         let mut circuit = Circuit::new();
         circuit.open(&settings, now);
         let now = now + 5 * SECOND;
-        circuit.admit(&settings, now);
-        circuit.admit(&settings, now);
-        circuit.failed(&settings, now);
+        let phase = probe(&mut circuit, &settings, now);
+        probe(&mut circuit, &settings, now);
+        circuit.failed(phase, &settings, now);
         let open = circuit;
-        assert!(!circuit.passed(&settings, now));
-        assert_eq!(circuit.failed(&settings, now), None);
-        circuit.left();
+        assert!(!circuit.passed(phase, &settings, now));
+        assert_eq!(circuit.failed(phase, &settings, now), None);
+        circuit.left(phase);
         assert_eq!(circuit, open);
+    }
+
+    #[test]
+    fn a_probe_of_an_earlier_time_decides_nothing_the_next_time() {
+        let (settings, now) = (settings(), Instant::now());
+        let mut circuit = Circuit::new();
+        circuit.open(&settings, now);
+        let now = now + 5 * SECOND;
+        let early = probe(&mut circuit, &settings, now);
+        let late = probe(&mut circuit, &settings, now);
+        circuit.failed(early, &settings, now);
+        let now = now + 10 * SECOND;
+        let phase = probe(&mut circuit, &settings, now);
+        assert_ne!(phase, late);
+        let tried = circuit;
+        assert!(!circuit.passed(late, &settings, now));
+        circuit.left(late);
+        assert_eq!(circuit.failed(late, &settings, now), None);
+        assert_eq!(circuit, tried);
+        assert!(circuit.failed(phase, &settings, now).is_some());
+    }
+
+    #[test]
+    fn fewer_probes_than_have_passed_do_not_keep_it_from_closing() {
+        let (mut settings, now) = (settings(), Instant::now());
+        settings.probes = 3;
+        let mut circuit = Circuit::new();
+        circuit.open(&settings, now);
+        let now = now + 5 * SECOND;
+        for _ in 0..2 {
+            let phase = probe(&mut circuit, &settings, now);
+            assert!(!circuit.passed(phase, &settings, now));
+        }
+        settings.probes = 1;
+        let phase = probe(&mut circuit, &settings, now);
+        assert_eq!(circuit.admit(&settings, now), Admitted::No);
+        assert!(circuit.passed(phase, &settings, now));
+        assert_eq!(circuit.admit(&settings, now), Admitted::Freely);
     }
 
     #[test]

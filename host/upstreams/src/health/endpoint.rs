@@ -145,8 +145,8 @@ impl Health {
 
     /// A probe ended and nobody knows how it did.
     pub fn left(&self, admitted: Admitted) {
-        if admitted == Admitted::AsProbe {
-            self.state.lock().circuit.left();
+        if let Admitted::AsProbe(phase) = admitted {
+            self.state.lock().circuit.left(phase);
         }
     }
 
@@ -202,7 +202,7 @@ impl State {
                 _ if self.checks.is_down() => Standing::Out(Out::Down),
                 Some(passive) => match self.circuit.would_admit(&passive.circuit, now) {
                     Admitted::No => Standing::Out(Out::Ejected),
-                    Admitted::AsProbe | Admitted::Freely => Standing::OnProbation,
+                    Admitted::AsProbe(_) | Admitted::Freely => Standing::OnProbation,
                 },
                 None => Standing::Out(Out::Ejected),
             };

@@ -15,7 +15,7 @@ mod ward;
 mod window;
 
 pub use breaker::{Breaker, Opened};
-pub use circuit::Admitted;
+pub use circuit::{Admitted, Phase};
 pub use endpoint::{Health, Out, Share, Standing};
 pub use outcome::{Fault, Outcome};
 pub use ward::{Change, Event, Tended, Ward, Why};

@@ -10,12 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use tollgate_config::Health as Settings;
+use tollgate_config::{Health as Settings, Passive};
 
 use super::{
     checks::Checks,
-    circuit::{Admitted, Circuit},
+    circuit::{Admitted, Circuit, Phase},
     endpoint::{Health, State},
     outcome::Outcome,
 };
@@ -24,6 +25,9 @@ use super::{
 #[derive(Debug, Default)]
 pub struct Ward {
     members: Mutex<Vec<Arc<Health>>>,
+    /// Those that the members were set with, replaced with them: what an exchange of an older
+    /// generation reports is not judged by what held then.
+    settings: ArcSwapOption<Settings>,
 }
 
 /// What changed, and for which endpoint.
@@ -110,6 +114,7 @@ impl Ward {
             }
         }
         *members = endpoints;
+        self.settings.store(Some(Arc::new(settings.clone())));
         let mut tended = Tended::new();
         for member in &*members {
             let mut state = member.state.lock();
@@ -135,12 +140,15 @@ impl Ward {
     /// decide anything, takes no lock and allocates nothing.
     pub fn report(
         &self,
-        settings: &Settings,
         health: &Arc<Health>,
         (outcome, admitted): (Outcome, Admitted),
         now: Instant,
     ) -> Tended {
         let mut tended = Tended::new();
+        let settings = self.settings.load();
+        let Some(settings) = settings.as_deref() else {
+            return tended;
+        };
         if let Outcome::Busy(pause) = outcome {
             let pause = pause.min(settings.busy_max);
             if !pause.is_zero() {
@@ -152,39 +160,47 @@ impl Ward {
             return tended;
         };
         match (outcome, admitted) {
-            (Outcome::Good | Outcome::Busy(_), Admitted::AsProbe) => {
+            (Outcome::Good | Outcome::Busy(_), Admitted::AsProbe(phase)) => {
                 health.did_well(passive, now);
-                self.passed(settings, health, now, &mut tended);
+                self.passed(health, phase, now, &mut tended);
             }
             (Outcome::Good | Outcome::Busy(_), _) => health.did_well(passive, now),
-            (Outcome::Error, Admitted::AsProbe) => {
+            (Outcome::Error, Admitted::AsProbe(phase)) => {
                 let mut state = health.state.lock();
-                if let Some(pause) = state.circuit.failed(&passive.circuit, now) {
+                if let Some(pause) = state.circuit.failed(phase, &passive.circuit, now) {
                     tended.push(change(health, Event::Ejected(Why::Probe, pause)));
                 }
             }
             (Outcome::Error, _) => {
                 if let Some(why) = health.did_badly(passive, now) {
-                    self.eject(settings, health, why, now, &mut tended);
+                    self.eject(health, why, now, &mut tended);
                 }
             }
         }
         tended
     }
 
-    /// The gateway asked an endpoint itself, and it did well or not.
-    pub fn checked(
-        &self,
-        settings: &Settings,
-        health: &Arc<Health>,
-        good: bool,
-        now: Instant,
-    ) -> Tended {
+    /// The answer to a probe began, which passes for having done well, so that a long one does
+    /// not keep others out. How it ends is then reported as of any other try.
+    pub fn began(&self, health: &Arc<Health>, admitted: Admitted, now: Instant) -> Tended {
         let mut tended = Tended::new();
+        if let Admitted::AsProbe(phase) = admitted {
+            self.passed(health, phase, now, &mut tended);
+        }
+        tended
+    }
+
+    /// The gateway asked an endpoint itself, and it did well or not.
+    pub fn checked(&self, health: &Arc<Health>, good: bool, now: Instant) -> Tended {
+        let mut tended = Tended::new();
+        let members = self.members.lock();
+        let settings = self.settings.load();
+        let Some(settings) = settings.as_deref() else {
+            return tended;
+        };
         let Some(active) = &settings.active else {
             return tended;
         };
-        let members = self.members.lock();
         let mut state = health.state.lock();
         if !state.checks.answered(good, active) {
             return tended;
@@ -211,13 +227,14 @@ impl Ward {
         tended
     }
 
-    fn passed(&self, settings: &Settings, health: &Arc<Health>, now: Instant, tended: &mut Tended) {
-        let Some(passive) = &settings.passive else {
+    fn passed(&self, health: &Arc<Health>, phase: Phase, now: Instant, tended: &mut Tended) {
+        let members = self.members.lock();
+        let settings = self.settings.load();
+        let Some((settings, passive)) = with_passive(settings.as_deref()) else {
             return;
         };
-        let members = self.members.lock();
         let mut state = health.state.lock();
-        if !state.circuit.passed(&passive.circuit, now) {
+        if !state.circuit.passed(phase, &passive.circuit, now) {
             return;
         }
         health.forget();
@@ -229,18 +246,12 @@ impl Ward {
         settle(&members, settings, now, tended);
     }
 
-    fn eject(
-        &self,
-        settings: &Settings,
-        health: &Arc<Health>,
-        why: Why,
-        now: Instant,
-        tended: &mut Tended,
-    ) {
-        let Some(passive) = &settings.passive else {
+    fn eject(&self, health: &Arc<Health>, why: Why, now: Instant, tended: &mut Tended) {
+        let members = self.members.lock();
+        let settings = self.settings.load();
+        let Some((settings, passive)) = with_passive(settings.as_deref()) else {
             return;
         };
-        let members = self.members.lock();
         let cap = cap(&members, settings);
         if cap == 0 || !is_member(&members, health) {
             return;
@@ -261,6 +272,11 @@ impl Ward {
         health.mirror(&state);
         tended.push(change(health, Event::Ejected(why, pause)));
     }
+}
+
+fn with_passive(settings: Option<&Settings>) -> Option<(&Settings, &Passive)> {
+    let settings = settings?;
+    Some((settings, settings.passive.as_ref()?))
 }
 
 /// How many may be out.

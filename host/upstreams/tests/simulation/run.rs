@@ -173,7 +173,7 @@ impl Gateway<'_> {
         let picked = self.balancer.pick(&candidates, &ask, || chance.bits());
         let picked = picked.unwrap();
         self.outcome.picks[picked] += 1;
-        self.in_flight[at] = Some(self.loads[picked].begin(&request.prefix));
+        self.in_flight[at] = Some(self.loads[picked].begin(self.at(now), &request.prefix));
         self.endpoints[picked].queue(at);
         if !self.endpoints[picked].is_at_work {
             self.step_begins(now, picked);

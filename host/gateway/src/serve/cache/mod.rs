@@ -302,7 +302,7 @@ async fn converted(
             return Err(fault.unwrap_or(ServeError::UpstreamFailed));
         }
         Err(Uncollected::Stalled(Stalled::Silent)) => return Err(ServeError::BetweenBytesTimeout),
-        Err(Uncollected::Stalled(Stalled::Total)) => return Err(ServeError::TotalTimeout),
+        Err(Uncollected::Stalled(Stalled::Total(_))) => return Err(ServeError::TotalTimeout),
     };
     let answer = keep::keep(head, &[body], order.plan.kind);
     Ok(answer.and_then(|answer| give(&Arc::new(answer), order)))

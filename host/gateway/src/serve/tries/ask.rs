@@ -23,6 +23,8 @@ use super::super::{
 pub(super) struct Terms<'a> {
     bounds: Bounds<'a>,
     between_bytes: Duration,
+    /// See [`Exchange::blames_after`].
+    blames_after: Duration,
     /// Whether the head of a stream is held back, and for how long at most.
     is_held: bool,
     first_token: Option<Duration>,
@@ -53,6 +55,7 @@ impl<'a> Terms<'a> {
                 ),
             },
             between_bytes: waits.between_bytes,
+            blames_after: exchange.blames_after(),
             is_held: first_token.is_some() || is_hedged,
             first_token,
         }
@@ -96,7 +99,7 @@ pub(super) async fn ask(
             took: sent.elapsed(),
         }),
         Err(unanswered) => {
-            if let Some(fault) = unanswered.error.fault() {
+            if let Some(fault) = unanswered.error.fault(terms.blames_after) {
                 pick.failed(fault);
             }
             Err(Missed {

@@ -7,10 +7,7 @@ use tokio::time::{Instant, sleep};
 use tollgate_config::Cause;
 
 use super::{
-    super::{
-        arrival::Arrival, chance, endpoint::Endpoint, errors::ServeError, hints::Hints,
-        state::Exchange,
-    },
+    super::{arrival::Arrival, chance, endpoint::Endpoint, errors::ServeError, state::Exchange},
     Answer, Reason, Tries, Try, TryOutcome,
 };
 
@@ -92,13 +89,6 @@ impl Tries<'_> {
         Ok(None)
     }
 
-    /// Whether the target has an endpoint that did not fail. It is asked for again when the
-    /// request is ready.
-    fn has_other(&self, exchange: &Exchange) -> bool {
-        let picked = self.pick(exchange, &Hints::default(), &self.failed);
-        picked.is_some_and(|pick| !self.failed.iter().any(|failed| failed.is(pick.endpoint())))
-    }
-
     /// How long to wait for the next try; `None`: there is none.
     fn next(
         &mut self,
@@ -107,7 +97,7 @@ impl Tries<'_> {
         asked_pause: Option<Duration>,
     ) -> Option<Duration> {
         let is_retried = self.may_retry() && self.retry.rules.on.contains(&cause);
-        let is_elsewhere = is_retried && self.has_other(exchange);
+        let is_elsewhere = is_retried && self.choice.upstream.has_other(&self.failed);
         if is_elsewhere && self.spend(exchange, cause) {
             return Some(Duration::ZERO);
         }

@@ -25,6 +25,7 @@ use super::{
     dialect,
     endpoint::Endpoint,
     errors::ServeError,
+    fleet::count,
     forward,
     generation::Generation,
     hints::Hints,
@@ -293,8 +294,11 @@ impl<'a> Tries<'a> {
             false => admission::admit(exchange, upstream.door.as_ref()).await?,
         };
         exchange.record.note_queued(permits.waited);
-        let pick = self.pick(exchange, hints, &self.failed);
-        Ok(pick.ok_or(ServeError::NoEndpoint)?.under(permits))
+        let Some(pick) = self.pick(exchange, hints, &self.failed) else {
+            count(&upstream.care.fleet.counts.unavailable);
+            return Err(ServeError::NoEndpoint);
+        };
+        Ok(pick.under(permits))
     }
 
     fn terms<'t>(&self, exchange: &'t Exchange) -> Terms<'t> {

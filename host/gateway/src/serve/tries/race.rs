@@ -152,7 +152,11 @@ fn other(
     hints: &Hints,
     known: &[Arc<Endpoint>],
 ) -> Option<Pick> {
-    let door = tries.choice.upstream.door.as_ref();
+    let upstream = tries.choice.upstream;
+    if !upstream.has_other(known) {
+        return None;
+    }
+    let door = upstream.door.as_ref();
     let permits = try_admit(exchange.generation.gate.as_ref(), door)?;
     let pick = tries.pick(exchange, hints, known)?;
     let is_known = known.iter().any(|known| known.is(pick.endpoint()));

@@ -55,6 +55,8 @@ impl Tunnel {
         let total = exchange.generation.config.timeouts.upgrade_total;
         exchange.deadline = Instant::now() + total;
         exchange.release(Hooks::FINISH);
+        // It has answered, however long the client waits for more.
+        exchange.note_arrival();
         let Some(connection) = exchange.connection() else {
             return;
         };
@@ -161,7 +163,7 @@ where
         self.stall.poll(context).map(|stalled| match stalled {
             _ if self.lingers => Ok(()),
             Stalled::Silent => Err(ServeError::UpgradeIdle),
-            Stalled::Total => Err(ServeError::TotalTimeout),
+            Stalled::Total(_) => Err(ServeError::TotalTimeout),
         })
     }
 }

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tollgate_config::{Active, Passive};
+use tollgate_config::Active;
 
 use super::{super::Standing, *};
 
@@ -67,9 +67,7 @@ impl Story {
         if admitted == Admitted::No {
             return Vec::new();
         }
-        let tended = self
-            .ward
-            .report(&self.settings, health, (outcome, admitted), self.now);
+        let tended = self.ward.report(health, (outcome, admitted), self.now);
         tended.into_iter().map(|change| change.event).collect()
     }
 
@@ -81,7 +79,7 @@ impl Story {
 
     fn check(&self, which: usize, good: bool) -> Vec<Event> {
         let health = &self.all[which];
-        let tended = self.ward.checked(&self.settings, health, good, self.now);
+        let tended = self.ward.checked(health, good, self.now);
         tended.into_iter().map(|change| change.event).collect()
     }
 
@@ -226,6 +224,44 @@ fn a_reload_keeps_who_is_out_and_new_settings_let_them_back() {
 }
 
 #[test]
+fn an_exchange_that_outlives_a_reload_is_judged_by_the_new_settings() {
+    let mut story = Story::new(settings(50), 2);
+    story.ask(0, Outcome::Error);
+    story.ask(0, Outcome::Error);
+    let health = story.all[0].clone();
+    let admitted = health.admit(&story.settings, story.now);
+    story.settings.passive = None;
+    story
+        .ward
+        .set(story.all.clone(), &story.settings, story.now);
+    let told = (Outcome::Error, admitted);
+    assert_eq!(story.ward.report(&health, told, story.now), []);
+    assert_eq!(story.share(0), 1_000, "nothing would let it back");
+}
+
+#[test]
+fn a_probe_whose_answer_began_passes_and_its_end_counts_like_any_other() {
+    let mut story = Story::new(settings(50), 2);
+    story.fail(0);
+    story.now += 5 * SECOND;
+    let health = story.all[0].clone();
+    let admitted = health.admit(&story.settings, story.now);
+    let events = |tended: Tended| {
+        tended
+            .into_iter()
+            .map(|change| change.event)
+            .collect::<Vec<_>>()
+    };
+    let began = story.ward.began(&health, admitted, story.now);
+    assert_eq!(events(began), [Event::Returned]);
+    let broken = (Outcome::Error, Admitted::Freely);
+    for expected in [&[][..], &[], &[Event::Ejected(Why::InARow, 10 * SECOND)]] {
+        let tended = story.ward.report(&health, broken, story.now);
+        assert_eq!(events(tended), expected);
+    }
+}
+
+#[test]
 fn a_pause_that_was_asked_for_is_kept_within_a_bound_and_is_no_error() {
     let mut story = Story::new(settings(50), 2);
     let pause = Outcome::Busy(3600 * SECOND);
@@ -236,6 +272,9 @@ fn a_pause_that_was_asked_for_is_kept_within_a_bound_and_is_no_error() {
     story.now += 30 * SECOND;
     assert_eq!(story.share(0), 1_000);
     story.settings.busy_max = Duration::ZERO;
+    story
+        .ward
+        .set(story.all.clone(), &story.settings, story.now);
     assert_eq!(story.ask(0, pause), []);
     assert_eq!(story.share(0), 1_000);
 }

@@ -166,6 +166,18 @@ impl Upstream {
         picked
     }
 
+    /// How long none of its endpoints will be available, where that is known.
+    pub(super) fn pause_left(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let breaker = self.care.breaker.as_ref();
+        if let Some(pause) = breaker.and_then(|breaker| breaker.pause_left(now)) {
+            return Some(pause);
+        }
+        let endpoints = self.present();
+        let pauses = endpoints.iter().map(|one| one.state.health.pause_left(now));
+        pauses.flatten().min()
+    }
+
     fn choose(
         &self,
         ask: &Ask<'_>,
@@ -177,53 +189,58 @@ impl Upstream {
             let (admitted, slot) = self.enter(only, now)?;
             return Some((only.clone(), admitted, slot));
         }
-        let mut best = Rank::Out;
-        let ranked = endpoints.iter().map(|endpoint| {
-            let (rank, share) = match self.is_full(endpoint) {
+        let ranked = endpoints
+            .iter()
+            .map(|endpoint| match self.is_full(endpoint) {
                 true => (Rank::Out, 0.0),
                 false => rank(endpoint, ask, settings, now),
-            };
-            best = best.min(rank);
-            (rank, share)
-        });
-        let ranked: SmallVec<[(Rank, f64); FEW]> = ranked.collect();
-        if best == Rank::Out {
-            return None;
+            });
+        let mut ranked: SmallVec<[(Rank, f64); FEW]> = ranked.collect();
+        loop {
+            let best = ranked.iter().map(|(rank, _)| *rank).min();
+            let best = best.filter(|best| *best != Rank::Out)?;
+            let candidates = endpoints.iter().zip(&ranked);
+            let candidates = candidates.map(|(endpoint, (rank, share))| Candidate {
+                id: endpoint.id,
+                weight: if *rank == best { *share } else { 0.0 },
+                load: &endpoint.load,
+            });
+            let mut candidates: SmallVec<[Candidate<'_>; FEW]> = candidates.collect();
+            // A probe's place or a slot may be taken by the time it is asked for.
+            for _ in 0..candidates.len() {
+                let Some(chosen) = self.draw(&candidates, ask, now) else {
+                    break;
+                };
+                let endpoint = &endpoints[chosen];
+                if let Some((admitted, slot)) = self.enter(endpoint, now) {
+                    return Some((endpoint.clone(), admitted, slot));
+                }
+                candidates[chosen].weight = 0.0;
+            }
+            for (rank, _) in &mut ranked {
+                *rank = if *rank == best { Rank::Out } else { *rank };
+            }
         }
-        let candidates = endpoints.iter().zip(&ranked);
-        let candidates = candidates.map(|(endpoint, (rank, share))| Candidate {
-            id: endpoint.id,
-            weight: if *rank == best { *share } else { 0.0 },
-            load: &endpoint.load,
-        });
-        let mut candidates: SmallVec<[Candidate<'_>; FEW]> = candidates.collect();
-        let scored = ask.scores;
-        let score = |candidate: &Candidate<'_>| {
-            let own = scored.iter().find(|(id, _)| *id == candidate.id);
-            own.map_or(f64::NAN, |(_, score)| *score)
-        };
-        let ask = balance::Ask {
+    }
+
+    /// Which of them is asked, by what a policy thinks of each or by the balance.
+    fn draw(&self, candidates: &[Candidate<'_>], ask: &Ask<'_>, now: Instant) -> Option<usize> {
+        let asked = balance::Ask {
             now,
             key: ask.key,
             model: ask.model,
             prefix: ask.prefix,
         };
-        // A probe's place or a slot may be taken by the time it is asked for.
-        for _ in 0..candidates.len() {
-            let chosen = if scored.is_empty() {
-                self.balancer.pick(&candidates, &ask, chance::next)?
-            } else {
-                let scores: SmallVec<[f64; FEW]> = candidates.iter().map(score).collect();
-                self.balancer
-                    .pick_by_scores(&candidates, &scores, &ask, chance::next)?
-            };
-            let endpoint = &endpoints[chosen];
-            if let Some((admitted, slot)) = self.enter(endpoint, now) {
-                return Some((endpoint.clone(), admitted, slot));
-            }
-            candidates[chosen].weight = 0.0;
+        if ask.scores.is_empty() {
+            return self.balancer.pick(candidates, &asked, chance::next);
         }
-        None
+        let score = |candidate: &Candidate<'_>| {
+            let own = ask.scores.iter().find(|(id, _)| *id == candidate.id);
+            own.map_or(f64::NAN, |(_, score)| *score)
+        };
+        let scores: SmallVec<[f64; FEW]> = candidates.iter().map(score).collect();
+        self.balancer
+            .pick_by_scores(candidates, &scores, &asked, chance::next)
     }
 
     /// What a policy chooses from, and the id of each: all but those that are out.
@@ -375,6 +392,12 @@ mod tests {
         pick.endpoint().authority.to_string()
     }
 
+    /// As many as it takes.
+    fn errors(upstream: &Upstream) -> u32 {
+        let passive = upstream.care.health.passive.as_ref();
+        passive.unwrap().consecutive_errors
+    }
+
     fn fail(upstream: &Upstream, which: usize) {
         let others: Vec<_> = upstream.endpoints().iter().cloned().collect();
         let others = others
@@ -383,7 +406,7 @@ mod tests {
             .filter(|(at, _)| *at != which)
             .map(|(_, one)| one.clone());
         let avoid: Vec<_> = others.collect();
-        for _ in 0..5 {
+        for _ in 0..errors(upstream) {
             let ask = Ask {
                 avoid: &avoid,
                 ..Ask::default()
@@ -446,9 +469,43 @@ mod tests {
     async fn with_none_in_there_is_no_pick() {
         let upstream =
             Upstream::read("{ endpoints: [ 'http://a', 'http://b' ], health: { max_out: 100 } }");
+        assert_eq!(upstream.pause_left(), None);
         fail(&upstream, 0);
+        let first = upstream.pause_left().unwrap();
+        assert!(first > Duration::ZERO);
         fail(&upstream, 1);
         assert!(upstream.pick(&Ask::default()).is_none());
+        assert!(upstream.pause_left().unwrap() <= first, "the shortest");
+    }
+
+    #[tokio::test]
+    async fn where_the_best_are_taken_the_next_best_is_asked() {
+        let upstream = Upstream::read(
+            "{ endpoints: [ 'http://a', 'http://b' ], health: { passive: \
+             { consecutive_errors: 1, pause: 10ms, pause_max: 10ms, probes: 1 } } }",
+        );
+        fail(&upstream, 0);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, 20.into());
+        let mut pick = upstream.pick(&Ask::default()).unwrap();
+        pick.answered(StatusCode::TOO_MANY_REQUESTS, &headers);
+        drop(pick);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        // The first takes one request, to see whether it is back; the second asked for a pause.
+        let begin = std::sync::Barrier::new(3);
+        for _ in 0..1_000 {
+            let pick = || {
+                begin.wait();
+                let pick = upstream.pick(&Ask::default());
+                begin.wait();
+                pick.map(|pick| pick.endpoint().authority.to_string())
+            };
+            let picked = std::thread::scope(|scope| {
+                let picking = [(); 3].map(|()| scope.spawn(pick));
+                picking.map(|picked| picked.join().unwrap())
+            });
+            assert!(picked.iter().all(Option::is_some), "{picked:?}");
+        }
     }
 
     #[tokio::test]

@@ -100,6 +100,13 @@ impl Breaker {
         Some(Opened::For(pause))
     }
 
+    /// How long nothing goes by, if that is so.
+    #[must_use]
+    pub fn pause_left(&self, now: Instant) -> Option<Duration> {
+        let is_closed = self.is_closed();
+        (!is_closed).then(|| self.circuit.lock().pause_left(now))?
+    }
+
     /// A probe ended and nobody knows how it did.
     pub fn left(&self, admitted: Admitted) {
         if admitted == Admitted::AsProbe {
@@ -132,6 +139,7 @@ mod tests {
         let opened = Some(Opened::For(5 * second));
         assert_eq!(report(Outcome::Error, now), opened);
         assert_eq!(breaker.admit(now + 4 * second), Admitted::No);
+        assert_eq!(breaker.pause_left(now + 4 * second), Some(second));
 
         let now = now + 5 * second;
         let probes = [breaker.admit(now), breaker.admit(now)];

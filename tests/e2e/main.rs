@@ -9,6 +9,7 @@ mod anthropic;
 mod api_keys;
 mod authoring;
 mod authority;
+mod balance;
 mod bounds;
 mod cache;
 mod client;

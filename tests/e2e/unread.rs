@@ -79,6 +79,24 @@ async fn a_plain_answer_that_is_not_taken_ends_in_time_too() {
     drop(client);
 }
 
+/// It is the client's to take by then, and others may be waiting for the endpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_came_keeps_no_place_at_the_endpoint() {
+    let bounds = "concurrency: { endpoint: 1, queue: { timeout: 10m } }";
+    let config = probing("mark: one").replace(
+        "endpoints: [ \"http://UPSTREAM\" ]",
+        &format!("endpoints: [ \"http://UPSTREAM\" ], {bounds}"),
+    );
+    let site = Site::start(&(config + "\nlimits: { response_buffer: 32MiB }\n")).await;
+    let request = chat(false, "big=20000000");
+    let client = ask_and_ignore(site.gateway.addr(), &request).await;
+    site.seen("the answer", |seen| seen.completed == 1).await;
+    assert_eq!(site.chat().send().await.status, 200);
+    site.metric_becomes("tollgate_gate_in_use", 0.0).await;
+    assert_eq!(site.metric("tollgate_exchanges_open").await, 1.0);
+    drop(client);
+}
+
 /// What the policies had to see whole is at hand, and given away piece by piece.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_http2_a_plain_answer_that_is_not_taken_ends_in_time_too() {

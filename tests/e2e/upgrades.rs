@@ -368,6 +368,9 @@ async fn a_101_that_nobody_asked_for_or_that_does_not_fit_is_a_502() {
         assert!(head.starts_with("HTTP/1.1 502 "), "{name}: {head}");
         is_over(&mut server).await;
     }
+    for line in site.exchanges(8).await {
+        assert_eq!(line["tries"][0]["outcome"], "reset", "{line}");
+    }
 }
 
 #[tokio::test]
@@ -497,10 +500,28 @@ async fn one_connection_too_many_is_refused_and_counted() {
     let mut second = connect(&site, &handshake("/v1/realtime", "")).await;
     let head = read_head(&mut second).await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("retry-after: 1\r\n"), "{head}");
     assert_eq!(site.metric("tollgate_upgrades_refused_total").await, 1.0);
     drop((client, server));
     site.metric_becomes("tollgate_upgrades_open", 0.0).await;
     let (_client, _server) = open(&site, &mut behind).await;
+}
+
+#[tokio::test]
+async fn the_time_of_an_agreement_counts_and_not_when_somebody_speaks() {
+    let mut behind = Behind::start().await;
+    let site = site(&behind, "", "", "").await;
+    let (mut client, mut server) = open(&site, &mut behind).await;
+    let latency = async || {
+        site.look("/upstreams").await.json()["upstreams"][0]["endpoints"][0]["latency_ms"].as_f64()
+    };
+    assert!(latency().await.is_some());
+    let agreed = latency().await.unwrap();
+    server.write_all(b"down").await.unwrap();
+    reads(&mut client, b"down").await;
+    drop((client, server));
+    site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    assert!(latency().await.unwrap() <= agreed);
 }
 
 #[tokio::test]

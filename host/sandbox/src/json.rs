@@ -148,25 +148,7 @@ impl Json {
     /// [`Json::fault`] has something to tell. Objects, arrays and numbers that a
     /// float would change come as their text.
     pub fn get(&mut self, pointer: &str) -> Option<Value> {
-        let Self {
-            source,
-            root,
-            depth_max,
-            ..
-        } = self;
-        let mut node = root;
-        for token in Tokens::of(pointer)? {
-            let level = match node.open(source, *depth_max) {
-                Ok(level) => level?,
-                Err(error) => {
-                    self.fault = Some(error);
-                    return None;
-                }
-            };
-            let at = level.find(source, &token?)?;
-            node = &mut level.members[at].node;
-        }
-        let text = node.text(source);
+        let text = self.written_at(pointer)?;
         Some(match text.first()? {
             b'{' | b'[' => Value::Json(String::from_utf8(text.into_owned()).ok()?),
             b'"' => Value::Text(text::unescape(&text[1..text.len() - 1])?.into_owned()),
@@ -175,6 +157,48 @@ impl Json {
             b'n' => Value::Null,
             _ => text::number(std::str::from_utf8(&text).ok()?),
         })
+    }
+
+    /// As [`Json::get`], of a string, an object or an array alone, and without a copy of
+    /// what has neither escapes nor edits in it.
+    pub fn text(&mut self, pointer: &str) -> Option<Cow<'_, [u8]>> {
+        let text = self.written_at(pointer)?;
+        match (*text.first()?, text) {
+            (b'{' | b'[', text) => Some(text),
+            (b'"', Cow::Borrowed(text)) => match text::unescape(&text[1..text.len() - 1])? {
+                Cow::Borrowed(text) => Some(Cow::Borrowed(text.as_bytes())),
+                Cow::Owned(text) => Some(Cow::Owned(text.into_bytes())),
+            },
+            (b'"', Cow::Owned(text)) => {
+                let text = text::unescape(&text[1..text.len() - 1])?;
+                Some(Cow::Owned(text.into_owned().into_bytes()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What stands where the pointer leads.
+    fn written_at(&mut self, pointer: &str) -> Option<Cow<'_, [u8]>> {
+        let Self {
+            source,
+            root,
+            depth_max,
+            fault,
+            ..
+        } = self;
+        let mut node = root;
+        for token in Tokens::of(pointer)? {
+            let level = match node.open(source, *depth_max) {
+                Ok(level) => level?,
+                Err(error) => {
+                    *fault = Some(error);
+                    return None;
+                }
+            };
+            let at = level.find(source, &token?)?;
+            node = &mut level.members[at].node;
+        }
+        Some(node.text(source))
     }
 
     /// Puts a value where the pointer leads, into new objects if need be.

@@ -85,3 +85,32 @@ async fn a_model_waits_less_for_a_connection_than_the_rest() {
         (504, "upstream_connect_timeout".to_owned())
     );
 }
+
+#[tokio::test]
+async fn an_upstream_that_does_not_read_an_upload_is_late() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let config = format!(
+        "upstreams: {{ deaf: {{ endpoints: [ \"{}\" ] }} }}\n\
+         routes: [ {{ upstream: deaf, timeouts: {{ first_byte: 300ms }} }} ]\n",
+        url(listener.local_addr().unwrap())
+    );
+    let site = Site::start(&config).await;
+    let mut client = tokio::net::TcpStream::connect(site.gateway.addr())
+        .await
+        .unwrap();
+    let sending = tokio::spawn(async move {
+        let length = 9 << 20;
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        // The gateway hangs up on it.
+        let _ = client.write_all(&vec![b'x'; length]).await;
+    });
+    let _heard = listener.accept().await.unwrap();
+    let line = site.exchanges(1).await.pop().unwrap();
+    assert_eq!(line["error"], "upstream_timeout", "{line}");
+    assert_eq!(outcomes(&line), ["first_byte_timeout"]);
+    sending.abort();
+}

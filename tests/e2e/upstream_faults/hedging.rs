@@ -90,3 +90,40 @@ async fn a_budget_bounds_second_tries_and_nothing_known_means_none() {
         assert_eq!(site.metric(hedged).await, 0.0, "{hedge}");
     }
 }
+
+/// Asks until the request went to the late endpoint first and so to the other too.
+async fn ask_until_hedged(site: &Site) -> (u16, Value) {
+    site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    let before = site.exchanges(1).await.len();
+    for count in 1..=8 {
+        let status = site.chat().send().await.status;
+        let line = site.exchanges(before + count).await.pop().unwrap();
+        if line["attempts"] == 2 {
+            return (status, line);
+        }
+    }
+    panic!("no request was made twice");
+}
+
+#[tokio::test]
+async fn an_error_does_not_win_over_an_answer_that_is_awaited() {
+    for (late, status, outcome, reason) in [
+        ("stall-before=400ms", 200, "status", "first"),
+        // Where both fail, an answer is more than none.
+        ("stall-before", 429, "first_byte_timeout", "hedge"),
+        ("stall-before=400ms,fail=500", 429, "status", "hedge"),
+    ] {
+        let (late, busy) = (standin(late).await, standin("fail=429").await);
+        let waits = "timeouts: { first_byte: 900ms }, retries: { on: [ connect, 500 ] }";
+        let model = format!("{HEDGE}, {waits}");
+        let site = Site::start(&at(&[late.url(), busy.url()], &model)).await;
+        crate::fixture::until_async("one that is known to be fast", async || {
+            let asked = site.chat().behaving("stall-before=0ms,fail=200");
+            (asked.send().await.status == 200).then_some(())
+        })
+        .await;
+        let (given, line) = ask_until_hedged(&site).await;
+        assert_eq!((given, outcomes(&line)), (status, vec![outcome]), "{line}");
+        assert_eq!(line["reason"], reason, "{line}");
+    }
+}

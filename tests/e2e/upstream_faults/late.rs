@@ -86,3 +86,60 @@ async fn a_stream_that_was_held_back_comes_whole_and_byte_for_byte() {
     }
     assert_eq!(far.seen().requests, 0);
 }
+
+#[tokio::test]
+async fn where_nothing_could_follow_a_late_stream_is_waited_for() {
+    let slow = "tokens=4,stall-before=700ms,pace=20ms";
+    let both = [standin(slow).await, standin(slow).await].map(|one| (one.url(), one));
+    let [(one, _), (two, _)] = &both;
+    let spent = format!("{SOON}, retries: {{ on: [ timeout ], budget: 0 }}");
+    let spent = at(&[one.clone(), two.clone()], &spent);
+    let passing = format!(
+        r#"
+upstreams: {{ near: {{ endpoints: [ "{one}", "{two}" ] }} }}
+routes: [ {{ name: chat, upstream: near, {SOON}, retries: {{ on: [ timeout ] }} }} ]
+"#
+    );
+    for (config, over_budget) in [(spent, 1.0), (passing, 0.0)] {
+        let site = Site::start(&config).await;
+        let stream = site.streamed().stream().await;
+        assert_eq!(stream.status, 200, "{config}");
+        assert!(stream.collect().await.is_complete(), "{config}");
+        let line = site.exchanges(1).await.pop().unwrap();
+        assert_eq!(
+            (&line["attempts"], &line["tries"]),
+            (&1.into(), &Value::Null)
+        );
+        let over = r#"tollgate_upstream_over_budget_total{upstream="near"}"#;
+        assert_eq!(site.metric(over).await, over_budget, "{config}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_stream_is_given_up_for_another_endpoint_once() {
+    let (bad, good) = (standin("tokens=8,stall-after=1").await, standin("").await);
+    let retries = format!("{SOON}, retries: {{ count: 3, on: [ timeout ] }}");
+    let site = Site::start(&at(&[bad.url(), good.url()], &retries)).await;
+    for asked in 1..=2 {
+        assert!(site.streamed().stream().await.collect().await.is_complete());
+        site.exchanges(asked).await;
+    }
+    let lines = site.exchanges(2).await;
+    let line = lines.iter().find(|line| !line["tries"].is_null()).unwrap();
+    assert_eq!(outcomes(line), ["first_byte_timeout"], "{line}");
+    assert_eq!(
+        (&line["attempts"], &line["reason"]),
+        (&2.into(), &"retry".into())
+    );
+}
+
+#[tokio::test]
+async fn what_is_compressed_cannot_be_looked_into_and_is_not_held_back() {
+    let far = standin("").await;
+    let near = standin("tokens=8,stall-after=1,header=content-encoding:gzip").await;
+    let site = Site::start(&in_line(&near.url(), &far.url(), SOON)).await;
+    let asked = site.streamed().header("accept-encoding", "gzip");
+    let stream = asked.stream().await;
+    assert_eq!(stream.header("content-encoding"), Some("gzip"));
+    assert_eq!(far.seen().requests, 0);
+}

@@ -113,12 +113,25 @@ pub(super) fn admit<'a>(
 
 /// Lets it in only if that costs no wait: for what need not be done, such as a hedge.
 pub(super) fn try_admit(all: Option<&Arc<Gate>>, door: Option<&Door>) -> Option<Permits> {
+    try_by(Gate::try_admit, all, door)
+}
+
+/// The same, and only if that leaves enough for others: for what nobody waits for.
+pub(super) fn try_admit_spare(all: Option<&Arc<Gate>>, door: Option<&Door>) -> Option<Permits> {
+    try_by(Gate::try_admit_spare, all, door)
+}
+
+fn try_by(
+    ask: fn(&Arc<Gate>) -> Option<Permit>,
+    all: Option<&Arc<Gate>>,
+    door: Option<&Door>,
+) -> Option<Permits> {
     let upstream = match door {
-        Some(door) => Some(door.gate.try_admit()?),
+        Some(door) => Some(ask(&door.gate)?),
         None => None,
     };
     let all = match all {
-        Some(gate) => Some(gate.try_admit()?),
+        Some(gate) => Some(ask(gate)?),
         None => None,
     };
     Some(Permits {

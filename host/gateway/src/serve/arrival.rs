@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tollgate_sandbox::{Json, Message, RequestFacts, contract::Value};
 
 use super::{
-    at_hand::{begins_like_json, check_model, read, request_at_hand},
+    at_hand::{begins_like_json, check_model, facts, read, request_at_hand},
     content::Content,
     errors::ServeError,
     head, headers,
@@ -107,7 +107,7 @@ fn check_room(exchange: &Exchange) -> Result<(), ServeError> {
     let Some(shared) = exchange.shared() else {
         return Ok(());
     };
-    if shared.gauges.exchanges() <= exchange.generation.config.overload.exchanges {
+    if shared.gauges.of_clients() <= exchange.generation.config.overload.exchanges {
         return Ok(());
     }
     shared.gauges.note_turned_away();
@@ -373,20 +373,33 @@ impl Arrival {
                 self.message.body = Some(bytes.clone());
             }
         }
-        let (Some(body), None) = (&self.message.body, &self.message.json) else {
-            return Ok(());
+        let facts = match (&self.message.body, &mut self.message.json) {
+            (None, _) => return Ok(()),
+            (Some(_), Some(json)) => facts(json),
+            (Some(body), None) => {
+                let (body, headers) = (Content::AtHand(body.clone()), &self.message.headers);
+                let is_in_path = self.named == Named::InPath;
+                let path = is_in_path.then_some(&*self.message.path);
+                let (facts, json) = read_at(path, &body, need, (headers, self.message.json_depth))?;
+                self.message.json = json;
+                facts
+            }
         };
-        let (body, headers) = (Content::AtHand(body.clone()), &self.message.headers);
-        let is_in_path = self.named == Named::InPath;
-        let path = is_in_path.then_some(&*self.message.path);
-        let (facts, json) = read_at(path, &body, need, (headers, self.message.json_depth))?;
-        self.message.json = json;
-        if self.model.is_none() && self.named != Named::Unclear {
+        if self.model.is_none() && self.named != Named::Unclear && need > Need::Bytes {
+            match check_model(facts.model.as_deref()) {
+                Err(_) if need == Need::Glance => return Ok(()),
+                checked => checked?,
+            }
             exchange.record.model.clone_from(&facts.model);
             exchange.record.streaming = facts.stream;
             self.model = facts.model;
         }
         Ok(())
+    }
+
+    /// Whether its body is at hand.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.message.body.is_some()
     }
 
     /// Whether another name for the model has to be written into the body.

@@ -42,9 +42,21 @@ pub(super) fn read(
     headers: &HeaderMap,
     depth_max: usize,
 ) -> Result<(RequestFacts, Option<Json>), ServeError> {
-    let (Content::AtHand(bytes), true) = (content, need >= Need::Model) else {
+    let (Content::AtHand(bytes), true) = (content, need > Need::Bytes) else {
         return Ok(Default::default());
     };
+    match read_bytes(bytes, need, headers, depth_max) {
+        Err(_) if need == Need::Glance => Ok(Default::default()),
+        read => read,
+    }
+}
+
+fn read_bytes(
+    bytes: &Bytes,
+    need: Need,
+    headers: &HeaderMap,
+    depth_max: usize,
+) -> Result<(RequestFacts, Option<Json>), ServeError> {
     if is_encoded(headers) {
         return Err(ServeError::EncodedBody);
     }
@@ -74,12 +86,17 @@ fn parse(
         return Ok((RequestFacts::read(bytes, depth_max)?, None));
     }
     let mut json = Json::parse(bytes.clone(), depth_max)?;
+    Ok((facts(&mut json), Some(json)))
+}
+
+/// What a document says that is taken apart.
+pub(super) fn facts(json: &mut Json) -> RequestFacts {
     let model = match json.get("/model") {
         Some(Value::Text(model)) => Some(model),
         _ => None,
     };
     let stream = matches!(json.get("/stream"), Some(Value::Boolean(true)));
-    Ok((RequestFacts { model, stream }, Some(json)))
+    RequestFacts { model, stream }
 }
 
 /// Whether a lenient reader might take it for an object or a list.
@@ -214,6 +231,25 @@ mod tests {
                     "{need:?} {limit}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_glance_reads_what_can_be_read_and_refuses_nothing() {
+        let mut headers = HeaderMap::new();
+        let mut glance = |body: &str, coding: &'static str| {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            let content = Content::AtHand(Bytes::copy_from_slice(body.as_bytes()));
+            let (facts, json) = read(&content, Need::Glance, &headers, 8).ok().unwrap();
+            assert!(json.is_none());
+            (facts.model, facts.stream)
+        };
+        let good = r#"{"model":"m","stream":true}"#;
+        assert_eq!(glance(good, "identity"), (Some("m".into()), true));
+        assert_eq!(glance(good, "gzip"), (None, false));
+        let long = format!(r#"{{"model":"{}"}}"#, "m".repeat(MODEL_BYTES_MAX + 1));
+        for body in ["", "{", "no JSON", "[[[[[[[[[[]]]]]]]]]]", &long] {
+            assert_eq!(glance(body, "identity"), (None, false), "{body}");
         }
     }
 

@@ -14,7 +14,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
 use tollgate_sandbox::Json;
 
 use super::{
@@ -35,33 +34,17 @@ pub(super) struct Begun {
     body: Incoming,
 }
 
-/// Why a stream did not begin.
-pub(super) enum Unbegun {
-    /// Its first event was not there in time.
-    Late,
-    Broken(ServeError),
-}
-
 impl Begun {
-    /// Waits for the first event with content, until `due` if that is said.
+    /// Waits for the first event with content.
     ///
     /// # Errors
-    /// It did not come, or the stream broke before it.
-    pub(super) async fn wait(
-        body: Incoming,
-        due: Option<Instant>,
-        stall: Stall,
-    ) -> Result<Self, Unbegun> {
+    /// The stream broke before it, or fell silent.
+    pub(super) async fn wait(body: Incoming, stall: Stall) -> Result<Self, ServeError> {
         let mut begun = Self {
             first: VecDeque::new(),
             body,
         };
-        let content = begun.content(stall);
-        let waited = match due {
-            Some(due) => timeout_at(due, content).await.map_err(|_| Unbegun::Late)?,
-            None => content.await,
-        };
-        waited.map_err(Unbegun::Broken)?;
+        begun.content(stall).await?;
         Ok(begun)
     }
 

@@ -59,6 +59,9 @@ impl Body {
         if let Some(connection) = exchange.connection() {
             connection.note_deadline(exchange.deadline);
         }
+        if matches!(content, Content::Empty | Content::AtHand(_)) {
+            exchange.let_endpoint_go();
+        }
         match content {
             Content::Empty => {
                 complete(&mut exchange.record);

@@ -121,29 +121,46 @@ impl Drop for Connection {
 }
 
 /// An exchange is open on its connection.
-pub(super) struct Busy(pub(super) Arc<Connection>);
+pub(super) struct Busy(pub(super) Arc<Connection>, Whose);
+
+/// Who waits for an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Clients,
+    /// Nobody: it takes no client's place.
+    Copy,
+}
 
 impl Busy {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Self::of(connection, Whose::Clients)
+    }
+
+    /// With a copy of a request, in place of the connection that the request came on.
+    pub(super) fn with_copy(of: &Connection) -> Self {
+        Self::of(of.stand_in(), Whose::Copy)
+    }
+
+    fn of(connection: Arc<Connection>, whose: Whose) -> Self {
         connection.open.fetch_add(1, Ordering::Relaxed);
         connection.begun.fetch_add(1, Ordering::Relaxed);
-        connection
-            .shared
-            .gauges
-            .exchanges
-            .fetch_add(1, Ordering::Relaxed);
-        Self(connection)
+        let gauges = &connection.shared.gauges;
+        gauges.exchanges.fetch_add(1, Ordering::Relaxed);
+        if whose == Whose::Copy {
+            gauges.copies.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(connection, whose)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0
-            .shared
-            .gauges
-            .exchanges
-            .fetch_sub(1, Ordering::Relaxed);
+        let gauges = &self.0.shared.gauges;
+        if self.1 == Whose::Copy {
+            gauges.copies.fetch_sub(1, Ordering::Relaxed);
+        }
+        gauges.exchanges.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

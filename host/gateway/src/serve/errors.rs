@@ -73,9 +73,9 @@ pub enum ServeError {
     /// This very process has sent the request before.
     #[error("the request came back to the gateway that sent it")]
     Loop,
-    /// Every endpoint of the upstream is out, or it has none.
+    /// Every endpoint of the upstream is out, for so long at least, or it has none.
     #[error("no endpoint of the upstream is available")]
-    NoEndpoint,
+    NoEndpoint(Option<Duration>),
     /// No connection to the upstream.
     #[error("the upstream cannot be reached")]
     UpstreamUnreachable,
@@ -169,7 +169,7 @@ impl ServeError {
             Self::Refused(refusal) => (refusal.status, &refusal.code, Refused),
             Self::PolicyFailed(_) => (500, "policy_failed", Refused),
             Self::Loop => (508, "loop_detected", Refused),
-            Self::NoEndpoint => (503, "no_endpoint_available", UpstreamFailed),
+            Self::NoEndpoint(_) => (503, "no_endpoint_available", UpstreamFailed),
             Self::UpstreamUnreachable => (502, "upstream_unreachable", UpstreamFailed),
             Self::ConnectTimeout => (504, "upstream_connect_timeout", TimedOut),
             Self::UpstreamFailed => (502, "upstream_failed", UpstreamFailed),
@@ -245,7 +245,11 @@ impl ServeError {
         let millis = match self {
             Self::Refused(refusal) => u128::from(refusal.retry_after_ms?),
             Self::Overloaded(refused) => refused.retry_after.as_millis(),
-            Self::TooManyExchanges => 1_000,
+            Self::TooManyExchanges | Self::TooManyUpgrades | Self::ShuttingDown => 1_000,
+            Self::NoEndpoint(pause) => {
+                let (least, most) = (Duration::from_secs(1), Duration::from_secs(30));
+                (*pause)?.clamp(least, most).as_millis()
+            }
             _ => return None,
         };
         u64::try_from(millis.div_ceil(1_000)).ok()
@@ -300,6 +304,29 @@ mod tests {
             body,
             r#"{"error":{"message":"no \"tokens\" left","type":"rate_limit_error","param":null,"code":"budget_spent"}}"#
         );
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_when_to_come_back() {
+        let back = |error: ServeError| {
+            let reply = error.reply(Dialect::OpenAi);
+            assert_eq!(reply.status, 503);
+            let after = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+            after.parse::<u64>().ok()
+        };
+        for error in [
+            ServeError::TooManyExchanges,
+            ServeError::TooManyUpgrades,
+            ServeError::ShuttingDown,
+        ] {
+            assert_eq!(back(error), Some(1));
+        }
+        let none = |millis: u64| back(ServeError::NoEndpoint(Some(Duration::from_millis(millis))));
+        assert_eq!(
+            [0, 1_001, 12_000, 99_000].map(none),
+            [1, 2, 12, 30].map(Some)
+        );
+        assert_eq!(back(ServeError::NoEndpoint(None)), None, "nobody knows");
     }
 
     #[test]

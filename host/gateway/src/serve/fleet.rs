@@ -154,7 +154,7 @@ impl Fleet {
 
     /// Logs and counts what changed.
     pub(crate) fn note(&self, tended: Tended) {
-        if !tended.is_empty() {
+        if tended.iter().any(|change| is_of_number(change.event)) {
             self.gate.fit(self.ward.available());
         }
         for change in tended {
@@ -224,6 +224,11 @@ impl Fleet {
             Opened::NoLonger => info!(upstream, "works again"),
         }
     }
+}
+
+/// Whether more or fewer endpoints can be asked after it.
+fn is_of_number(event: Event) -> bool {
+    !matches!(event, Event::Spared(_) | Event::Busy(_))
 }
 
 fn seconds(time: Duration) -> String {

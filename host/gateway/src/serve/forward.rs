@@ -37,6 +37,11 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Its body is still to come, and passes by.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(self.content, Content::ToCome(_))
+    }
+
     /// The same again; `None`: its body can be sent only once.
     pub(super) fn again(&self) -> Option<Self> {
         let content = match &self.content {
@@ -158,7 +163,8 @@ pub(super) struct Bounds<'a> {
     pub(super) deadline: Instant,
     /// To a connection, if that is less than the pool allows.
     pub(super) connect: Option<Duration>,
-    /// To the head, from the request's last byte.
+    /// To the head, from the request's last byte; and as long for each piece of its body to
+    /// be taken.
     pub(super) head: Duration,
     /// Between two pieces of the request's body, and of all of it in bytes.
     pub(super) upload: (Duration, u64),
@@ -235,10 +241,12 @@ async fn wait(
     progress: Option<&Progress>,
 ) -> Result<Response<Incoming>, ServeError> {
     let sent = Instant::now();
+    // The upload has a clock of its own for the client; what is at hand is sent at once.
+    let upstream_since = || progress.map_or(Some(sent), Progress::upstream_since);
     // Nobody but the endpoint was awaited, unless the request's body was still to come.
-    let is_over = || match progress {
-        None => ServeError::Overdue(sent.elapsed()),
-        Some(_) => ServeError::TotalTimeout,
+    let is_over = || match upstream_since() {
+        Some(since) => ServeError::Overdue(since.elapsed()),
+        None => ServeError::TotalTimeout,
     };
     let connection = bounds.connect.map(|_| capture_connection(&mut request));
     let mut response = pin!(pool.request(request));
@@ -259,17 +267,31 @@ async fn wait(
             Err(_) => return Err(ServeError::ConnectTimeout),
         }
     }
-    let mut due = sent + bounds.head;
+    match in_turn(bounds, upstream_since, response).await {
+        Ok(response) => judge(bounds, response, progress),
+        Err(ServeError::TotalTimeout) => Err(is_over()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for an upstream that is not to be awaited for longer than the bound, since whenever
+/// it is its turn.
+async fn in_turn<T>(
+    bounds: Bounds<'_>,
+    upstream_since: impl Fn() -> Option<Instant>,
+    response: impl Future<Output = T>,
+) -> Result<T, ServeError> {
+    let mut response = pin!(response);
     loop {
+        let due = upstream_since().unwrap_or_else(Instant::now) + bounds.head;
         let waited = timeout_at(due.min(bounds.deadline), response.as_mut());
         match bounds.gone.or(waited).await? {
-            Ok(response) => return judge(bounds, response, progress),
-            Err(_) if Instant::now() >= bounds.deadline => return Err(is_over()),
-            // The clock runs from the request's last byte; until then the body has its own.
-            Err(_) if progress.is_some_and(|progress| !progress.is_done()) => {
-                due = Instant::now() + bounds.head;
+            Ok(response) => return Ok(response),
+            Err(_) if Instant::now() >= bounds.deadline => return Err(ServeError::TotalTimeout),
+            Err(_) if upstream_since().is_some_and(|since| since.elapsed() >= bounds.head) => {
+                return Err(ServeError::FirstByteTimeout);
             }
-            Err(_) => return Err(ServeError::FirstByteTimeout),
+            Err(_) => {}
         }
     }
 }
@@ -307,4 +329,67 @@ fn timed_out(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(error.source(), |cause| (*cause).source())
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future::pending};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How long it takes, with 10 s to the head, and what it comes to.
+    async fn waited(
+        upstream_since: &Cell<Option<Instant>>,
+        response: impl Future<Output = ()>,
+    ) -> (u64, Result<(), ServeError>) {
+        let (gone, record, begun) = (Gone::default(), Record::default(), Instant::now());
+        let bounds = Bounds {
+            gone: &gone,
+            record: &record,
+            deadline: begun + 100 * SECOND,
+            connect: None,
+            head: 10 * SECOND,
+            upload: (SECOND, 1),
+        };
+        let waited = in_turn(bounds, || upstream_since.get(), response).await;
+        (begun.elapsed().as_secs(), waited)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_has_all_its_time_however_late_the_client_was() {
+        for (last_byte, answer, took, is_answered) in [
+            (9, 9, 18, true),
+            (9, 11, 19, false),
+            (25, 9, 34, true),
+            (95, 9, 100, false),
+        ] {
+            let since = Cell::new(None);
+            let response = async {
+                sleep(last_byte * SECOND).await;
+                since.set(Some(Instant::now()));
+                sleep(answer * SECOND).await;
+            };
+            let (after, waited) = waited(&since, response).await;
+            assert_eq!(
+                (after, waited.is_ok()),
+                (took, is_answered),
+                "{last_byte} {answer}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_that_takes_no_more_of_a_body_is_late_too() {
+        let since = Cell::new(Some(Instant::now()));
+        let (after, waited) = waited(&since, pending()).await;
+        assert_eq!(after, 10);
+        assert!(
+            matches!(waited, Err(ServeError::FirstByteTimeout)),
+            "{waited:?}"
+        );
+    }
 }

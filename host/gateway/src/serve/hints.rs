@@ -4,8 +4,10 @@
 //! The prompt is what the body's fields for it say, as they are written: whoever sends
 //! the same beginning again writes it the same way, and nothing has to be taken apart.
 
+use std::ops::ControlFlow;
+
 use tollgate_config::HashOn;
-use tollgate_sandbox::{Message, contract::Value};
+use tollgate_sandbox::Message;
 use tollgate_upstreams::balance::{Prefix, hash};
 
 use super::{route::Need, upstream::Upstream};
@@ -32,8 +34,8 @@ impl Upstream {
     /// What a pick needs of a request's body.
     pub(super) fn need(&self) -> Need {
         match self.balancer.hash_on() {
-            _ if self.balancer.needs_prefix() => Need::Bytes,
-            Some(HashOn::Prompt(_)) => Need::Bytes,
+            _ if self.balancer.needs_prefix() => Need::Glance,
+            Some(HashOn::Prompt(_)) => Need::Glance,
             _ => Need::Nothing,
         }
     }
@@ -47,15 +49,18 @@ impl Upstream {
                 value.map(|value| hash(value.as_bytes()))
             }
             HashOn::Prompt(bytes) => {
-                let mut prompt = prompt(message).concat().into_bytes();
-                prompt.truncate(*bytes);
+                let prompt = beginning(message, *bytes);
                 (!prompt.is_empty()).then(|| hash(&prompt))
             }
         });
         let prefix = self.balancer.needs_prefix().then(|| {
-            let pieces = prompt(message);
-            let pieces = pieces.iter().map(String::as_bytes);
-            Box::new(Prefix::of(model.unwrap_or_default(), pieces))
+            let model = model.unwrap_or_default();
+            Box::new(Prefix::read(model, |add| {
+                each_field(message, |field| {
+                    add(field);
+                    ControlFlow::Continue(())
+                });
+            }))
         });
         Hints {
             key,
@@ -65,15 +70,32 @@ impl Upstream {
     }
 }
 
-fn prompt(message: &mut Message) -> Vec<String> {
-    let Ok(Some(json)) = message.read_json() else {
-        return Vec::new();
-    };
-    let fields = PROMPT.iter().filter_map(|field| match json.get(field)? {
-        Value::Text(text) | Value::Json(text) => Some(text),
-        _ => None,
+/// As much of the prompt.
+fn beginning(message: &mut Message, bytes: usize) -> Vec<u8> {
+    let mut prompt = Vec::new();
+    each_field(message, |field| {
+        let left = bytes - prompt.len();
+        prompt.extend_from_slice(&field[..field.len().min(left)]);
+        match prompt.len() < bytes {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
     });
-    fields.collect()
+    prompt
+}
+
+/// The fields of the prompt that are there, until no more is wanted.
+fn each_field(message: &mut Message, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) {
+    let Ok(Some(json)) = message.read_json() else {
+        return;
+    };
+    for field in PROMPT {
+        if let Some(text) = json.text(field)
+            && take(&text).is_break()
+        {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +128,13 @@ mod tests {
         let prompt = on("{ prompt: 1KiB }");
         let said = key(&prompt, r#"{"messages":[{"content":"hello"}],"n":1}"#);
         assert_eq!(said, Some(hash(br#"[{"content":"hello"}]"#)));
+        // As much of it as was said, over the ends of fields.
+        let long = format!(r#"{{"input":"tail","system":"{}\n"}}"#, "s".repeat(1022));
+        let long = key(&prompt, Box::leak(long.into_boxed_str()));
+        assert_eq!(
+            long,
+            Some(hash(format!("{}\nt", "s".repeat(1022)).as_bytes()))
+        );
         for body in ["{}", "no json", "[]", r#"{"messages":7}"#] {
             assert_eq!(key(&prompt, body), None, "{body}");
         }
@@ -115,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn a_prefix_is_shared_by_prompts_that_begin_alike() {
         let upstream = Upstream::read("{ endpoints: [ 'http://a' ], balance: model-aware }");
-        assert_eq!(upstream.need(), Need::Bytes);
+        assert_eq!(upstream.need(), Need::Glance);
         let hashes = |last: &str| {
             let system = "be brief ".repeat(200);
             let body = format!(

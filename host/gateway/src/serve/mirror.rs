@@ -20,7 +20,7 @@ use std::{
 use http::StatusCode;
 use http_body::Body as _;
 use tokio::time::Instant;
-use tollgate_config::{Limits, Share};
+use tollgate_config::Share;
 use tollgate_sandbox::contract::Destination;
 
 use super::{
@@ -37,7 +37,7 @@ pub enum NotMirrored {
     Count,
     /// Their bodies are as long as they may be.
     Bytes,
-    /// So many clients are connected that nothing is done that need not be.
+    /// There is so much to do for clients that nothing is done that need not be.
     Busy,
 }
 
@@ -84,11 +84,15 @@ struct Room {
 }
 
 impl Room {
-    fn take(shared: &Arc<Shared>, bytes: usize, limits: &Limits) -> Result<Self, NotMirrored> {
-        // What is left of the last quarter of connections is for clients alone.
-        if shared.gauges.connections() > limits.connections - limits.connections / 4 {
+    fn take(
+        shared: &Arc<Shared>,
+        bytes: usize,
+        generation: &Generation,
+    ) -> Result<Self, NotMirrored> {
+        if is_busy(shared, generation) {
             return Err(NotMirrored::Busy);
         }
+        let limits = &generation.config.limits;
         let mirrors = &shared.mirrors;
         let room = Self {
             shared: shared.clone(),
@@ -106,6 +110,19 @@ impl Room {
             Ok(room)
         }
     }
+}
+
+/// Whether one of the bounds on what clients have going is three quarters full: the last
+/// quarter is for them alone.
+fn is_busy(shared: &Shared, generation: &Generation) -> bool {
+    let is_nearly = |count: usize, most: usize| count > most - most / 4;
+    let (gauges, config) = (&shared.gauges, &generation.config);
+    is_nearly(gauges.connections(), config.limits.connections)
+        || is_nearly(gauges.of_clients(), config.overload.exchanges)
+        || generation
+            .gate
+            .as_ref()
+            .is_some_and(|gate| !gate.has_spare())
 }
 
 impl Drop for Room {
@@ -163,10 +180,9 @@ pub(super) fn copy(
     let Some(shared) = exchange.shared() else {
         return;
     };
-    let limits = &generation.config.limits;
     let copied = arrival.copy().ok_or(NotMirrored::Streamed);
     let copied = copied.and_then(|copy| {
-        let room = Room::take(shared, copy.bytes(), limits)?;
+        let room = Room::take(shared, copy.bytes(), generation)?;
         Ok((copy, room))
     });
     match copied {

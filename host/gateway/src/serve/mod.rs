@@ -145,6 +145,8 @@ impl Shared {
 pub struct Gauges {
     connections: AtomicUsize,
     exchanges: AtomicUsize,
+    /// Those of them that are copies of requests.
+    copies: AtomicUsize,
     streams: AtomicUsize,
     upgrades: AtomicUsize,
     upgrades_refused: AtomicUsize,
@@ -161,6 +163,12 @@ impl Gauges {
     /// Exchanges whose last hook has not ended yet.
     pub fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Those that clients wait for.
+    fn of_clients(&self) -> usize {
+        let copies = self.copies.load(Ordering::Relaxed);
+        self.exchanges().saturating_sub(copies)
     }
 
     /// Connections that changed their protocol, or are about to.

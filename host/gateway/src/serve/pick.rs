@@ -187,6 +187,18 @@ impl Upstream {
         breaker.as_ref().is_none_or(|it| it.would_admit(now)) && self.present().iter().any(is_other)
     }
 
+    /// How long none of its endpoints will be available, where that is known.
+    pub(super) fn pause_left(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let breaker = self.care.breaker.as_ref();
+        if let Some(pause) = breaker.and_then(|breaker| breaker.pause_left(now)) {
+            return Some(pause);
+        }
+        let endpoints = self.present();
+        let pauses = endpoints.iter().map(|one| one.state.health.pause_left(now));
+        pauses.flatten().min()
+    }
+
     fn choose(
         &self,
         ask: &Ask<'_>,
@@ -198,53 +210,58 @@ impl Upstream {
             let (admitted, slot) = self.enter(only, now)?;
             return Some((only.clone(), admitted, slot));
         }
-        let mut best = Rank::Out;
-        let ranked = endpoints.iter().map(|endpoint| {
-            let (rank, share) = match self.is_full(endpoint) {
+        let ranked = endpoints
+            .iter()
+            .map(|endpoint| match self.is_full(endpoint) {
                 true => (Rank::Out, 0.0),
                 false => rank(endpoint, ask, settings, now),
-            };
-            best = best.min(rank);
-            (rank, share)
-        });
-        let ranked: SmallVec<[(Rank, f64); FEW]> = ranked.collect();
-        if best == Rank::Out {
-            return None;
+            });
+        let mut ranked: SmallVec<[(Rank, f64); FEW]> = ranked.collect();
+        loop {
+            let best = ranked.iter().map(|(rank, _)| *rank).min();
+            let best = best.filter(|best| *best != Rank::Out)?;
+            let candidates = endpoints.iter().zip(&ranked);
+            let candidates = candidates.map(|(endpoint, (rank, share))| Candidate {
+                id: endpoint.id,
+                weight: if *rank == best { *share } else { 0.0 },
+                load: &endpoint.load,
+            });
+            let mut candidates: SmallVec<[Candidate<'_>; FEW]> = candidates.collect();
+            // A probe's place or a slot may be taken by the time it is asked for.
+            for _ in 0..candidates.len() {
+                let Some(chosen) = self.draw(&candidates, ask, now) else {
+                    break;
+                };
+                let endpoint = &endpoints[chosen];
+                if let Some((admitted, slot)) = self.enter(endpoint, now) {
+                    return Some((endpoint.clone(), admitted, slot));
+                }
+                candidates[chosen].weight = 0.0;
+            }
+            for (rank, _) in &mut ranked {
+                *rank = if *rank == best { Rank::Out } else { *rank };
+            }
         }
-        let candidates = endpoints.iter().zip(&ranked);
-        let candidates = candidates.map(|(endpoint, (rank, share))| Candidate {
-            id: endpoint.id,
-            weight: if *rank == best { *share } else { 0.0 },
-            load: &endpoint.load,
-        });
-        let mut candidates: SmallVec<[Candidate<'_>; FEW]> = candidates.collect();
-        let scored = ask.scores;
-        let score = |candidate: &Candidate<'_>| {
-            let own = scored.iter().find(|(id, _)| *id == candidate.id);
-            own.map_or(f64::NAN, |(_, score)| *score)
-        };
-        let ask = balance::Ask {
+    }
+
+    /// Which of them is asked, by what a policy thinks of each or by the balance.
+    fn draw(&self, candidates: &[Candidate<'_>], ask: &Ask<'_>, now: Instant) -> Option<usize> {
+        let asked = balance::Ask {
             now,
             key: ask.key,
             model: ask.model,
             prefix: ask.prefix,
         };
-        // A probe's place or a slot may be taken by the time it is asked for.
-        for _ in 0..candidates.len() {
-            let chosen = if scored.is_empty() {
-                self.balancer.pick(&candidates, &ask, chance::next)?
-            } else {
-                let scores: SmallVec<[f64; FEW]> = candidates.iter().map(score).collect();
-                self.balancer
-                    .pick_by_scores(&candidates, &scores, &ask, chance::next)?
-            };
-            let endpoint = &endpoints[chosen];
-            if let Some((admitted, slot)) = self.enter(endpoint, now) {
-                return Some((endpoint.clone(), admitted, slot));
-            }
-            candidates[chosen].weight = 0.0;
+        if ask.scores.is_empty() {
+            return self.balancer.pick(candidates, &asked, chance::next);
         }
-        None
+        let score = |candidate: &Candidate<'_>| {
+            let own = ask.scores.iter().find(|(id, _)| *id == candidate.id);
+            own.map_or(f64::NAN, |(_, score)| *score)
+        };
+        let scores: SmallVec<[f64; FEW]> = candidates.iter().map(score).collect();
+        self.balancer
+            .pick_by_scores(candidates, &scores, &asked, chance::next)
     }
 
     /// What a policy chooses from, and the id of each: all but those that are out.

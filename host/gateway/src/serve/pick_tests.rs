@@ -9,6 +9,12 @@ fn at(upstream: &Upstream, avoid: &[Arc<Endpoint>]) -> String {
     pick.endpoint().authority.to_string()
 }
 
+/// As many as it takes.
+fn errors(upstream: &Upstream) -> u32 {
+    let passive = upstream.care.health.passive.as_ref();
+    passive.unwrap().consecutive_errors
+}
+
 fn fail(upstream: &Upstream, which: usize) {
     let others: Vec<_> = upstream.endpoints().iter().cloned().collect();
     let others = others
@@ -17,7 +23,7 @@ fn fail(upstream: &Upstream, which: usize) {
         .filter(|(at, _)| *at != which)
         .map(|(_, one)| one.clone());
     let avoid: Vec<_> = others.collect();
-    for _ in 0..5 {
+    for _ in 0..errors(upstream) {
         let ask = Ask {
             avoid: &avoid,
             ..Ask::default()
@@ -80,9 +86,43 @@ async fn one_that_asked_for_a_pause_is_asked_only_if_there_is_no_other() {
 async fn with_none_in_there_is_no_pick() {
     let upstream =
         Upstream::read("{ endpoints: [ 'http://a', 'http://b' ], health: { max_out: 100 } }");
+    assert_eq!(upstream.pause_left(), None);
     fail(&upstream, 0);
+    let first = upstream.pause_left().unwrap();
+    assert!(first > Duration::ZERO);
     fail(&upstream, 1);
     assert!(upstream.pick(&Ask::default()).is_none());
+    assert!(upstream.pause_left().unwrap() <= first, "the shortest");
+}
+
+#[tokio::test]
+async fn where_the_best_are_taken_the_next_best_is_asked() {
+    let upstream = Upstream::read(
+        "{ endpoints: [ 'http://a', 'http://b' ], health: { passive: \
+         { consecutive_errors: 1, pause: 10ms, pause_max: 10ms, probes: 1 } } }",
+    );
+    fail(&upstream, 0);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::RETRY_AFTER, 20.into());
+    let mut pick = upstream.pick(&Ask::default()).unwrap();
+    pick.answered(StatusCode::TOO_MANY_REQUESTS, &headers);
+    drop(pick);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // The first takes one request, to see whether it is back; the second asked for a pause.
+    let begin = std::sync::Barrier::new(3);
+    for _ in 0..1_000 {
+        let pick = || {
+            begin.wait();
+            let pick = upstream.pick(&Ask::default());
+            begin.wait();
+            pick.map(|pick| pick.endpoint().authority.to_string())
+        };
+        let picked = std::thread::scope(|scope| {
+            let picking = [(); 3].map(|()| scope.spawn(pick));
+            picking.map(|picked| picked.join().unwrap())
+        });
+        assert!(picked.iter().all(Option::is_some), "{picked:?}");
+    }
 }
 
 #[tokio::test]

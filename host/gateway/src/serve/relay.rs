@@ -211,6 +211,7 @@ impl<B: Flowing> Relay<B> {
 
     fn finish(&mut self) {
         self.phase = Phase::Over;
+        self.exchange.let_endpoint_go();
         self.note_whole();
     }
 

@@ -104,6 +104,7 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
     if (wants_body || wants_json) && !matches!(watch, Watch::Events(_)) {
         content = at_hand(exchange, content).await?;
         if let Content::AtHand(bytes) = &content {
+            exchange.note_arrival();
             if watch == Watch::Usage {
                 exchange.record.usage = usage::of_document(bytes);
                 watch = Watch::Nothing;
@@ -112,6 +113,7 @@ async fn ask(exchange: &mut Exchange, reply: Reply) -> Result<Reply, ServeError>
                 let depth_max = exchange.generation.config.limits.json_depth;
                 json = taken_apart(status, &headers, bytes, depth_max)?;
             }
+            exchange.let_endpoint_go();
         }
     }
     let body = match &content {

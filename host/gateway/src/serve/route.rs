@@ -63,6 +63,9 @@ pub(super) enum Need {
     #[default]
     Nothing,
     Bytes,
+    /// The model, and whether a stream is asked for, as far as that can be told: nothing is
+    /// refused for it.
+    Glance,
     /// The model alone.
     Model,
     Json,

@@ -152,7 +152,7 @@ impl Exchange {
             cache: None,
             upgrade: None,
             held: None,
-            busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
+            busy: busy.map(|busy| Busy::with_copy(&busy.0)),
             streaming: false,
         })
     }
@@ -305,23 +305,35 @@ impl Exchange {
         record.endpoint = None;
     }
 
-    /// Keeps the endpoint that answered as busy until the exchange ends.
+    /// Keeps the endpoint that answered as busy until its answer has come.
     pub(super) fn keep(&mut self, answer: Answer) -> Response<Content> {
         let Answer {
             response,
-            pick,
+            mut pick,
             sent,
+            head,
             ..
         } = answer;
+        // Who speaks first on such a connection, and when, says nothing of the endpoint.
+        let has_begun = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if has_begun {
+            pick.first_token(head);
+        }
         self.held = Some(Holding {
             pick,
             sent,
-            has_begun: false,
+            has_begun,
         });
         response
     }
 
-    /// Bytes of the response's body came.
+    /// Nothing more is wanted of the endpoint that answered: its place is free, however slowly
+    /// the client takes what came.
+    pub(super) fn let_endpoint_go(&mut self) {
+        self.held = None;
+    }
+
+    /// Bytes of the response's body came, or all of it.
     pub(super) fn note_arrival(&mut self) {
         if let Some(held) = &mut self.held
             && !std::mem::replace(&mut held.has_begun, true)
@@ -398,7 +410,6 @@ impl Exchange {
         self.record.bytes_out = to;
         if to > 0 && self.record.first_byte.is_none() {
             self.record.first_byte = Some(self.started.elapsed());
-            self.note_arrival();
         }
     }
 

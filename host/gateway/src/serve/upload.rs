@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{content::Content, errors::ServeError, stall::Stall};
 
@@ -38,16 +39,19 @@ struct Held {
     is_begun: bool,
     /// The request that it belongs to is gone.
     is_left: bool,
+    /// See [`Progress::upstream_since`].
+    upstream_since: Option<Instant>,
 }
 
-const DONE: u8 = 1;
-const TOO_LARGE: u8 = 2;
-const STALLED: u8 = 3;
-const BROKEN: u8 = 4;
+const TOO_LARGE: u8 = 1;
+const STALLED: u8 = 2;
+const BROKEN: u8 = 3;
 
 impl Progress {
-    pub(super) fn is_done(&self) -> bool {
-        self.0.state.load(Ordering::Acquire) == DONE
+    /// Since when it is the upstream that is awaited: to take the next piece, or to answer
+    /// when it has the last. `None`: it is the client, for whose pauses there is a [`Stall`].
+    pub(super) fn upstream_since(&self) -> Option<Instant> {
+        self.0.held.lock().upstream_since
     }
 
     /// The body, if the request is gone and nothing of it was taken.
@@ -105,7 +109,11 @@ impl Upload {
             Content::AtHand(bytes) => (Self::AtHand(Some(bytes)), None),
             Content::ToCome(body) => {
                 let progress = Progress::default();
-                progress.0.held.lock().body = Some(body);
+                *progress.0.held.lock() = Held {
+                    body: Some(body),
+                    upstream_since: Some(Instant::now()),
+                    ..Held::default()
+                };
                 let to_come = ToCome {
                     bytes_left: bytes_max,
                     stall,
@@ -137,10 +145,10 @@ impl Body for Upload {
             Self::Empty => true,
             Self::AtHand(bytes) => bytes.is_none(),
             Self::ToCome(to_come) => {
-                let held = to_come.progress.0.held.lock();
+                let mut held = to_come.progress.0.held.lock();
                 let ended = held.body.as_ref().is_some_and(Body::is_end_stream);
                 if ended {
-                    to_come.progress.set(DONE);
+                    held.upstream_since.get_or_insert_with(Instant::now);
                 }
                 ended
             }
@@ -174,6 +182,7 @@ impl ToCome {
                 };
                 let polled = Pin::new(body).poll_frame(context);
                 held.is_begun |= polled.is_ready();
+                held.upstream_since = polled.is_ready().then(Instant::now);
                 polled
             };
             let Poll::Ready(frame) = polled else {
@@ -181,10 +190,7 @@ impl ToCome {
             };
             self.stall.moved();
             match frame {
-                None => {
-                    self.progress.set(DONE);
-                    return Poll::Ready(None);
-                }
+                None => return Poll::Ready(None),
                 Some(Err(_)) => return Poll::Ready(self.fail(BROKEN)),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.len() as u64 > self.bytes_left => {
@@ -209,5 +215,73 @@ impl ToCome {
 impl Drop for ToCome {
     fn drop(&mut self) {
         self.progress.0.held.lock().is_left = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::poll_fn, time::Duration};
+
+    use futures_util::{FutureExt, future};
+    use http::{Request, Response};
+    use hyper::{server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::{
+        io::{AsyncWriteExt, DuplexStream, duplex},
+        time::advance,
+    };
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A request's body, and the client that is to write it.
+    async fn body() -> (DuplexStream, Incoming) {
+        let (mut client, server) = duplex(1024);
+        let taken = Arc::new(Mutex::new(None));
+        let take = taken.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            *take.lock() = Some(request.into_body());
+            future::pending::<Result<Response<String>, Infallible>>()
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        drop(tokio::spawn(connection.map(drop)));
+        let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        while taken.lock().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let body = taken.lock().take().unwrap();
+        (client, body)
+    }
+
+    async fn frame(upload: &mut Upload) -> Option<Bytes> {
+        let frame = poll_fn(|context| Pin::new(&mut *upload).poll_frame(context)).await;
+        frame.map(|frame| frame.unwrap().into_data().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_told_whose_turn_it_is_and_since_when() {
+        let (mut client, body) = body().await;
+        let begun = Instant::now();
+        let stall = Stall::new(60 * SECOND, begun + 600 * SECOND);
+        let (mut upload, progress) = Upload::new(Content::ToCome(body), 1024, stall);
+        let progress = progress.unwrap();
+        let since = || progress.upstream_since().map(|since| since - begun);
+        advance(SECOND).await;
+        assert_eq!(since(), Some(Duration::ZERO), "the upstream takes nothing");
+        assert!(frame(&mut upload).now_or_never().is_none());
+        assert_eq!(since(), None, "there is nothing to take");
+        advance(SECOND).await;
+        client.write_all(b"2\r\nhi\r\n").await.unwrap();
+        assert_eq!(frame(&mut upload).await.unwrap(), "hi");
+        advance(SECOND).await;
+        assert_eq!(since(), Some(2 * SECOND), "it takes no more");
+        assert!(frame(&mut upload).now_or_never().is_none());
+        advance(SECOND).await;
+        client.write_all(b"0\r\n\r\n").await.unwrap();
+        assert_eq!(frame(&mut upload).await, None);
+        advance(SECOND).await;
+        assert_eq!(since(), Some(4 * SECOND), "it has all of it");
     }
 }

@@ -522,3 +522,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn text_is_what_get_says_and_is_copied_only_where_it_has_to_be() {
+    let text = r#"{"a":"plain","b":"a\nb","c":[1, {"d":2}],"e":7,"f":null,"g":"\ud800"}"#;
+    let mut json = Json::parse(Bytes::from_static(text.as_bytes()), 8).unwrap();
+    for (pointer, expected, is_borrowed) in [
+        ("/a", Some("plain"), true),
+        ("/b", Some("a\nb"), false),
+        ("/c", Some(r#"[1, {"d":2}]"#), true),
+        ("/e", None, false),
+        ("/f", None, false),
+        ("/g", None, false),
+        ("/h", None, false),
+    ] {
+        let got = match json.get(pointer) {
+            Some(Value::Text(text) | Value::Json(text)) => Some(text),
+            _ => None,
+        };
+        assert_eq!(got.as_deref(), expected, "{pointer}");
+        let text = json.text(pointer);
+        assert_eq!(text.as_deref(), expected.map(str::as_bytes), "{pointer}");
+        assert_eq!(
+            matches!(text, Some(Cow::Borrowed(_))),
+            is_borrowed,
+            "{pointer}"
+        );
+    }
+    json.set("/c/1/d", &Value::Text("new".into())).unwrap();
+    assert_eq!(json.text("/c").unwrap(), &br#"[1, {"d":"new"}]"#[..]);
+    assert_eq!(json.text("/c/1/d").unwrap(), &b"new"[..]);
+}

@@ -101,6 +101,20 @@ impl Gate {
         self.state.lock().take().then(|| self.permit(None))
     }
 
+    /// The same, for what is best left out when there is much to do: only while more than a
+    /// quarter of all permits is free.
+    pub fn try_admit_spare(self: &Arc<Self>) -> Option<Permit> {
+        let mut state = self.state.lock();
+        (state.has_spare() && state.take()).then(|| self.permit(None))
+    }
+
+    /// Whether [`try_admit_spare`](Self::try_admit_spare) would let one in.
+    #[must_use]
+    pub fn has_spare(&self) -> bool {
+        let state = self.state.lock();
+        state.has_spare() && state.queue.count() == 0
+    }
+
     /// Waits for a permit, until `deadline` at the latest. Dropped, it leaves the queue, or
     /// gives back what it was just given.
     ///
@@ -217,6 +231,11 @@ impl State {
             self.counts.admitted += 1;
         }
         is_free
+    }
+
+    /// Of fewer than four permits all are spare.
+    fn has_spare(&self) -> bool {
+        self.in_use < self.limit - self.limit / 4
     }
 
     fn refuse(&mut self, reason: Reason) -> Refused {

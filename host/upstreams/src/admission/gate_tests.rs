@@ -63,6 +63,24 @@ async fn who_finds_room_does_not_wait() {
     assert_eq!(gate.counts().admitted, 2);
 }
 
+#[tokio::test]
+async fn a_quarter_is_left_for_who_may_not_be_left_out() {
+    for (limit, spare) in [(0, 0), (1, 1), (3, 3), (4, 3), (8, 6), (10, 8)] {
+        let gate = Gate::new(&settings(limit, 0));
+        let mut held = Vec::new();
+        while let Some(permit) = gate.try_admit_spare() {
+            held.push(permit);
+        }
+        assert_eq!(held.len(), spare, "of {limit}");
+        assert!(!gate.has_spare());
+        held.extend(std::iter::from_fn(|| gate.try_admit()));
+        assert_eq!(held.len(), limit, "of {limit}");
+        held.clear();
+        assert_eq!(gate.has_spare(), limit > 0);
+        assert!(is_at_rest(&gate));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_comes_back_goes_to_who_is_next() {
     let gate = Gate::new(&settings(1, 2));

@@ -38,9 +38,14 @@ impl Prefix {
     /// Of a prompt in its pieces, in order, for this model. A block never reaches over the end of
     /// a piece, so a few long pieces, such as instructions and messages, are better than many.
     pub fn of<'a>(model: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::read(model, |add| pieces.into_iter().for_each(add))
+    }
+
+    /// The same, of pieces that are given one after the other.
+    pub fn read(model: &str, give: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Self {
         let mut prefix = Self::UNKNOWN.clone();
         let mut before = hash(model.as_bytes());
-        for piece in pieces {
+        give(&mut |piece| {
             for block in piece
                 .chunks(BLOCK_BYTES)
                 .take(BLOCKS_MAX - prefix.told_apart)
@@ -52,7 +57,7 @@ impl Prefix {
             }
             let blocks = u32::try_from(piece.len().div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
             prefix.blocks = prefix.blocks.saturating_add(blocks);
-        }
+        });
         prefix
     }
 

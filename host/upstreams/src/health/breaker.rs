@@ -109,6 +109,13 @@ impl Breaker {
         closes.then_some(Opened::NoLonger)
     }
 
+    /// How long nothing goes by, if that is so.
+    #[must_use]
+    pub fn pause_left(&self, now: Instant) -> Option<Duration> {
+        let is_closed = self.is_closed();
+        (!is_closed).then(|| self.circuit.lock().pause_left(now))?
+    }
+
     /// A probe ended and nobody knows how it did.
     pub fn left(&self, admitted: Admitted) {
         if let Admitted::AsProbe(phase) = admitted {
@@ -147,6 +154,7 @@ mod tests {
         let opened = Some(Opened::For(5 * second));
         assert_eq!(report(Outcome::Error, now), opened);
         assert_eq!(breaker.admit(now + 4 * second), Admitted::No);
+        assert_eq!(breaker.pause_left(now + 4 * second), Some(second));
 
         let now = now + 5 * second;
         let probes = [breaker.admit(now), breaker.admit(now)];

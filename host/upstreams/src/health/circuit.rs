@@ -100,6 +100,14 @@ impl Circuit {
         }
     }
 
+    /// How long it lets nothing by, if it does not.
+    pub(super) fn pause_left(self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Open { until, .. } => Some(until.saturating_duration_since(now)),
+            Self::Closed { .. } | Self::HalfOpen { .. } => None,
+        }
+    }
+
     /// Lets a request by, or not.
     pub(super) fn admit(&mut self, settings: &Settings, now: Instant) -> Admitted {
         let admitted = self.would_admit(settings, now);

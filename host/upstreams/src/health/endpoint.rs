@@ -143,6 +143,14 @@ impl Health {
         }
     }
 
+    /// How long it is left alone for what exchanges found, where that is known.
+    #[must_use]
+    pub fn pause_left(&self, now: Instant) -> Option<Duration> {
+        let state = self.state.lock();
+        let is_ejected = state.out && !state.checks.is_down();
+        state.circuit.pause_left(now).filter(|_| is_ejected)
+    }
+
     /// A probe ended and nobody knows how it did.
     pub fn left(&self, admitted: Admitted) {
         if let Admitted::AsProbe(phase) = admitted {

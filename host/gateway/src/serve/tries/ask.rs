@@ -1,21 +1,25 @@
 //! One try at one endpoint, to the head of its answer; where the head is held back, to the
 //! first event with content.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use http::Response;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::super::{
-    begun::{Begun, Unbegun},
-    content::Content,
-    endpoint::Endpoint,
-    errors::ServeError,
-    forward::{self, Bounds, Prepared, Unanswered},
-    pick::Pick,
-    respond::is_events,
-    stall::Stall,
-    state::Exchange,
+use super::{
+    super::{
+        at_hand::is_encoded,
+        begun::Begun,
+        content::Content,
+        endpoint::Endpoint,
+        errors::ServeError,
+        forward::{self, Bounds, Prepared, Unanswered},
+        pick::Pick,
+        respond::is_events,
+        stall::Stall,
+        state::Exchange,
+    },
+    Tries,
 };
 
 /// How long a try may take.
@@ -25,30 +29,36 @@ pub(super) struct Terms<'a> {
     between_bytes: Duration,
     /// See [`Exchange::blames_after`].
     blames_after: Duration,
-    /// Whether the head of a stream is held back, and for how long at most.
+    /// Whether the head of a stream is held back.
     is_held: bool,
-    first_token: Option<Duration>,
+    /// Whether the request asks for a stream.
+    is_stream: bool,
+    first_token: Option<FirstToken<'a>>,
+}
+
+/// How long a first token is waited for where another try can follow, and who knows that.
+#[derive(Clone, Copy)]
+pub(super) struct FirstToken<'a> {
+    pub(super) most: Duration,
+    pub(super) tries: &'a Tries<'a>,
 }
 
 impl<'a> Terms<'a> {
-    /// `first_token` where a try that is late may be followed by another.
     pub(super) fn new(
         exchange: &'a Exchange,
         connect_max: Duration,
-        first_token: Option<Duration>,
+        first_token: Option<FirstToken<'a>>,
         is_hedged: bool,
     ) -> Self {
         let waits = &exchange.waits;
         let config = &exchange.generation.config;
-        let first_of_stream = first_token.filter(|_| exchange.record.streaming);
-        let head = first_of_stream.map_or(waits.first_byte, |most| most.min(waits.first_byte));
         Self {
             bounds: Bounds {
                 gone: &exchange.gone,
                 record: &exchange.record,
                 deadline: exchange.deadline,
                 connect: Some(waits.connect).filter(|most| *most < connect_max),
-                head,
+                head: waits.first_byte,
                 upload: (
                     config.timeouts.request_body,
                     config.limits.request_body_bytes,
@@ -57,8 +67,29 @@ impl<'a> Terms<'a> {
             between_bytes: waits.between_bytes,
             blames_after: exchange.blames_after(),
             is_held: first_token.is_some() || is_hedged,
+            is_stream: exchange.record.streaming,
             first_token,
         }
+    }
+
+    /// Waits for it; once that has taken too long and another try can follow, it is given up.
+    /// That is asked once: `late` is none from then on.
+    async fn unless_late<T>(
+        &self,
+        late: &mut Option<(Instant, &Tries<'_>)>,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, ServeError> {
+        let mut awaited = pin!(awaited);
+        if let Some((due, tries)) = *late {
+            if let Ok(came) = timeout_at(due, awaited.as_mut()).await {
+                return Ok(came);
+            }
+            if tries.make_sure(self.bounds.deadline) {
+                return Err(ServeError::FirstByteTimeout);
+            }
+            *late = None;
+        }
+        Ok(awaited.await)
     }
 }
 
@@ -90,6 +121,9 @@ pub(super) async fn ask(
     prepared: Prepared,
 ) -> Result<Answer, Missed> {
     let sent = Instant::now();
+    if let Some(FirstToken { tries, .. }) = terms.first_token {
+        tries.note_asked(pick.endpoint());
+    }
     match answer(terms, &mut pick, prepared, sent).await {
         Ok((response, head)) => Ok(Answer {
             response,
@@ -117,22 +151,46 @@ async fn answer(
     prepared: Prepared,
     sent: Instant,
 ) -> Result<(Response<Content>, Duration), Unanswered> {
-    let response = forward::send(terms.bounds, pick, prepared).await?;
+    let mut late = terms
+        .first_token
+        .map(|FirstToken { most, tries }| (sent + most, tries));
+    // The head of a whole answer comes with the whole answer.
+    let late_head = if terms.is_stream {
+        &mut late
+    } else {
+        &mut None
+    };
+    let response = forward::send(terms.bounds, pick, prepared);
+    let response = terms.unless_late(late_head, response).await??;
     let head = sent.elapsed();
     pick.answered(response.status(), response.headers());
     let (parts, body) = response.into_parts();
-    let is_held = terms.is_held && parts.status.is_success() && is_events(&parts.headers);
+    // What is compressed cannot be looked into.
+    let is_held = terms.is_held
+        && parts.status.is_success()
+        && is_events(&parts.headers)
+        && !is_encoded(&parts.headers);
     let content = if is_held {
-        let due = terms.first_token.map(|most| sent + most);
         let stall = Stall::new(terms.between_bytes, terms.bounds.deadline);
-        let begun = terms.bounds.gone.or(Begun::wait(body, due, stall));
-        match begun.await.map_err(ServeError::from)? {
-            Ok(begun) => Content::Begun(Box::new(begun)),
-            Err(Unbegun::Late) => return Err(ServeError::FirstByteTimeout.into()),
-            Err(Unbegun::Broken(error)) => return Err(error.into()),
-        }
+        let begun = terms.bounds.gone.or(Begun::wait(body, stall));
+        let begun = terms.unless_late(&mut late, begun).await?;
+        Content::Begun(Box::new(begun.map_err(ServeError::from)??))
     } else {
         Content::to_come(body)
     };
     Ok((Response::from_parts(parts, content), head))
+}
+
+impl Answer {
+    /// It is none after all.
+    pub(super) fn missed(mut self, error: ServeError) -> Missed {
+        if let Some(fault) = error.fault(Duration::MAX) {
+            self.pick.failed(fault);
+        }
+        Missed {
+            unanswered: error.into(),
+            endpoint: self.pick.endpoint().clone(),
+            took: self.took,
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! What follows a try that failed: another one, and where; or the failure is the answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tollgate_config::Cause;
 
@@ -43,7 +44,51 @@ impl Failure {
     }
 }
 
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another endpoint of the target.
+    Elsewhere,
+    /// The next target in line.
+    InLine,
+    /// An endpoint that has failed, after this pause.
+    Again(Duration),
+}
+
+/// What is known of the next try while one is still awaited.
+#[derive(Default)]
+pub(super) struct Ahead(Mutex<Prospect>);
+
+#[derive(Default)]
+struct Prospect {
+    /// Those that are asked now.
+    asked: Vec<Arc<Endpoint>>,
+    /// It was made sure of: paid for, if it costs anything.
+    next: Option<Next>,
+    over_budget: u32,
+}
+
 impl Tries<'_> {
+    /// An endpoint is asked by a try that may be given up while it could still answer.
+    pub(super) fn note_asked(&self, endpoint: &Arc<Endpoint>) {
+        self.ahead.0.lock().asked.push(endpoint.clone());
+    }
+
+    /// Makes sure that a try can follow whose first token is late: before it is given up.
+    pub(super) fn make_sure(&self, deadline: Instant) -> bool {
+        let mut ahead = self.ahead.0.lock();
+        let Prospect {
+            asked,
+            next,
+            over_budget,
+        } = &mut *ahead;
+        if next.is_none() {
+            let known = [&self.failed[..], &asked[..]].concat();
+            *next = self.plan(deadline, &known, (Cause::Timeout, None), over_budget);
+        }
+        next.is_some()
+    }
+
     /// Says where the next try goes; or, if none follows, what the client gets. At once to an
     /// endpoint that has not failed, or to the next target; after a pause to one that has.
     pub(super) async fn follow(
@@ -74,7 +119,23 @@ impl Tries<'_> {
             .cause()
             .filter(|_| self.is_kept && is_whole && is_time);
         self.failed.extend(endpoint);
-        let next = cause.and_then(|cause| self.next(exchange, cause, asked_pause));
+        let ahead = mem::take(self.ahead.0.get_mut());
+        let sure = ahead.next.filter(|_| cause == Some(Cause::Timeout));
+        let mut over_budget = ahead.over_budget;
+        let next = cause.and_then(|cause| {
+            let deadline = exchange.deadline;
+            let planned = || {
+                self.plan(
+                    deadline,
+                    &self.failed,
+                    (cause, asked_pause),
+                    &mut over_budget,
+                )
+            };
+            sure.or_else(planned)
+        });
+        exchange.record.over_budget += over_budget;
+        let next = next.and_then(|next| self.turn_to(next));
         if next.is_some() || matches!(end, End::Error(_)) {
             exchange.record.tries.push(told);
         }
@@ -89,25 +150,26 @@ impl Tries<'_> {
         Ok(None)
     }
 
-    /// How long to wait for the next try; `None`: there is none.
-    fn next(
-        &mut self,
-        exchange: &mut Exchange,
-        cause: Cause,
-        asked_pause: Option<Duration>,
-    ) -> Option<Duration> {
+    /// What follows, paid for; `None`: nothing does.
+    fn plan(
+        &self,
+        deadline: Instant,
+        known: &[Arc<Endpoint>],
+        (cause, asked_pause): (Cause, Option<Duration>),
+        over_budget: &mut u32,
+    ) -> Option<Next> {
+        let mut pay = || {
+            let is_paid = self.retry.spend(cause);
+            *over_budget += u32::from(!is_paid);
+            is_paid
+        };
         let is_retried = self.may_retry() && self.retry.rules.on.contains(&cause);
-        let is_elsewhere = is_retried && self.choice.upstream.has_other(&self.failed);
-        if is_elsewhere && self.spend(exchange, cause) {
-            return Some(Duration::ZERO);
+        let is_elsewhere = is_retried && self.choice.upstream.has_other(known);
+        if is_elsewhere && pay() {
+            return Some(Next::Elsewhere);
         }
-        if self.fallback_on.contains(&cause)
-            && let Some(next) = self.line.next()
-        {
-            self.choice = next;
-            self.reason = Reason::Fallback;
-            self.failed.clear();
-            return Some(Duration::ZERO);
+        if self.line.has_next() && self.fallback_on.contains(&cause) {
+            return Some(Next::InLine);
         }
         let rules = &self.retry.rules;
         let is_patient = asked_pause.unwrap_or_default() <= rules.backoff_max;
@@ -116,18 +178,30 @@ impl Tries<'_> {
         }
         let count = rules.count - self.retries_left + 1;
         let pause = self.retry.backoff.pause(count, asked_pause, chance::next());
-        let is_over = Instant::now() + pause >= exchange.deadline;
-        (!is_over && self.spend(exchange, cause)).then_some(pause)
+        let is_over = Instant::now() + pause >= deadline;
+        (!is_over && pay()).then_some(Next::Again(pause))
     }
 
-    /// Takes a retry, if one is left of all that there may be.
-    fn spend(&mut self, exchange: &mut Exchange, cause: Cause) -> bool {
-        if !self.retry.spend(cause) {
-            exchange.record.over_budget += 1;
-            return false;
-        }
+    /// How long to wait before that; `None`: it cannot be.
+    fn turn_to(&mut self, next: Next) -> Option<Duration> {
+        let pause = match next {
+            Next::InLine => {
+                self.choice = self.line.next()?;
+                self.reason = Reason::Fallback;
+                self.failed.clear();
+                self.hints = None;
+                return Some(Duration::ZERO);
+            }
+            Next::Elsewhere => Duration::ZERO,
+            Next::Again(pause) => pause,
+        };
         self.retries_left -= 1;
         self.reason = Reason::Retry;
-        true
+        Some(pause)
+    }
+
+    /// Tries that were due while one was awaited, and that no budget was left for.
+    pub(super) fn take_over_budget(&mut self) -> u32 {
+        mem::take(&mut self.ahead.0.get_mut().over_budget)
     }
 }

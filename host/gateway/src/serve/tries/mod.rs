@@ -14,8 +14,12 @@ mod told;
 use std::{mem, sync::Arc, time::Duration};
 
 use http::{Response, StatusCode};
+use tokio::time::Instant;
 use tollgate_config::Cause;
-use tollgate_sandbox::contract::{Destination, Hooks, Target};
+use tollgate_sandbox::{
+    Message,
+    contract::{Destination, Hooks, Target},
+};
 use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
 
 use super::{
@@ -26,11 +30,12 @@ use super::{
     endpoint::Endpoint,
     errors::ServeError,
     fleet::count,
-    forward,
+    forward::{self, Prepared},
     generation::Generation,
     hints::Hints,
     pick::{self, Pick},
     policies,
+    record::Record,
     reply::Reply,
     respond,
     route::{Need, Route},
@@ -39,8 +44,9 @@ use super::{
     upgrade,
 };
 pub(super) use ask::Answer;
-use ask::{Missed, Terms};
-use follow::{End, Failure};
+use ask::{FirstToken, Missed, Terms};
+use follow::{Ahead, End, Failure};
+use manner::Hedges;
 pub(super) use manner::{Manner, Retry};
 pub use told::{Reason, Try, TryOutcome};
 
@@ -101,6 +107,8 @@ struct Tries<'a> {
     retry: &'a Retry,
     retries_left: u32,
     fallback_on: &'a [Cause],
+    hedges: Option<&'a Hedges>,
+    /// Of these, what is known of such requests; chosen with the first try.
     hedge: Option<&'a Hedge>,
     /// Longer than this no pool waits for a connection.
     connect_max: Duration,
@@ -111,6 +119,9 @@ struct Tries<'a> {
     is_kept: bool,
     /// It is for a mirror: tried once, and never made to wait.
     is_copy: bool,
+    ahead: Ahead,
+    /// Of the last try at this target.
+    hints: Option<Hints>,
 }
 
 enum Attempted {
@@ -137,21 +148,21 @@ impl<'a> Tries<'a> {
         }
         let hedges = manner.and_then(|manner| manner.hedges.as_ref());
         let hedges = hedges.or(route.manner.hedges.as_ref());
-        let (model, is_stream) = (exchange.record.model.as_deref(), exchange.record.streaming);
         Self {
             choice: line.first.clone(),
             retries_left: if is_copy { 0 } else { retry.rules.count },
             retry,
             fallback_on: line.model.map_or(&[], |model| &model.fallback_on),
-            hedge: hedges
-                .filter(|_| !is_copy)
-                .map(|hedges| hedges.of(model, is_stream)),
+            hedges: hedges.filter(|_| !is_copy),
+            hedge: None,
             connect_max: generation.connect,
             line,
             reason: Reason::First,
             failed: Vec::new(),
             is_kept: false,
             is_copy,
+            ahead: Ahead::default(),
+            hints: None,
         }
     }
 
@@ -171,8 +182,7 @@ impl<'a> Tries<'a> {
     }
 
     /// An endpoint of the target; one of these only where there is no other.
-    fn pick(&self, exchange: &Exchange, hints: &Hints, avoid: &[Arc<Endpoint>]) -> Option<Pick> {
-        let record = &exchange.record;
+    fn pick(&self, record: &Record, hints: &Hints, avoid: &[Arc<Endpoint>]) -> Option<Pick> {
         let model = record.target_model.as_deref().or(record.model.as_deref());
         self.choice.upstream.pick(&pick::Ask {
             model,
@@ -183,6 +193,27 @@ impl<'a> Tries<'a> {
         })
     }
 
+    /// What of the body has to be read before the target's policies are asked.
+    fn need(&self, exchange: &Exchange, arrival: &Arrival) -> Need {
+        let choice = &self.choice;
+        let is_renamed = choice.model.is_some() && arrival.names_in_body();
+        let need = Need::at_target(choice.policies, is_renamed).max(choice.upstream.need());
+        // Whether a stream is asked for decides how it is hedged, and when it is late.
+        let is_timed = self.hedges.is_some() || exchange.waits.first_token.is_some();
+        match is_timed && arrival.is_at_hand() {
+            true => need.max(Need::Glance),
+            false => need,
+        }
+    }
+
+    /// What its endpoint is chosen by: the same for each try at one target, unless policies
+    /// of the target have a say in what is sent.
+    fn take_hints(&mut self, message: &mut Message, model: Option<&str>) -> Hints {
+        let choice = &self.choice;
+        let known = self.hints.take().filter(|_| choice.policies.is_empty());
+        known.unwrap_or_else(|| choice.upstream.hints(message, model))
+    }
+
     /// One try: readies the request for its target, and sends it.
     async fn attempt(
         &mut self,
@@ -190,12 +221,8 @@ impl<'a> Tries<'a> {
         arrival: &mut Arrival,
     ) -> Result<Attempted, ServeError> {
         let choice = self.choice.clone();
-        let need = Need::at_target(
-            choice.policies,
-            choice.model.is_some() && arrival.names_in_body(),
-        );
-        let need = need.max(choice.upstream.need());
-        arrival.have(exchange, need).await?;
+        arrival.have(exchange, self.need(exchange, arrival)).await?;
+        self.choose_hedge(&exchange.record);
         self.is_kept = !self.is_copy && (self.may_retry() || self.line.has_next());
         let mut request = arrival.for_try(self.is_kept);
         exchange.record.target_model = None;
@@ -211,7 +238,7 @@ impl<'a> Tries<'a> {
         let ids = self.offer_endpoints(&mut request);
         let asked = ask_policies(exchange, &choice, &mut request).await;
         let model = choice.model.as_deref().or(exchange.record.model.as_deref());
-        let mut hints = choice.upstream.hints(&mut request.message, model);
+        let mut hints = self.take_hints(&mut request.message, model);
         request.message.endpoints = None;
         if let Some(scores) = request.message.scores.take() {
             hints.scores = ids.into_iter().zip(scores).collect();
@@ -242,26 +269,18 @@ impl<'a> Tries<'a> {
         };
         exchange.record.endpoint = Some(pick.endpoint().label.clone());
         let prepared = forward::prepare(exchange, choice.upstream, request)?;
-        let began = exchange
-            .record
-            .journal
-            .as_ref()
-            .map(|journal| journal.now());
+        let journal = exchange.record.journal.as_ref();
+        let began = journal.map(|journal| journal.now());
         let ended = match self.hedge {
-            None => ask::ask(self.terms(exchange), pick, prepared).await,
+            None => ask::ask(self.terms(exchange, &prepared), pick, prepared).await,
             Some(hedge) => {
                 let race = race::run(self, exchange, hedge, &hints, (pick, prepared));
                 Box::pin(race).await
             }
         };
-        let mut ended = ended;
-        if let Ok(answer) = &mut ended
-            && answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && let Err(error) = upgrade::agree(exchange, &mut answer.response)
-        {
-            answer.pick.failed(pick::Fault::Broken);
-            return Err(error);
-        }
+        self.hints = Some(hints);
+        exchange.record.over_budget += self.take_over_budget();
+        let ended = ended.and_then(|answer| agreed(exchange, answer));
         if let Some(began) = began {
             let model = exchange.record.target_model.as_deref();
             let model = model.or(exchange.record.model.as_deref());
@@ -289,21 +308,37 @@ impl<'a> Tries<'a> {
     async fn enter(&self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
         let upstream = self.choice.upstream;
         let permits = match self.is_copy {
-            true => admission::try_admit(exchange.generation.gate.as_ref(), upstream.door.as_ref())
-                .ok_or(ServeError::NoEndpoint)?,
+            true => {
+                let all = exchange.generation.gate.as_ref();
+                admission::try_admit_spare(all, upstream.door.as_ref())
+                    .ok_or(ServeError::NoEndpoint(None))?
+            }
             false => admission::admit(exchange, upstream.door.as_ref()).await?,
         };
         exchange.record.note_queued(permits.waited);
-        let Some(pick) = self.pick(exchange, hints, &self.failed) else {
+        let Some(pick) = self.pick(&exchange.record, hints, &self.failed) else {
             count(&upstream.care.fleet.counts.unavailable);
-            return Err(ServeError::NoEndpoint);
+            return Err(ServeError::NoEndpoint(upstream.pause_left()));
         };
         Ok(pick.under(permits))
     }
 
-    fn terms<'t>(&self, exchange: &'t Exchange) -> Terms<'t> {
-        let follows_late = exchange.waits.first_token.is_some() && self.follows(Cause::Timeout);
-        let first_token = exchange.waits.first_token.filter(|_| follows_late);
+    /// By the model and whether it is to be a stream, which are known by now. The request
+    /// counts once, however often it is tried.
+    fn choose_hedge(&mut self, record: &Record) {
+        if let (Some(hedges), None) = (self.hedges, self.hedge) {
+            let hedge = hedges.of(record.model.as_deref(), record.streaming);
+            hedge.note_request(Instant::now());
+            self.hedge = Some(hedge);
+        }
+    }
+
+    fn terms<'t>(&'t self, exchange: &'t Exchange, prepared: &Prepared) -> Terms<'t> {
+        let first_token = exchange.waits.first_token;
+        // A body that passes by is gone with the try.
+        let first_token =
+            first_token.filter(|_| !prepared.is_streamed() && self.follows(Cause::Timeout));
+        let first_token = first_token.map(|most| FirstToken { most, tries: self });
         Terms::new(
             exchange,
             self.connect_max,
@@ -363,6 +398,16 @@ impl Attempted {
     fn failed(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
     }
+}
+
+/// The answer, unless it changes the protocol to one that nobody asked for.
+fn agreed(exchange: &mut Exchange, mut answer: Answer) -> Result<Answer, Missed> {
+    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Err(error) = upgrade::agree(exchange, &mut answer.response)
+    {
+        return Err(answer.missed(error));
+    }
+    Ok(answer)
 }
 
 /// Asks the `on-attempt` hooks of the target.

@@ -1,5 +1,6 @@
 //! Asks a second endpoint of the same target when the first is late: the first that answers
-//! well serves the client, and the other is cancelled by being dropped.
+//! well serves the client, and the other is cancelled by being dropped. An answer that is an
+//! error is given only where the other comes to nothing better.
 //!
 //! The second gets the very request that the first got, so the target's policies are asked
 //! once for both.
@@ -34,7 +35,7 @@ struct Second {
     sent: Instant,
     /// Whether it is the second that counts.
     is_first_over: bool,
-    /// How the other failed; `None`: it was still awaited.
+    /// How the other ended; `None`: it was still awaited.
     failed: Option<Result<Answer, Missed>>,
 }
 
@@ -46,7 +47,6 @@ pub(super) async fn run(
     hints: &Hints,
     (pick, prepared): (Pick, Prepared),
 ) -> Result<Answer, Missed> {
-    hedge.note_request(Instant::now());
     let (first, sent) = (pick.endpoint().clone(), Instant::now());
     let raced = race(tries, exchange, hedge, hints, (pick, prepared)).await;
     exchange.record.over_budget += u32::from(raced.is_over_budget);
@@ -69,7 +69,7 @@ async fn race(
     hints: &Hints,
     (pick, prepared): (Pick, Prepared),
 ) -> Raced {
-    let terms = tries.terms(exchange);
+    let terms = tries.terms(exchange, &prepared);
     let mut known = tries.failed.clone();
     known.push(pick.endpoint().clone());
     let again = prepared.again();
@@ -92,18 +92,19 @@ async fn race(
     }
     let (endpoint, sent) = (pick.endpoint().clone(), Instant::now());
     let mut second = pin!(ask(terms, pick, again));
-    let is_well = |ended: &Result<Answer, Missed>| match ended {
-        Ok(answer) => {
-            let status = answer.response.status().as_u16();
-            status < 500 && !(status >= 400 && tries.follows(Cause::Status(status)))
-        }
-        Err(_) => false,
+    let (early, other, is_first_early) = match select(first.as_mut(), second.as_mut()).await {
+        Either::Left((ended, other)) => (ended, other, true),
+        Either::Right((ended, other)) => (ended, other, false),
     };
-    let (ended, is_first_over, failed) = match select(first.as_mut(), second.as_mut()).await {
-        Either::Left((ended, _)) if is_well(&ended) => (ended, false, None),
-        Either::Right((ended, _)) if is_well(&ended) => (ended, true, None),
-        Either::Left((failed, second)) => (second.await, true, Some(failed)),
-        Either::Right((failed, first)) => (first.await, false, Some(failed)),
+    let (ended, is_first_over, failed) = match Worth::of(tries, &early) {
+        Worth::Good => (early, !is_first_early, None),
+        worth => {
+            let late = other.await;
+            match worth < Worth::of(tries, &late) {
+                true => (early, !is_first_early, Some(late)),
+                false => (late, is_first_early, Some(early)),
+            }
+        }
     };
     Raced {
         ended,
@@ -114,6 +115,30 @@ async fn race(
             failed,
         }),
         is_over_budget: false,
+    }
+}
+
+/// What the end of a try is worth to the client; the least is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// The other need not be awaited.
+    Good,
+    /// Nothing would follow it.
+    Final,
+    Answer,
+    Nothing,
+}
+
+impl Worth {
+    fn of(tries: &Tries<'_>, ended: &Result<Answer, Missed>) -> Self {
+        let Ok(answer) = ended else {
+            return Self::Nothing;
+        };
+        match answer.response.status().as_u16() {
+            ..400 => Self::Good,
+            status if tries.follows(Cause::Status(status)) => Self::Answer,
+            _ => Self::Final,
+        }
     }
 }
 
@@ -129,7 +154,12 @@ fn note_second(
         true => (first, first_sent, tries.reason, Reason::Hedge),
         false => (second.endpoint, second.sent, Reason::Hedge, tries.reason),
     };
-    let (outcome, took) = outcome(second.failed, sent.elapsed(), hedge);
+    let (outcome, took) = outcome(second.failed, sent.elapsed());
+    // It counts with how long it was awaited: without it the slow ones would be forgotten.
+    // A second one was hardly given the time.
+    if outcome == TryOutcome::Outrun && second.is_first_over {
+        hedge.note_first_byte(took, Instant::now());
+    }
     let record = &mut exchange.record;
     record.attempts += 1;
     record.reason = counts;
@@ -158,7 +188,7 @@ fn other(
     }
     let door = upstream.door.as_ref();
     let permits = try_admit(exchange.generation.gate.as_ref(), door)?;
-    let pick = tries.pick(exchange, hints, known)?;
+    let pick = tries.pick(&exchange.record, hints, known)?;
     let is_known = known.iter().any(|known| known.is(pick.endpoint()));
     (!is_known).then(|| pick.under(permits))
 }
@@ -173,22 +203,14 @@ impl Raced {
     }
 }
 
-/// How the other one went. One that was outrun counts with how long it was awaited: without
-/// it the slow ones would be forgotten.
-fn outcome(
-    failed: Option<Result<Answer, Missed>>,
-    awaited: Duration,
-    hedge: &Hedge,
-) -> (TryOutcome, Duration) {
+/// How the other one went.
+fn outcome(failed: Option<Result<Answer, Missed>>, awaited: Duration) -> (TryOutcome, Duration) {
     match failed {
         Some(Ok(answer)) => {
             let status = answer.response.status().as_u16();
             (TryOutcome::Status(status), answer.head)
         }
         Some(Err(missed)) => (TryOutcome::of(&missed.unanswered.error), missed.took),
-        None => {
-            hedge.note_first_byte(awaited, Instant::now());
-            (TryOutcome::Outrun, awaited)
-        }
+        None => (TryOutcome::Outrun, awaited),
     }
 }

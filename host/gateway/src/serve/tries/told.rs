@@ -111,7 +111,7 @@ impl TryOutcome {
             ServeError::UpstreamUnreachable => Self::Connect,
             ServeError::ConnectTimeout => Self::ConnectTimeout,
             ServeError::UpstreamFailed => Self::Reset,
-            ServeError::NoEndpoint | ServeError::Overloaded(_) => Self::Unavailable,
+            ServeError::NoEndpoint(_) | ServeError::Overloaded(_) => Self::Unavailable,
             ServeError::FirstByteTimeout | ServeError::BetweenBytesTimeout => {
                 Self::FirstByteTimeout
             }

@@ -127,9 +127,9 @@ fn copy(from: &Path, to: &Path, change: &impl Fn(&str) -> String) {
 fn run(name: &str, plugins: &[&'static str]) {
     let folder = tempfile::tempdir().unwrap();
     let path = |path: &str| folder.path().join(path);
-    let ports = free_ports::<4>();
+    let ports = free_ports::<6>();
     let change = |text: &str| {
-        let old = ["8080", "9901", "9000", "9010"];
+        let old = ["8080", "9901", "9000", "9001", "9002", "9010"];
         let text = old
             .iter()
             .zip(ports)
@@ -221,4 +221,9 @@ fn the_platforms_gateway_does_what_its_page_shows() {
         "token-budget",
     ];
     run("platform-gateway", &plugins);
+}
+
+#[test]
+fn the_fleet_does_what_its_page_shows() {
+    run("vllm-fleet", &["api-keys"]);
 }

@@ -80,8 +80,14 @@ fn section(page: &mut String, title: &str, node: &Value) {
         page.push('\n');
     }
     keys(page, node);
+    if choices(node).any(|choice| only_key(choice).is_some()) {
+        let gap = if page.ends_with("\n\n") { "" } else { "\n" };
+        write!(page, "{gap}Exactly one of:\n\n").unwrap();
+    }
     for choice in choices(node) {
-        if let Some(literal) = choice["const"].as_str() {
+        if let Some((key, value)) = only_key(choice) {
+            item(page, &format!("`{key}` ({})", kind(value)), choice);
+        } else if let Some(literal) = choice["const"].as_str() {
             item(page, &format!("`{literal}`"), choice);
         } else if let Some(literals) = choice["enum"].as_array() {
             for literal in literals {
@@ -100,6 +106,13 @@ fn choices(node: &Value) -> impl Iterator<Item = &Value> {
         .into_iter()
         .map(|key| node[key].as_array());
     lists.flatten().flatten()
+}
+
+/// The key of a choice that is told from the others by it alone.
+fn only_key(choice: &Value) -> Option<(&String, &Value)> {
+    let properties = choice["properties"].as_object()?;
+    let first = properties.iter().next()?;
+    (properties.len() == 1).then_some(first)
 }
 
 fn keys(page: &mut String, node: &Value) {
@@ -177,4 +190,23 @@ fn wrapped(text: &str, mark: &str) -> String {
         line.clone_from(&indent);
     }
     out
+}
+
+#[test]
+fn of_keys_that_exclude_each_other_none_is_required() {
+    let one = |key: &str, words: &str| {
+        serde_json::json!({
+            "type": "object",
+            "description": words,
+            "properties": { key: { "type": "string" } },
+            "required": [key],
+        })
+    };
+    let node = serde_json::json!({ "oneOf": [one("env", "A variable."), one("file", "A file.")] });
+    let mut page = String::new();
+    section(&mut page, "Secret", &node);
+    assert_eq!(
+        page,
+        "\n## Secret\n\nExactly one of:\n\n- `env` (text): A variable.\n- `file` (text): A file.\n"
+    );
 }

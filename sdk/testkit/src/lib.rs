@@ -15,6 +15,11 @@
 //! println!("{}", run.report);
 //! ```
 
+/// The page whose examples have to compile. It stands here and not with the SDK's, since it shows this crate, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/testing.md")]
+struct Page;
+
 mod build;
 mod exchange;
 mod plugin;

@@ -35,7 +35,7 @@ fn every_standard_plugin_holds_to_its_cases() {
 #[test]
 fn the_case_on_the_page_holds() {
     let root = workspace_root().unwrap();
-    let page = fs::read_to_string(root.join("docs/writing-policies.md")).unwrap();
+    let page = fs::read_to_string(root.join("docs/testing.md")).unwrap();
     let (_, section) = page.split_once("## Cases\n").unwrap();
     let (_, case) = section.split_once("```yaml\n").unwrap();
     let (case, _) = case.split_once("```\n").unwrap();

@@ -6,6 +6,8 @@ mod check;
 mod dev;
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+mod pages;
 mod paint;
 #[cfg(test)]
 mod picture;

@@ -17,7 +17,7 @@ Example:
   tollgate plugin test
   tollgate plugin build
 
-docs/writing-policies.md says what a policy can do, and what a case file holds."
+docs/writing-policies.md says what a policy can do, docs/testing.md what a case file holds."
 )]
 pub(super) struct PluginArguments {
     #[command(subcommand)]

@@ -226,6 +226,24 @@ pub(crate) fn headers(headers: &[contract::Header]) -> Value {
         .collect()
 }
 
+/// A case by its name in the contract: `too-large`, where Rust calls it `Error::TooLarge`.
+pub(crate) fn case(of: &impl fmt::Debug) -> String {
+    let written = format!("{of:?}");
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let parts = written.split_once("::").filter(|(of, _)| is_name(of));
+    let written = parts.map_or(written.as_str(), |(_, case)| case);
+    let end = written.find(|character: char| !character.is_ascii_alphanumeric());
+    let (name, with) = written.split_at(end.unwrap_or(written.len()));
+    let mut case = String::with_capacity(written.len() + 4);
+    for (at, character) in name.char_indices() {
+        if at > 0 && character.is_ascii_uppercase() {
+            case.push('-');
+        }
+        case.push(character.to_ascii_lowercase());
+    }
+    case + with
+}
+
 /// `{"ok": …}` or `{"error": …}`.
 pub(crate) fn outcome<T, E: fmt::Debug>(
     result: &Result<T, E>,
@@ -233,7 +251,7 @@ pub(crate) fn outcome<T, E: fmt::Debug>(
 ) -> Value {
     match result {
         Ok(value) => json!({ "ok": shown(value) }),
-        Err(error) => json!({ "error": text(format!("{error:?}").as_bytes()) }),
+        Err(error) => json!({ "error": text(case(error).as_bytes()) }),
     }
 }
 
@@ -292,6 +310,17 @@ mod tests {
         for depth in [DEPTH_MAX + 1, 120, 2000] {
             assert_eq!(shown(depth), Value::String(nested(depth)));
         }
+    }
+
+    #[test]
+    fn a_case_has_its_name_in_the_contract() {
+        use crate::contract::tollgate::policy::{cache, http_call, log};
+        assert_eq!(case(&log::Level::Warn), "warn");
+        assert_eq!(case(&cache::Kind::ChatCompletion), "chat-completion");
+        assert_eq!(case(&cache::Error::TooLate), "too-late");
+        let denied = http_call::Error::Denied("a::b \"c\"".to_owned());
+        assert_eq!(case(&denied), r#"denied("a::b \"c\"")"#);
+        assert_eq!(case(&"plain"), "\"plain\"");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     },
     edit,
     observed::Stage,
-    recording::{Note, outcome, pairs, text},
+    recording::{Note, case, outcome, pairs, text},
 };
 
 const RANDOM_BYTES_MAX: u32 = 4096;
@@ -36,9 +36,9 @@ impl log::Host for State {
     ) -> wasmtime::Result<()> {
         self.enter()?;
         self.recorded.note(|to| {
-            let level = format!("{level:?}").to_lowercase();
             let message = text(message.as_bytes());
-            let line = json!({ "level": level, "message": message, "fields": pairs(&fields) });
+            let line =
+                json!({ "level": case(&level), "message": message, "fields": pairs(&fields) });
             to.call("log.write", line, Value::Null);
         });
         self.log_lines += 1;
@@ -245,7 +245,7 @@ impl cache::Host for State {
         self.enter()?;
         let what = self.recorded.is_some().then(|| {
             json!({
-                "key": text(&plan.key), "kind": format!("{:?}", plan.kind), "ttl-ms": plan.ttl_ms,
+                "key": text(&plan.key), "kind": case(&plan.kind), "ttl-ms": plan.ttl_ms,
                 "look-up": plan.look_up, "max-age-ms": plan.max_age_ms, "store": plan.store,
                 "stream-usage": plan.stream_usage,
             })

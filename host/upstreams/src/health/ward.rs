@@ -112,6 +112,7 @@ impl Ward {
         *members = endpoints;
         let mut tended = Tended::new();
         for member in &*members {
+            member.follow(settings);
             let mut state = member.state.lock();
             let was_out = state.out;
             if settings.passive.is_none() {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Config, Destination, HeaderValue, Model};
+use crate::{
+    model::{Cause, Config, Destination, HeaderValue, Model},
+    spelling::show_period,
+};
 
 impl Config {
     /// What the operator should look at, one sentence each; empty if all is well.
@@ -22,11 +25,31 @@ impl Config {
                 ));
             }
         }
+        self.warn_of_waits(&mut warnings);
         if self.geo.is_some() && !self.policies.values().any(|policy| policy.grants.geo) {
             warnings.push("the file of `geo` is used by nothing".to_owned());
         }
         self.warn_of_unused(&mut warnings);
         warnings
+    }
+
+    /// Where the whole is over before an answer can be late, nothing follows a late one.
+    fn warn_of_waits(&self, warnings: &mut Vec<String>) {
+        for route in &self.routes {
+            let waits = &route.timeouts;
+            let total = waits.total.unwrap_or(self.timeouts.total);
+            let first_byte = waits.first_byte.unwrap_or(self.timeouts.first_byte);
+            let retries = route.retries.as_ref();
+            let follows = retries.is_some_and(|retries| retries.on.contains(&Cause::Timeout));
+            if total <= first_byte && (waits.first_byte.is_some() || follows) {
+                warnings.push(format!(
+                    "the route `{}` gives up after {} in whole (`total`): no answer is ever late by `first_byte`, {}",
+                    route.name,
+                    show_period(total),
+                    show_period(first_byte)
+                ));
+            }
+        }
     }
 
     fn warn_of_unused(&self, warnings: &mut Vec<String>) {

@@ -20,6 +20,7 @@ pub(crate) const SRV: u16 = 33;
 pub(crate) enum Said {
     Records(Vec<Vec<u8>>),
     Failure,
+    NoSuchName,
     Nothing,
 }
 
@@ -77,6 +78,7 @@ async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>, asked: Arc<AtomicUsize
         let (code, records) = match said {
             Said::Nothing => continue,
             Said::Failure => (2, Vec::new()),
+            Said::NoSuchName => (3, Vec::new()),
             Said::Records(records) => (0, records),
         };
         let mut answer = query[..2].to_vec();

@@ -303,6 +303,60 @@ async fn endpoints_follow_the_dns_and_its_failure_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_while_the_dns_fails_keeps_what_was_found() {
+    let (names, others) = (NameServer::start().await, NameServer::start().await);
+    names.say_a("models.test", &[[127, 0, 0, 1]]);
+    others.say("models.test", A, Record::Failure);
+    let server = fresh().await;
+    let port = server.addr.port();
+    let config = |asked: &NameServer, refresh: &str| {
+        everything_to(&format!(
+            "{{ endpoints: {{ dns: \"http://models.test:{port}\", refresh: {refresh}, resolver: \"{}\" }} }}",
+            asked.address
+        ))
+    };
+    let site = Site::start(&config(&names, "100ms")).await;
+    assert_eq!(site.chat().send().await.status, 200);
+    names.say("models.test", A, Record::Failure);
+    let known = [format!("http://models.test:{port} at 127.0.0.1:{port}")];
+    for (asked, refresh) in [(&names, "200ms"), (&others, "200ms"), (&others, "100ms")] {
+        site.reconfigure(&config(asked, refresh)).await;
+        assert_eq!(labels(&site).await, known);
+        assert_eq!(site.chat().send().await.status, 200);
+    }
+    let error =
+        async || site.look("/upstreams").await.json()["upstreams"][0]["discovery_error"].clone();
+    assert!(error().await.is_string());
+    // What was wrong before the reload is over, though the endpoints are the same.
+    others.say_a("models.test", &[[127, 0, 0, 1]]);
+    until_async("an answer", async || error().await.is_null().then_some(())).await;
+    assert_eq!(server.seen().connections, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_mends_discovery_takes_its_error_away() {
+    let (names, others) = (NameServer::start().await, NameServer::start().await);
+    names.say("models.test", A, Record::Failure);
+    others.say_a("models.test", &[[127, 0, 0, 1]]);
+    let server = fresh().await;
+    let config = |asked: &NameServer| {
+        everything_to(&format!(
+            "{{ endpoints: {{ dns: \"{}\", refresh: 1h, resolver: \"{}\" }} }}",
+            server.url().replace("127.0.0.1", "models.test"),
+            asked.address
+        ))
+    };
+    let site = Site::start(&config(&names)).await;
+    let error =
+        async || site.look("/upstreams").await.json()["upstreams"][0]["discovery_error"].clone();
+    assert!(error().await.is_string());
+    assert_eq!(site.chat().send().await.status, 503);
+    site.reconfigure(&config(&others)).await;
+    assert_eq!(error().await, Value::Null);
+    assert_eq!(site.chat().send().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpoints_come_from_srv_records_with_their_ports_and_weights() {
     let names = NameServer::start().await;
     let (one, two) = (fresh().await, fresh().await);

@@ -190,6 +190,7 @@ pub(crate) struct HttpCall {
     /// Of one answer. Default: 64KiB.
     pub(crate) max_response: Option<At<Size>>,
     /// In one exchange. Default: 4.
+    #[schemars(range(min = 1, max = model::CALLS_MAX))]
     pub(crate) max_calls: Option<At<u64>>,
 }
 
@@ -207,10 +208,13 @@ pub(crate) struct Sandbox {
     #[schemars(range(min = 1, max = model::SandboxLimits::TABLE_ELEMENTS_MAX))]
     pub(crate) table_elements: Option<At<u64>>,
     /// In one hook. Default: 1000.
+    #[schemars(range(min = 1, max = model::HOST_CALLS_MAX))]
     pub(crate) host_calls: Option<At<u64>>,
     /// Of one decision. Default: 64.
+    #[schemars(range(min = 1, max = model::EDITS_MAX))]
     pub(crate) edits: Option<At<u64>>,
     /// In one exchange. Default: 20.
+    #[schemars(range(min = 0, max = model::LOG_LINES_MAX))]
     pub(crate) log_lines: Option<At<u64>>,
 }
 
@@ -268,9 +272,10 @@ pub(crate) enum StreamEnd {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Model {
     /// Who serves it, by weight.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = model::TARGETS_MAX))]
     pub(crate) targets: At<Vec<Target>>,
     /// Who is asked next, in this order, when a try has failed. Default: nobody.
+    #[schemars(length(min = 1, max = model::FALLBACK_MAX))]
     pub(crate) fallback: Option<At<Vec<NextTarget>>>,
     /// After which failures. Default: all but the client's own, by status 429, 500, 502 to 504, 529.
     pub(crate) fallback_on: Option<At<Vec<At<Cause>>>>,
@@ -303,6 +308,7 @@ pub(crate) struct Target {
     /// The upstream's name for the model. Default: the client's.
     pub(crate) model: Option<At<String>>,
     /// Its share among the targets. Default: 1.
+    #[schemars(range(min = 0, max = model::TARGET_WEIGHT_MAX))]
     pub(crate) weight: Option<At<u64>>,
     /// Policies that run for each try at this target.
     #[serde(default)]
@@ -361,6 +367,7 @@ pub(crate) struct Match {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Open connections of clients. Default: 10000.
+    #[schemars(range(min = 1, max = model::CONNECTIONS_MAX))]
     pub(crate) connections: Option<At<u64>>,
     /// Request line and headers. Default: 32KiB.
     pub(crate) request_header: Option<At<Size>>,
@@ -371,14 +378,17 @@ pub(crate) struct Limits {
     /// One event of a stream. Default: 1MiB.
     pub(crate) event: Option<At<Size>>,
     /// Default: 64.
+    #[schemars(range(min = 1, max = model::JSON_DEPTH_MAX))]
     pub(crate) json_depth: Option<At<u64>>,
     /// All answers together that policies have the gateway keep. Default: 64MiB.
     pub(crate) answers: Option<At<Size>>,
     /// One of them; a longer one is not kept. Default: 1MiB.
     pub(crate) answer: Option<At<Size>>,
     /// Connections that changed their protocol, or are about to. Default: 1000.
+    #[schemars(range(min = 1, max = model::UPGRADES_MAX))]
     pub(crate) upgrades: Option<At<u64>>,
     /// Mirrored requests under way. Default: 64.
+    #[schemars(range(min = 1, max = model::MIRRORS_MAX))]
     pub(crate) mirrors: Option<At<u64>>,
     /// Bodies of all of them together. Default: 16MiB.
     pub(crate) mirror_bodies: Option<At<Size>>,

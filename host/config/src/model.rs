@@ -9,6 +9,7 @@ mod endpoints;
 mod health;
 mod overload;
 mod passage;
+mod ranges;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -21,6 +22,7 @@ pub use endpoints::{DnsRecord, Endpoint, EndpointDns, EndpointFile, Endpoints};
 pub use health::{Active, Circuit, Health, Passive};
 pub use overload::*;
 pub use passage::{Mirror, Share};
+pub(crate) use ranges::*;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]

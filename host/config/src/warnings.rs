@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Config, Destination, HeaderValue, Model};
+use crate::{
+    model::{Cause, Config, Destination, HeaderValue, Model},
+    spelling::show_period,
+};
 
 /// What the operator should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +46,30 @@ impl Config {
             let message = "the file of `geo` is used by nothing".to_owned();
             warn("/geo".to_owned(), message);
         }
+        self.warn_of_waits(&mut warnings);
         self.warn_of_unused(&mut warnings);
         warnings
+    }
+
+    /// Where the whole is over before an answer can be late, nothing follows a late one.
+    fn warn_of_waits(&self, warnings: &mut Vec<ConfigWarning>) {
+        for (nth, route) in self.routes.iter().enumerate() {
+            let waits = &route.timeouts;
+            let total = waits.total.unwrap_or(self.timeouts.total);
+            let first_byte = waits.first_byte.unwrap_or(self.timeouts.first_byte);
+            let retries = route.retries.as_ref();
+            let follows = retries.is_some_and(|retries| retries.on.contains(&Cause::Timeout));
+            if total <= first_byte && (waits.first_byte.is_some() || follows) {
+                let message = format!(
+                    "the route `{}` gives up after {} in whole (`total`): no answer is ever late by `first_byte`, {}",
+                    route.name,
+                    show_period(total),
+                    show_period(first_byte)
+                );
+                let pointer = format!("/routes/{nth}");
+                warnings.push(ConfigWarning { pointer, message });
+            }
+        }
     }
 
     fn warn_of_unused(&self, warnings: &mut Vec<ConfigWarning>) {

@@ -32,9 +32,90 @@ fn least() -> Value {
             "u": { "endpoints": [{ "url": "http://h" }], "health": { "active": {}, "breaker": {} }, "concurrency": { "endpoint": 64 } }
         },
         "overload": { "concurrency": 64 },
-        "models": { "m": { "targets": [ { "upstream": "u" } ], "fallback": [ { "upstream": "u" } ] } },
+        "models": { "m": { "targets": [ { "upstream": "u" }, { "upstream": "u" } ], "fallback": [ { "upstream": "u" } ] } },
         "routes": [ { "match": { "path": "/" }, "mirror": { "upstream": "u" } } ],
     })
+}
+
+/// Every number has the range in the schema that the code holds it to.
+#[test]
+fn the_schema_has_the_range_of_every_number() {
+    let schema = json_schema();
+    let mut numbers = Vec::new();
+    collect_numbers(&schema, &schema, "", &mut numbers);
+    for (key, range) in &numbers {
+        let [Some(least), Some(most)] = range else {
+            panic!("`{key}` has no range in the schema")
+        };
+        for number in [*least, *most] {
+            assert!(takes(key, number), "`{key}`: {number}");
+        }
+        assert!(!takes(key, most + 1), "`{key}`: {most} is not the most");
+        let below = least.checked_sub(1);
+        assert!(
+            below.is_none_or(|below| !takes(key, below)),
+            "`{key}`: {least} is not the least"
+        );
+    }
+    assert!(numbers.len() > 30, "only {numbers:?} were found");
+}
+
+/// Every key of a number, and the least and the most it may be.
+fn collect_numbers(
+    root: &Value,
+    node: &Value,
+    path: &str,
+    numbers: &mut Vec<(String, [Option<u64>; 2])>,
+) {
+    if let Some(reference) = node["$ref"].as_str()
+        && !SAID_ELSEWHERE.contains(&path)
+    {
+        collect_numbers(root, root.pointer(&reference[1..]).unwrap(), path, numbers);
+    }
+    for choice in ["anyOf", "oneOf"] {
+        for node in node[choice].as_array().into_iter().flatten() {
+            collect_numbers(root, node, path, numbers);
+        }
+    }
+    let kinds = match &node["type"] {
+        Value::Array(kinds) => kinds.clone(),
+        kind => vec![kind.clone()],
+    };
+    // A size is a text, too; what stands in a list has no key.
+    if kinds.contains(&json!("integer"))
+        && !kinds.contains(&json!("string"))
+        && !path.ends_with("[]")
+    {
+        let range = ["minimum", "maximum"].map(|end| node[end].as_u64());
+        numbers.push((path.to_owned(), range));
+    }
+    for (name, node) in node["properties"].as_object().into_iter().flatten() {
+        let key = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        collect_numbers(root, node, &key, numbers);
+    }
+    for (below, step) in [("additionalProperties", ".*"), ("items", "[]")] {
+        if node[below].is_object() {
+            collect_numbers(root, &node[below], &format!("{path}{step}"), numbers);
+        }
+    }
+}
+
+fn takes(key: &str, number: u64) -> bool {
+    let mut written = least_for(key);
+    write(&mut written, key, number.into());
+    let text = serde_json::to_string_pretty(&written).unwrap();
+    match parse_str(&text, "tollgate.yaml", Path::new("/etc/tollgate")) {
+        Ok(_) => true,
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains("is out of range"), "`{key}`: {error}");
+            false
+        }
+    }
 }
 
 /// As [`least`], with what an option of a way to balance stands beside.
@@ -47,6 +128,10 @@ fn least_for(key: &str) -> Value {
             _ => json!({}),
         };
         write(&mut least, "upstreams.*.balance", json!({ way: options }));
+    }
+    if key.starts_with("overload.priorities.weights.") {
+        let priorities = json!({ "weights": { "n": 1 }, "default": "n" });
+        write(&mut least, "overload.priorities", priorities);
     }
     least
 }

@@ -272,6 +272,61 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
 }
 
 #[test]
+fn a_route_on_which_no_answer_can_be_late_is_warned_of() {
+    let warnings = |route: &str| {
+        let text = LEAST.replace("upstream: u }", &format!("upstream: u, {route} }}"));
+        let warnings = parse(&text).unwrap().warnings().into_iter();
+        warnings
+            .map(|warning| (warning.pointer, warning.message))
+            .collect::<Vec<_>>()
+    };
+    let at = |message: &str| [("/routes/0".to_owned(), message.to_owned())];
+    let late = "the route `any` gives up after 30s in whole (`total`): no answer is ever late by `first_byte`, 30s";
+    assert_eq!(
+        warnings("timeouts: { total: 30s, first_byte: 30s }"),
+        at(late)
+    );
+    let retried = "retries: { on: [timeout] }, timeouts: { total: 30s }";
+    let late = late.replace(", 30s", ", 1m");
+    assert_eq!(warnings(retried), at(&late));
+    for fine in [
+        "timeouts: { total: 30s, first_byte: 29s }",
+        "retries: { on: [timeout] }, timeouts: { total: 61s }",
+        "timeouts: { total: 30s }",
+    ] {
+        assert_eq!(warnings(fine), [], "{fine}");
+    }
+}
+
+#[test]
+fn each_dialect_has_its_own_question_whether_a_server_is_ready() {
+    for (dialect, path) in [
+        ("openai", Some("/health")),
+        ("anthropic", Some("/v1/models")),
+        ("open-inference", Some("/v2/health/ready")),
+        ("seldon", Some("/ready")),
+        ("opaque", None),
+    ] {
+        let with = |active: &str| {
+            let more = format!("\"http://h\"], dialect: {dialect}, health: {{ active: {active} }}");
+            parse(&LEAST.replace("\"http://h\"]", &more))
+        };
+        let asked = |config: &Config| {
+            let active = config.upstreams["u"].health.active.as_ref();
+            active.unwrap().path.clone()
+        };
+        match (path, with("{}")) {
+            (Some(path), Ok(config)) => assert_eq!(asked(&config), path),
+            (None, Err(error)) => {
+                assert!(error.to_string().contains("`path: /healthz`"), "{error}")
+            }
+            (_, other) => panic!("{dialect}: {other:?}"),
+        }
+        assert_eq!(asked(&with("{ path: /up }").unwrap()), "/up", "{dialect}");
+    }
+}
+
+#[test]
 fn a_setting_is_found_again_by_its_pointer() {
     let callers = &good().policies["callers"];
     let at = |pointer: &str| {

@@ -28,7 +28,7 @@ pub(crate) struct Retries {
     /// Which failures. Default: connect.
     pub(crate) on: Option<At<Vec<At<Cause>>>>,
     /// Of the last 10 seconds' requests, how many percent may be made again. Default: 20.
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(range(min = 0, max = model::PERCENT_MAX))]
     pub(crate) budget: Option<At<u64>>,
     /// The longest pause before the first retry at the same endpoint; it doubles. Default: 25ms.
     pub(crate) backoff: Option<At<Period>>,
@@ -49,7 +49,7 @@ pub(crate) struct Hedge {
     /// No second try before this. Default: 50ms.
     pub(crate) min_delay: Option<At<Period>>,
     /// Of the last 10 seconds' requests, how many percent may be made twice. Default: 5.
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(range(min = 0, max = model::PERCENT_MAX))]
     pub(crate) budget: Option<At<u64>>,
 }
 

@@ -12,7 +12,7 @@ use serde::{
 };
 
 use super::Period;
-use crate::place::At;
+use crate::{model, place::At};
 
 /// A list, or a source.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub(crate) struct Weighted {
     /// `http` or `https`, host, optional port, optional base path.
     pub(crate) url: At<String>,
     /// Its share among the endpoints. Default: 1.
+    #[schemars(range(min = 1, max = model::Endpoints::WEIGHT_MAX))]
     pub(crate) weight: Option<At<u64>>,
 }
 
@@ -112,7 +113,7 @@ impl JsonSchema for Endpoints {
         let listed = generator.subschema_for::<Listed>();
         let found = generator.subschema_for::<Found>();
         json_schema!({
-            "anyOf": [{ "type": "array", "minItems": 1, "maxItems": 1000, "items": listed }, found],
+            "anyOf": [{ "type": "array", "minItems": 1, "maxItems": model::Endpoints::MAX, "items": listed }, found],
         })
     }
 }

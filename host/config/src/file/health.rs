@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::Period;
-use crate::place::At;
+use crate::{model, place::At};
 
 /// When an endpoint, or the whole upstream, is left alone, and how it comes back.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -22,6 +22,7 @@ pub(crate) struct Health {
     /// An upstream that fails as a whole is left alone for a time; or `off`. Default: off.
     pub(crate) breaker: Option<Switch<Breaker>>,
     /// The most endpoints that are out at once, in percent, rounded down. Default: 50.
+    #[schemars(range(min = 0, max = model::PERCENT_MAX))]
     pub(crate) max_out: Option<At<u64>>,
     /// How long a returning endpoint takes to its full share; or `off`. Default: 10s.
     pub(crate) slow_start: Option<At<PeriodOrOff>>,
@@ -34,10 +35,13 @@ pub(crate) struct Health {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Passive {
     /// Errors in a row; 0: not counted. Default: 5.
+    #[schemars(range(min = 0, max = model::IN_A_ROW_MAX))]
     pub(crate) consecutive_errors: Option<At<u64>>,
     /// Errors within `window`, in percent; 0: not counted. Default: 50.
+    #[schemars(range(min = 0, max = model::PERCENT_MAX))]
     pub(crate) error_percent: Option<At<u64>>,
     /// Fewer requests within `window` say nothing. Default: 20.
+    #[schemars(range(min = 1, max = model::MIN_REQUESTS_MAX))]
     pub(crate) min_requests: Option<At<u64>>,
     /// Default: 10s.
     pub(crate) window: Option<At<Period>>,
@@ -46,6 +50,7 @@ pub(crate) struct Passive {
     /// Default: 5m.
     pub(crate) pause_max: Option<At<Period>>,
     /// Requests that it is tried with after a pause; all have to do well. Default: 1.
+    #[schemars(range(min = 1, max = model::PROBES_MAX))]
     pub(crate) probes: Option<At<u64>>,
 }
 
@@ -53,8 +58,10 @@ pub(crate) struct Passive {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Breaker {
     /// Errors within `window`, in percent. Default: 50.
+    #[schemars(range(min = 1, max = model::PERCENT_MAX))]
     pub(crate) error_percent: Option<At<u64>>,
     /// Fewer requests within `window` say nothing. Default: 50.
+    #[schemars(range(min = 1, max = model::MIN_REQUESTS_MAX))]
     pub(crate) min_requests: Option<At<u64>>,
     /// Default: 10s.
     pub(crate) window: Option<At<Period>>,
@@ -63,6 +70,7 @@ pub(crate) struct Breaker {
     /// Default: 1m.
     pub(crate) pause_max: Option<At<Period>>,
     /// Requests that it is tried with after a pause; all have to do well. Default: 3.
+    #[schemars(range(min = 1, max = model::PROBES_MAX))]
     pub(crate) probes: Option<At<u64>>,
 }
 
@@ -75,12 +83,15 @@ pub(crate) struct Active {
     /// Between two questions. Default: 5s.
     pub(crate) interval: Option<At<Period>>,
     /// By how much of it each pause differs at random, in percent. Default: 20.
+    #[schemars(range(min = 0, max = model::PERCENT_MAX))]
     pub(crate) jitter: Option<At<u64>>,
     /// Of one question. Default: 2s.
     pub(crate) timeout: Option<At<Period>>,
     /// Failures in a row after which an endpoint is down. Default: 3.
+    #[schemars(range(min = 1, max = model::IN_A_ROW_MAX))]
     pub(crate) down_after: Option<At<u64>>,
     /// Successes in a row after which it is up again. Default: 2.
+    #[schemars(range(min = 1, max = model::IN_A_ROW_MAX))]
     pub(crate) up_after: Option<At<u64>>,
 }
 

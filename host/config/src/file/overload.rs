@@ -1,7 +1,8 @@
 //! How much is taken on at once, and what becomes of the rest.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Period;
 use crate::{
@@ -57,7 +58,18 @@ pub(crate) struct Priorities {
     /// The fact whose value is the priority. Default: priority.
     pub(crate) fact: Option<At<String>>,
     /// The weight of each priority, in turns and in places. Default: high 8, normal 4, low 1.
+    #[schemars(transform = weights)]
     pub(crate) weights: Option<At<Named<At<u64>>>>,
     /// The priority of who has none of these. Written beside `weights`. Default: normal.
     pub(crate) default: Option<At<String>>,
+}
+
+fn weights(schema: &mut Schema) {
+    schema.insert("minProperties".into(), 1.into());
+    schema.insert("maxProperties".into(), json!(model::PRIORITIES_MAX));
+    let weight = schema.get_mut("additionalProperties");
+    if let Some(weight) = weight.and_then(Value::as_object_mut) {
+        weight.insert("minimum".into(), 1.into());
+        weight.insert("maximum".into(), json!(model::PRIORITY_WEIGHT_MAX));
+    }
 }

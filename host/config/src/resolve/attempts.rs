@@ -3,7 +3,7 @@
 use super::scope::Scope;
 use crate::{
     file::{self, OrOff},
-    model::{Cause, Hedge, RETRIES_MAX, Retries, Waits},
+    model::{Cause, Hedge, PERCENT_MAX, RETRIES_MAX, Retries, Waits},
     place::At,
     spelling::{self, quote},
 };
@@ -17,7 +17,7 @@ pub(super) fn retries(
         OrOff::On(written) => written,
     };
     let base = Retries::default();
-    let percent = |number: &Option<_>, base| scope.count(number.as_ref(), base, 0..=100);
+    let percent = |number: &Option<_>, base| scope.count(number.as_ref(), base, 0..=PERCENT_MAX);
     let backoff = scope.period(written.backoff.as_ref(), base.backoff);
     let backoff_max = scope.period(written.max_backoff.as_ref(), base.backoff_max.max(backoff));
     if let Some(text) = written
@@ -93,7 +93,7 @@ pub(super) fn hedge(scope: &Scope<'_>, written: Option<&At<file::Hedge>>) -> Opt
         percentile: count(&written.percentile, base.percentile, 50..=99),
         samples: count(&written.samples, base.samples, 1..=1_000),
         min_delay: scope.period(written.min_delay.as_ref(), base.min_delay),
-        budget_percent: count(&written.budget, base.budget_percent, 0..=100),
+        budget_percent: count(&written.budget, base.budget_percent, 0..=PERCENT_MAX),
     })
 }
 

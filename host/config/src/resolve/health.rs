@@ -6,15 +6,18 @@ use super::scope::Scope;
 use crate::{
     defaults,
     file::{self, Period, PeriodOrOff, Switch},
-    model::{Active, Circuit, Dialect, Health, Passive},
+    model::{
+        Active, Circuit, Dialect, Health, IN_A_ROW_MAX, MIN_REQUESTS_MAX, PERCENT_MAX, PROBES_MAX,
+        Passive,
+    },
     place::{At, Place},
     spelling,
 };
 
-const REQUESTS: RangeInclusive<u32> = 1..=100_000;
-const PERCENT: RangeInclusive<u32> = 0..=100;
-const PROBES: RangeInclusive<u32> = 1..=100;
-const IN_A_ROW: RangeInclusive<u32> = 1..=1_000;
+const REQUESTS: RangeInclusive<u32> = 1..=MIN_REQUESTS_MAX;
+const PERCENT: RangeInclusive<u32> = 0..=PERCENT_MAX;
+const PROBES: RangeInclusive<u32> = 1..=PROBES_MAX;
+const IN_A_ROW: RangeInclusive<u32> = 1..=IN_A_ROW_MAX;
 /// A window is counted in slots, so it cannot be shorter.
 const WINDOW: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(3600);
@@ -59,7 +62,7 @@ fn passive(scope: &Scope<'_>, section: &file::Passive) -> Passive {
     let base = Passive::default();
     let row = section.consecutive_errors.as_ref();
     Passive {
-        consecutive_errors: scope.count(row, base.consecutive_errors, 0..=*IN_A_ROW.end()),
+        consecutive_errors: scope.count(row, base.consecutive_errors, 0..=IN_A_ROW_MAX),
         circuit: Circuit {
             error_percent: scope.count(
                 section.error_percent.as_ref(),
@@ -85,7 +88,11 @@ fn passive(scope: &Scope<'_>, section: &file::Passive) -> Passive {
 fn breaker(scope: &Scope<'_>, section: file::Breaker) -> Circuit {
     let base = Circuit::breaker();
     Circuit {
-        error_percent: scope.count(section.error_percent.as_ref(), base.error_percent, 1..=100),
+        error_percent: scope.count(
+            section.error_percent.as_ref(),
+            base.error_percent,
+            1..=PERCENT_MAX,
+        ),
         min_requests: scope.count(section.min_requests.as_ref(), base.min_requests, REQUESTS),
         window: scope.period_within(section.window.as_ref(), base.window, WINDOW),
         ..pauses(

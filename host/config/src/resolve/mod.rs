@@ -44,6 +44,8 @@ struct Names {
     policies: BTreeSet<String>,
     upstreams: BTreeSet<String>,
     models: BTreeSet<String>,
+    /// The upstreams that each model is served by.
+    served_by: BTreeMap<String, BTreeSet<String>>,
     /// Whether there is a file of places.
     geo: bool,
 }
@@ -61,9 +63,21 @@ impl Names {
             policies: keys(&merged.policies),
             upstreams: keys(&merged.upstreams),
             models: keys(&merged.models),
+            served_by: merged.models.iter().map(served_by).collect(),
             geo: merged.geo.is_some(),
         }
     }
+}
+
+/// A model, and the upstreams of all its targets.
+fn served_by(entry: &Entry<file::Model>) -> (String, BTreeSet<String>) {
+    let (name, model) = &entry.value;
+    let targets = model.targets.value.iter();
+    let targets = targets.map(|target| &target.upstream);
+    let next = model.fallback.iter().flat_map(|line| &line.value);
+    let all = targets.chain(next.map(|target| &target.upstream));
+    let upstreams = all.map(|upstream| upstream.value.clone());
+    (name.value.clone(), upstreams.collect())
 }
 
 /// All sources, the problems so far, and what is known of the whole.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{scope::Scope, tuning};
 use crate::{
     defaults, file,
-    model::{Grants, HttpCallGrant, Isolation, Policy, SandboxLimits},
+    model::{CALLS_MAX, Grants, HttpCallGrant, Isolation, Policy, SandboxLimits},
     place::At,
     spelling,
 };
@@ -113,6 +113,6 @@ fn http_call(scope: &Scope<'_>, written: &file::HttpCall) -> HttpCallGrant {
             defaults::CALL_RESPONSE_BYTES,
             1..=1 << 30,
         ),
-        max_calls: scope.count(written.max_calls.as_ref(), defaults::CALLS, 1..=1_000),
+        max_calls: scope.count(written.max_calls.as_ref(), defaults::CALLS, 1..=CALLS_MAX),
     }
 }

@@ -235,7 +235,7 @@ impl Scope<'_> {
     }
 }
 
-fn one_of(names: &BTreeSet<String>) -> String {
+pub(super) fn one_of(names: &BTreeSet<String>) -> String {
     const SHOWN: usize = 10;
     let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| quote(name)).collect();
     if names.len() > SHOWN {

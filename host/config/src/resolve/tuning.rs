@@ -3,7 +3,7 @@
 use super::scope::Scope;
 use crate::{
     file,
-    model::{CompileLimits, Limits, SandboxLimits, Timeouts},
+    model::{self, CompileLimits, Limits, SandboxLimits, Timeouts},
 };
 
 const KIB: u64 = 1 << 10;
@@ -37,9 +37,17 @@ pub(super) fn sandbox(
             base.table_elements,
             SandboxLimits::TABLE_ELEMENTS_MAX,
         ),
-        host_calls: scope.count(section.host_calls.as_ref(), base.host_calls, 1..=10_000_000),
-        edits: count(&section.edits, base.edits, 10_000_000),
-        log_lines: scope.count(section.log_lines.as_ref(), base.log_lines, 0..=10_000),
+        host_calls: scope.count(
+            section.host_calls.as_ref(),
+            base.host_calls,
+            1..=model::HOST_CALLS_MAX,
+        ),
+        edits: count(&section.edits, base.edits, model::EDITS_MAX as usize),
+        log_lines: scope.count(
+            section.log_lines.as_ref(),
+            base.log_lines,
+            0..=model::LOG_LINES_MAX,
+        ),
     }
 }
 
@@ -51,7 +59,11 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
     };
     let memory = |size: &Option<_>, base, range| scope.memory(size.as_ref(), base, range);
     Limits {
-        connections: count(&section.connections, base.connections, 1_000_000),
+        connections: count(
+            &section.connections,
+            base.connections,
+            model::CONNECTIONS_MAX,
+        ),
         request_header_bytes: memory(
             &section.request_header,
             base.request_header_bytes,
@@ -68,11 +80,11 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
             KIB..=GIB,
         ),
         event_bytes: memory(&section.event, base.event_bytes, KIB..=256 * MIB),
-        json_depth: count(&section.json_depth, base.json_depth, 120),
+        json_depth: count(&section.json_depth, base.json_depth, model::JSON_DEPTH_MAX),
         answers_bytes: memory(&section.answers, base.answers_bytes, 64 * KIB..=256 * GIB),
         answer_bytes: memory(&section.answer, base.answer_bytes, KIB..=256 * MIB),
-        upgrades: count(&section.upgrades, base.upgrades, 1_000_000),
-        mirrors: count(&section.mirrors, base.mirrors, 100_000),
+        upgrades: count(&section.upgrades, base.upgrades, model::UPGRADES_MAX),
+        mirrors: count(&section.mirrors, base.mirrors, model::MIRRORS_MAX),
         mirror_bytes: memory(&section.mirror_bodies, base.mirror_bytes, KIB..=256 * GIB),
     }
 }

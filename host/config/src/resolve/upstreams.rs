@@ -4,16 +4,13 @@ use super::{attempts, balance, endpoints, health, overload, scope::Scope};
 use crate::{
     defaults, file,
     model::{
-        Cause, Dialect, FALLBACK_MAX, FALLBACK_ON, HeaderValue, Model, Target, Upstream,
-        UpstreamHeader,
+        Cause, Dialect, FALLBACK_MAX, FALLBACK_ON, HeaderValue, Model, TARGET_WEIGHT_MAX,
+        TARGETS_MAX, Target, Upstream, UpstreamHeader,
     },
     place::{At, Named},
     spelling,
 };
 
-/// So that the weights of a model's targets always add up within 32 bits.
-const MAX_WEIGHT: u32 = 1_000_000;
-const MAX_TARGETS: usize = 1_000;
 const MAX_HEADERS: usize = 64;
 
 pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
@@ -80,9 +77,9 @@ pub(super) fn model(scope: &Scope<'_>, written: file::Model) -> Model {
         value: written,
         place,
     } = written.targets;
-    if written.is_empty() || written.len() > MAX_TARGETS {
+    if written.is_empty() || written.len() > TARGETS_MAX {
         let message = format!("the model has {} targets", written.len());
-        scope.refuse(place, message, format!("1 to {MAX_TARGETS}"));
+        scope.refuse(place, message, format!("1 to {TARGETS_MAX}"));
     }
     let targets: Vec<Target> = written
         .iter()
@@ -139,7 +136,11 @@ fn target(scope: &Scope<'_>, written: &file::Target) -> Target {
             .model
             .as_ref()
             .and_then(|model| scope.read(model, spelling::model_name)),
-        weight: scope.count(written.weight.as_ref(), defaults::WEIGHT, 0..=MAX_WEIGHT),
+        weight: scope.count(
+            written.weight.as_ref(),
+            defaults::WEIGHT,
+            0..=TARGET_WEIGHT_MAX,
+        ),
         policies: scope.policies(&written.policies),
     }
 }

@@ -41,7 +41,7 @@ fn upstream(upstream: &Upstream) -> Value {
     json!({
         "upstream": &*upstream.care.fleet.name,
         "breaker": breaker.map(|breaker| if breaker.is_closed() { "closed" } else { "open" }),
-        "discovery_error": upstream.care.fleet.failing(),
+        "discovery_error": upstream.care.fleet.failing().map(|error| error.to_string()),
         "gate": upstream.door.as_ref().map(|door| gate(&door.counts())),
         "endpoints": endpoints.iter().map(|one| endpoint(one, upstream, now)).collect::<Vec<_>>(),
     })

@@ -5,7 +5,7 @@
 //! is kept as it is. Knows nothing of why a candidate is built, or when.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     path::Path,
     sync::Arc,
@@ -26,7 +26,7 @@ use super::{
     refused::{Refused, Stage, policy_at, token},
     snapshot::{Part, Snapshot},
 };
-use crate::serve::{Clients, Generation, GenerationError, Ingredients, Shared, TlsKeys};
+use crate::serve::{Clients, FirstLook, Generation, GenerationError, Ingredients, Shared, TlsKeys};
 
 /// Plugins compiled at once; each in a process of its own.
 const COMPILED_AT_ONCE: usize = 2;
@@ -105,6 +105,15 @@ pub(crate) struct Compiled {
     policies: Policies,
     secrets: Arc<EmbeddedSecrets>,
     loaded: usize,
+}
+
+/// What a generation is built upon, besides what it is made from.
+pub(crate) struct Ground<'a> {
+    pub(crate) clients: &'a Clients,
+    /// At the endpoints of its upstreams, by name.
+    pub(crate) looks: HashMap<String, FirstLook>,
+    /// The live generation, if there is one.
+    pub(crate) before: Option<&'a Generation>,
 }
 
 /// A whole generation that may go live.
@@ -280,7 +289,7 @@ impl Compiled {
     pub(crate) fn prove(
         self,
         id: u64,
-        clients: &Clients,
+        ground: Ground<'_>,
         source: &Path,
     ) -> Result<Proven, Refused> {
         let secrets = &self.secrets;
@@ -302,7 +311,9 @@ impl Compiled {
             id,
             config: self.config,
             policies: self.policies.arcs(),
-            clients,
+            clients: ground.clients,
+            looks: ground.looks,
+            before: ground.before,
             secret: &|name| {
                 secrets
                     .get(name)

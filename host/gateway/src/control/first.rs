@@ -57,7 +57,9 @@ impl First {
             clients: Clients::new(),
             places: Places::default(),
         };
-        let proven = builder.build(snapshot, 1, &Policies::default()).await?;
+        let proven = builder
+            .build(snapshot, 1, (&Policies::default(), None))
+            .await?;
         Ok(Self {
             builder,
             capabilities,

@@ -12,7 +12,7 @@ use tollgate_sandbox::Sandbox;
 
 use super::{
     ask::{Answer, Orders, Reloaded},
-    candidate::{Loaded, Policies, Proven},
+    candidate::{Ground, Loaded, Policies, Proven},
     composition::warn_of,
     first::First,
     interest::Interest,
@@ -24,7 +24,7 @@ use super::{
     watch::{Hint, Watch},
 };
 use crate::{
-    serve::{Clients, Shared, TlsKeys},
+    serve::{Clients, Generation, Shared, TlsKeys},
     telemetry::{
         Counters,
         event::{ControlCounters, Drained, KeysKept, RefusedCandidate, Swapped, Unchanged},
@@ -56,16 +56,17 @@ impl Builder {
         &self,
         snapshot: Snapshot,
         id: u64,
-        present: &Policies,
+        (present, before): (&Policies, Option<&Generation>),
     ) -> Result<Proven, Refused> {
         let compiled = Loaded::new(snapshot)
             .compile(&self.sandbox, &self.places, present, &self.source)
             .await?;
-        let found = before_going_live(compiled.config(), &self.clients).await;
-        let proven = compiled.prove(id, &self.clients, &self.source);
-        // The generation holds what was found for it.
-        drop(found);
-        proven
+        let ground = Ground {
+            clients: &self.clients,
+            looks: before_going_live(compiled.config(), &self.clients).await,
+            before,
+        };
+        compiled.prove(id, ground, &self.source)
     }
 }
 
@@ -303,9 +304,9 @@ impl Reloader {
             .and_then(|snapshot| self.restartless(snapshot))
         {
             Ok(snapshot) => {
-                self.builder
-                    .build(snapshot, id, &self.present.policies)
-                    .await
+                let live = self.shared.generation.load_full();
+                let present = (&self.present.policies, Some(&*live));
+                self.builder.build(snapshot, id, present).await
             }
             Err(refused) => Err(refused),
         };
@@ -348,8 +349,9 @@ impl Reloader {
         let config = &proven.generation.config;
         self.reports.exchanges.know(config);
         self.shared.cache.resize(config.limits.answers_bytes);
-        proven.swap_in(&self.shared, &self.reports.status.generations);
+        // First, so that its bounds hold when the first exchange takes it.
         self.upkeep.follow(&proven.generation);
+        proven.swap_in(&self.shared, &self.reports.status.generations);
         if let Some(Err(error)) = self.tls.as_ref().map(|keys| keys.reload()) {
             KeysKept { reason: &error }.emit();
         }

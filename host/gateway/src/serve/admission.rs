@@ -222,33 +222,26 @@ impl UpstreamGate {
         }
     }
 
-    /// Before anything was said of it, what is said first holds: a generation may be asked
-    /// an instant before it is followed.
-    pub(super) fn open(&self, door: Option<&Door>, available: usize) {
-        if self.gate.counts().limit == 0 {
-            self.follow(door, available);
-        }
-    }
-
-    /// From now on these bounds hold, and so many endpoints can be asked.
-    pub(super) fn follow(&self, door: Option<&Door>, available: usize) {
+    /// From now on these bounds hold, and so many endpoints can be asked: as many as there
+    /// are when its turn has come, so that of two changes at once the later one holds.
+    pub(super) fn follow(&self, door: Option<&Door>, available: impl FnOnce() -> usize) {
         let mut bounds = self.bounds.lock();
         *bounds = door.map(|door| door.bounds);
         if let Some(door) = door {
             // First, so that whoever is let in by the new limit finds room.
             let endpoint_max = door.bounds.endpoint.unwrap_or(usize::MAX);
             self.endpoint_max.store(endpoint_max, Ordering::Release);
-            let limit = limit(&door.bounds, available);
+            let limit = limit(&door.bounds, available());
             self.gate
                 .reconfigure(&settings(limit, door.bounds.queue, &door.weights));
         }
     }
 
-    /// Now so many endpoints can be asked.
-    pub(super) fn fit(&self, available: usize) {
+    /// Now so many endpoints can be asked; as of [`follow`](Self::follow).
+    pub(super) fn fit(&self, available: impl FnOnce() -> usize) {
         let bounds = self.bounds.lock();
         if let Some(bounds) = &*bounds {
-            self.gate.set_limit(limit(bounds, available));
+            self.gate.set_limit(limit(bounds, available()));
         }
     }
 }
@@ -282,11 +275,7 @@ impl Default for AllGate {
 impl AllGate {
     /// `None`: nothing is bounded.
     pub(super) fn of(&self, overload: &Overload) -> Option<Arc<Gate>> {
-        overload.concurrency?;
-        if self.0.counts().limit == 0 {
-            follow(&self.0, overload);
-        }
-        Some(self.0.clone())
+        overload.concurrency.map(|_| self.0.clone())
     }
 }
 
@@ -326,7 +315,12 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tollgate_upstreams::discovery::Found;
+
+    use super::{
+        super::{clients::Clients, upstream::Upstream},
+        *,
+    };
 
     const QUEUE: Queue = Queue {
         length: 1,
@@ -398,18 +392,93 @@ mod tests {
         };
         let door = Door::new(&gate, Some(bounds), &Overload::default()).unwrap();
         assert!(door.gate.try_admit().is_none());
-        gate.open(Some(&door), 1);
-        gate.open(Some(&door), 100);
+        gate.follow(Some(&door), || 1);
         let held = [(); 2].map(|()| door.gate.try_admit().unwrap());
         assert!(try_admit(None, Some(&door)).is_none());
-        gate.fit(2);
+        gate.fit(|| 2);
         drop(try_admit(None, Some(&door)).unwrap());
-        gate.fit(1);
+        gate.fit(|| 1);
         assert!(try_admit(None, Some(&door)).is_none());
         // Nothing bounds it any more; an older generation's still count.
-        gate.follow(None, 1);
-        gate.fit(5);
+        gate.follow(None, || 1);
+        gate.fit(|| 5);
         assert!(try_admit(None, Some(&door)).is_none());
         drop(held);
+    }
+
+    #[test]
+    fn of_two_changes_at_once_the_later_one_holds() {
+        let gate = UpstreamGate::new();
+        let bounds = Concurrency {
+            total: None,
+            endpoint: Some(1),
+            queue: QUEUE,
+        };
+        let door = Door::new(&gate, Some(bounds), &Overload::default()).unwrap();
+        let available = AtomicUsize::new(2);
+        gate.follow(Some(&door), || available.load(Ordering::SeqCst));
+        let (done, is_done) = std::sync::mpsc::sync_channel(1);
+        let (gate, available) = (&gate, &available);
+        std::thread::scope(|threads| {
+            gate.fit(|| {
+                let counted = available.load(Ordering::SeqCst);
+                threads.spawn(move || {
+                    available.store(1, Ordering::SeqCst);
+                    gate.fit(|| available.load(Ordering::SeqCst));
+                    let _ = done.send(());
+                });
+                // Nobody can pass by; one that could has its time.
+                let passed = is_done.recv_timeout(Duration::from_millis(100));
+                assert!(passed.is_err());
+                counted
+            });
+        });
+        assert_eq!(door.counts().limit, 1);
+    }
+
+    #[tokio::test]
+    async fn new_weights_outlast_a_change_of_endpoints_that_an_old_task_found() {
+        let clients = Clients::new();
+        let text = |low: u32| {
+            format!(
+                "{{ endpoints: {{ dns: \"http://a.test\" }}, concurrency: {{ endpoint: 1 }} }}\n\
+                 overload: {{ priorities: {{ weights: {{ high: 1, low: {low} }}, default: low }} }}"
+            )
+        };
+        let found = |last: u8| {
+            vec![Found {
+                endpoint: tollgate_config::Endpoint::parse("http://a.test").unwrap(),
+                address: Some(([10, 0, 0, last], 80).into()),
+            }]
+        };
+        let old = Upstream::candidate(&clients, &text(1), found(1));
+        old.go_live();
+        let new = Upstream::candidate(&clients, &text(8), found(1));
+        new.go_live();
+        assert!(old.is_tended_as(&new));
+        assert!(clients.fleet("u").renew(&old.written.endpoints, &found(2)));
+
+        let gate = &new.door.as_ref().unwrap().gate;
+        let held = gate.try_admit().unwrap();
+        let (send, mut served) = tokio::sync::mpsc::channel(4);
+        for class in [0, 0, 1, 1] {
+            let (gate, send) = (gate.clone(), send.clone());
+            let asker = Asker { class, caller: 0 };
+            tokio::spawn(async move {
+                let deadline = Instant::now() + Duration::from_secs(60);
+                let permit = gate.admit(asker, deadline).await.unwrap();
+                send.send(class).await.unwrap();
+                drop(permit);
+            });
+        }
+        while gate.counts().waiting < 4 {
+            tokio::task::yield_now().await;
+        }
+        drop((held, send));
+        let mut order = Vec::new();
+        while let Some(class) = served.recv().await {
+            order.push(class);
+        }
+        assert_eq!(order, [0, 1, 1, 0]);
     }
 }

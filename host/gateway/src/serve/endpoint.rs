@@ -42,7 +42,8 @@ pub(crate) struct Endpoint {
     pub(crate) load: Arc<Load>,
 }
 
-/// What the process knows of an endpoint, whatever generation asks it.
+/// What the process knows of an endpoint, whatever generation asks it. What depends on
+/// settings is the live generation's; one that has others has its own until it is live.
 pub(crate) struct State {
     pub(crate) health: Arc<Health>,
     pub(crate) notes: Mutex<Notes>,
@@ -84,11 +85,11 @@ impl State {
     }
 
     fn load(&self, settings: load::Settings) -> Arc<Load> {
-        let mut load = self.load.lock();
-        if !load.fits(settings) {
-            *load = Load::new(settings, Instant::now());
+        let load = self.load.lock().clone();
+        match load.fits(settings) {
+            true => load,
+            false => Load::new(settings, Instant::now()),
         }
-        load.clone()
     }
 
     fn pool(&self, found: &Found, way: &Way) -> Pool {
@@ -98,12 +99,18 @@ impl State {
         let mut pinned = self.pinned.lock();
         match &*pinned {
             Some((kind, pool)) if *kind == way.kind => pool.clone(),
-            _ => {
+            Some(_) => way.pinned(address),
+            None => {
                 let pool = way.pinned(address);
                 *pinned = Some((way.kind.clone(), pool.clone()));
                 pool
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_pinned(&self, way: &Way) -> bool {
+        matches!(&*self.pinned.lock(), Some((kind, _)) if *kind == way.kind)
     }
 
     /// It was away: what it remembered is gone.
@@ -177,6 +184,21 @@ impl Endpoint {
         parts.authority = Some(authority);
         parts.path_and_query = Some(path);
         Ok(Uri::from_parts(parts)?)
+    }
+
+    /// From now on this is the live generation's.
+    pub(super) fn take_over(&self) {
+        let mut load = self.state.load.lock();
+        if !Arc::ptr_eq(&load, &self.load) {
+            *load = self.load.clone();
+        }
+        drop(load);
+        if self.address.is_some() {
+            let mut pinned = self.state.pinned.lock();
+            if !matches!(&*pinned, Some((kind, _)) if *kind == self.way.kind) {
+                *pinned = Some((self.way.kind.clone(), self.pool.clone()));
+            }
+        }
     }
 
     /// Whether it is the very same, for this generation or another.

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use tollgate_config::{Circuit, Endpoints, Health as Settings};
 use tollgate_upstreams::{
-    discovery::{DiscoveryError, Found},
+    discovery::{DiscoveryError, Found, LastFound, found_for, is_same},
     health::{Breaker, Event, Opened, Tended, Ward, Why},
     load,
 };
@@ -34,11 +34,15 @@ pub(crate) struct Fleet {
     pub(super) ward: Ward,
     pub(super) gate: UpstreamGate,
     known: Mutex<Known>,
-    /// What was found last, and where.
-    found: Mutex<Option<(Endpoints, Vec<Found>)>>,
+    /// By live generations.
+    last_found: Mutex<LastFound>,
     /// Why the last look for endpoints came to nothing.
     failing: Mutex<Option<DiscoveryError>>,
     upstreams: Mutex<Vec<Weak<Upstream>>>,
+    /// The one of the live generation. Locked while it changes, so that nobody takes over
+    /// for one that is live no more.
+    live: Mutex<Weak<Upstream>>,
+    /// The live generation's.
     breaker: Mutex<Option<Arc<Breaker>>>,
 }
 
@@ -70,9 +74,10 @@ impl Fleet {
             ward: Ward::new(),
             gate: UpstreamGate::new(),
             known: Mutex::default(),
-            found: Mutex::default(),
+            last_found: Mutex::default(),
             failing: Mutex::default(),
             upstreams: Mutex::default(),
+            live: Mutex::default(),
             breaker: Mutex::default(),
         }
     }
@@ -94,24 +99,30 @@ impl Fleet {
         state
     }
 
-    /// The circuit breaker of these settings, new or as it is.
+    /// The circuit breaker of these settings: the live generation's, or a new one.
     pub(super) fn breaker(&self, settings: Option<&Circuit>) -> Option<Arc<Breaker>> {
         let settings = settings?;
-        let mut breaker = self.breaker.lock();
-        let kept = breaker.take().filter(|kept| kept.settings() == settings);
+        let live = self.breaker.lock().clone();
+        let kept = live.filter(|live| live.settings() == settings);
         let made = || Arc::new(Breaker::new(settings.clone(), Instant::now()));
-        Some(breaker.insert(kept.unwrap_or_else(made)).clone())
+        Some(kept.unwrap_or_else(made))
     }
 
-    /// What was found last where these endpoints are found; empty: nothing yet.
+    pub(super) fn keep_breaker(&self, breaker: Option<&Arc<Breaker>>) {
+        *self.breaker.lock() = breaker.cloned();
+    }
+
+    /// What the live generation knows, where these are the endpoints that it looks for.
+    pub(crate) fn known(&self, endpoints: &Endpoints) -> Vec<Found> {
+        let live = self.live.lock().upgrade();
+        let live = live.filter(|live| is_same(&live.written.endpoints, endpoints));
+        live.map(|live| found_for(endpoints, &live.found()))
+            .unwrap_or_default()
+    }
+
+    /// What was last found of the same name, whoever was asked; empty: nothing yet.
     pub(crate) fn last_found(&self, endpoints: &Endpoints) -> Vec<Found> {
-        let found = self.found.lock();
-        let found = found.as_ref().filter(|(from, _)| from == endpoints);
-        found.map(|(_, found)| found.clone()).unwrap_or_default()
-    }
-
-    pub(crate) fn remember(&self, endpoints: &Endpoints, found: &[Found]) {
-        *self.found.lock() = Some((endpoints.clone(), found.to_vec()));
+        self.last_found.lock().of(endpoints)
     }
 
     pub(super) fn join(&self, upstream: &Arc<Upstream>) {
@@ -120,30 +131,59 @@ impl Fleet {
         upstreams.push(Arc::downgrade(upstream));
     }
 
-    /// Gives all generations that look there what was found.
-    pub(crate) fn renew(&self, endpoints: &Endpoints, found: &[Found]) {
-        self.remember(endpoints, found);
-        count(&self.counts.changes);
-        let upstreams = self.upstreams.lock().clone();
-        for upstream in upstreams.iter().filter_map(Weak::upgrade) {
-            if upstream.written.endpoints == *endpoints {
+    /// From now on this one is the live generation's.
+    pub(super) fn go_live(&self, upstream: &Arc<Upstream>) {
+        let mut live = self.live.lock();
+        // What was found since it was asked for.
+        if let Some(before) = live.upgrade().filter(|before| upstream.goes_by(before)) {
+            let found = found_for(&upstream.written.endpoints, &before.found());
+            if found != upstream.found() {
                 upstream.renew(found);
             }
         }
+        *live = Arc::downgrade(upstream);
+        self.remember(upstream);
+        upstream.take_over();
+    }
+
+    fn remember(&self, upstream: &Upstream) {
+        let endpoints = &upstream.written.endpoints;
+        let mut last_found = self.last_found.lock();
+        last_found.remember(endpoints, &upstream.found());
+    }
+
+    /// Gives all generations that look there what was found for one of them. Tells whether
+    /// the live one is among them; else nothing is done.
+    pub(crate) fn renew(&self, endpoints: &Endpoints, found: &[Found]) -> bool {
+        let live = self.live.lock();
+        let looks_there = |one: &Arc<Upstream>| is_same(&one.written.endpoints, endpoints);
+        let Some(current) = live.upgrade().filter(looks_there) else {
+            return false;
+        };
+        count(&self.counts.changes);
+        let upstreams = self.upstreams.lock().clone();
+        let upstreams = upstreams.iter().filter_map(Weak::upgrade);
+        for upstream in upstreams.filter(looks_there) {
+            upstream.renew(found_for(&upstream.written.endpoints, found));
+        }
+        self.remember(&current);
+        current.take_over();
+        true
     }
 
     /// Why the last look for endpoints came to nothing, if it did.
-    pub(crate) fn failing(&self) -> Option<String> {
-        self.failing.lock().as_ref().map(ToString::to_string)
+    pub(crate) fn failing(&self) -> Option<DiscoveryError> {
+        self.failing.lock().clone()
     }
 
-    pub(crate) fn look_failed(&self, error: &DiscoveryError, is_news: bool) {
+    pub(crate) fn look_failed(&self, error: &DiscoveryError) {
         count(&self.counts.discovery_failed);
         *self.failing.lock() = Some(error.clone());
-        if is_news {
-            let upstream = &*self.name;
-            warn!(upstream, %error, "no news of its endpoints: those that are known go on");
-        }
+    }
+
+    pub(crate) fn warn_of(&self, error: &DiscoveryError) {
+        let upstream = &*self.name;
+        warn!(upstream, %error, "no news of its endpoints: those that are known go on");
     }
 
     pub(crate) fn look_succeeded(&self) {
@@ -155,7 +195,7 @@ impl Fleet {
     /// Logs and counts what changed.
     pub(crate) fn note(&self, tended: Tended) {
         if tended.iter().any(|change| is_of_number(change.event)) {
-            self.gate.fit(self.ward.available());
+            self.gate.fit(|| self.ward.available());
         }
         for change in tended {
             let (what, counter) = self.said(change.event);

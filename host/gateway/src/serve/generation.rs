@@ -30,7 +30,7 @@ use super::{
     route::{Asks, Conditions, Need, Route, RouteTable, To},
     target::{Model, Target},
     tries::{Manner, Retry},
-    upstream::Upstream,
+    upstream::{FirstLook, Upstream},
 };
 
 /// See the module.
@@ -66,6 +66,10 @@ pub struct Ingredients<'a> {
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// The process's own.
     pub clients: &'a Clients,
+    /// At the endpoints of upstreams, by name.
+    pub(crate) looks: HashMap<String, FirstLook>,
+    /// The live generation: what is counted under the same settings goes on.
+    pub(crate) before: Option<&'a Generation>,
     /// A secret by the name that the configuration gives it; `None`: cannot be read.
     pub secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
@@ -128,6 +132,8 @@ impl Generation {
             config,
             policies,
             clients,
+            mut looks,
+            before,
             secret,
         } = ingredients;
         let connect = longest_connect(&config);
@@ -140,23 +146,27 @@ impl Generation {
                     source,
                 })?;
             let headers = upstream_headers(name, upstream, secret)?;
-            let upstream = Upstream::new(name, upstream, headers, (way, clients), &config.overload)
-                .map_err(|source| GenerationError::Endpoints {
+            let look = looks.remove(name);
+            let look = look.unwrap_or_else(|| FirstLook::none(clients.fleet(name)));
+            let upstream = Upstream::new(upstream, headers, way, look, &config.overload).map_err(
+                |source| GenerationError::Endpoints {
                     upstream: name.clone(),
                     source,
-                })?;
+                },
+            )?;
             upstreams.insert(name.clone(), upstream);
         }
         let parts = Parts {
             config: &config,
             policies: &policies,
             upstreams: &upstreams,
+            before: Former::of(before),
             secret,
         };
         let models = config
             .models
             .iter()
-            .map(|(name, model)| Ok((name.clone(), parts.model(model)?)));
+            .map(|(name, model)| Ok((name.clone(), parts.model(name, model)?)));
         let models: HashMap<_, _> = models.collect::<Result<_, GenerationError>>()?;
         let at_targets = models.values().flat_map(Model::policies);
         let at_targets: Vec<_> = at_targets.map(|policy| Asks::of(policy)).collect();
@@ -171,7 +181,7 @@ impl Generation {
             routes,
             models,
             upstreams,
-            retry: Retry::new(Retries::default()),
+            retry: Retry::new(Retries::default(), before.map(|before| &before.retry)),
             connect,
             header: HeaderValue::from(id),
             hidden: hidden(&config, secret),
@@ -218,10 +228,34 @@ fn hidden(config: &Config, secret: &dyn Fn(&str) -> Option<Vec<u8>>) -> Hidden {
     Hidden::beside(&hidden)
 }
 
+/// How the live generation tries, by the names of its models and of its routes.
+#[derive(Default)]
+struct Former<'a> {
+    models: HashMap<&'a str, &'a Manner>,
+    routes: HashMap<&'a str, &'a Manner>,
+}
+
+impl<'a> Former<'a> {
+    fn of(before: Option<&'a Generation>) -> Self {
+        let Some(before) = before else {
+            return Self::default();
+        };
+        let models = before.models.iter();
+        let routes = before.routes.0.iter();
+        Self {
+            models: models
+                .map(|(name, model)| (name.as_str(), &model.manner))
+                .collect(),
+            routes: routes.map(|route| (&*route.name, &route.manner)).collect(),
+        }
+    }
+}
+
 struct Parts<'a> {
     config: &'a Config,
     policies: &'a BTreeMap<String, Arc<Policy>>,
     upstreams: &'a HashMap<String, Arc<Upstream>>,
+    before: Former<'a>,
     secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
@@ -243,12 +277,12 @@ impl Parts<'_> {
             .ok_or_else(|| GenerationError::Missing(name.to_owned()))
     }
 
-    fn model(&self, model: &tollgate_config::Model) -> Result<Model, GenerationError> {
+    fn model(&self, name: &str, model: &tollgate_config::Model) -> Result<Model, GenerationError> {
         let manner = Manner::new(
-            model.retries.as_ref(),
-            model.hedge.as_ref(),
+            (model.retries.as_ref(), model.hedge.as_ref()),
             &model.timeouts,
             std::iter::empty(),
+            self.before.models.get(name).copied(),
         );
         let in_line = (self.targets(&model.fallback)?, model.fallback_on.clone());
         Ok(Model::new(self.targets(&model.targets)?, in_line, manner))
@@ -295,10 +329,10 @@ impl Parts<'_> {
                 .map(|name| name.as_str().into())
                 .collect(),
             manner: Manner::new(
-                route.retries.as_ref(),
-                route.hedge.as_ref(),
+                (route.retries.as_ref(), route.hedge.as_ref()),
                 &route.timeouts,
                 self.config.models.keys(),
+                self.before.routes.get(route.name.as_str()).copied(),
             ),
         }))
     }

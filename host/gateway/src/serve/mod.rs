@@ -80,7 +80,7 @@ pub use record::{
     Cached, Decided, Observe, PolicyRecord, Reason, Record, RequestId, Try, TryOutcome,
 };
 pub use tls::{TlsError, TlsKeys};
-pub(crate) use upstream::Upstream;
+pub(crate) use upstream::{FirstLook, Upstream};
 
 /// What all listeners and exchanges of the process share.
 pub struct Shared {

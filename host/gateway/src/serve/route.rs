@@ -335,7 +335,7 @@ mod tests {
             shape: None,
             upgrades: Vec::new(),
             mirror: None,
-            manner: Manner::new(None, None, &Default::default(), std::iter::empty()),
+            manner: Manner::new((None, None), &Default::default(), std::iter::empty(), None),
         })
     }
 

@@ -7,21 +7,17 @@ use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tollgate_config::{Dialect, Endpoints, Overload, StreamEnd};
 use tollgate_upstreams::{
     balance::Balancer,
-    discovery::{DiscoveryError, Found, read_list},
+    discovery::{DiscoveryError, Found, is_same, read_list},
     health::Breaker,
     load,
 };
 
-use super::{
-    admission::Door,
-    clients::{Clients, Way},
-    endpoint::Endpoint,
-    fleet::Fleet,
-};
+use super::{admission::Door, clients::Way, endpoint::Endpoint, fleet::Fleet};
 
 /// See the module.
 pub(crate) struct Upstream {
@@ -37,6 +33,8 @@ pub(crate) struct Upstream {
     /// What each try holds on to.
     pub(crate) care: Arc<Care>,
     way: Arc<Way>,
+    looked: Option<Result<(), DiscoveryError>>,
+    found: Mutex<Vec<Found>>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// Told when they were replaced.
     pub(crate) replaced: watch::Sender<()>,
@@ -49,26 +47,47 @@ pub(crate) struct Care {
     pub(crate) breaker: Option<Arc<Breaker>>,
 }
 
+/// What is known of an upstream's endpoints before it goes live.
+pub(crate) struct FirstLook {
+    /// The upstream's; held, so that it is still there then.
+    pub(crate) fleet: Arc<Fleet>,
+    /// What it begins with, where it has to be asked for.
+    pub(crate) found: Vec<Found>,
+    /// What came of asking; `None`: nobody was asked.
+    pub(crate) looked: Option<Result<(), DiscoveryError>>,
+}
+
+impl FirstLook {
+    /// Nobody was asked.
+    pub(crate) fn none(fleet: Arc<Fleet>) -> Self {
+        Self {
+            fleet,
+            found: Vec::new(),
+            looked: None,
+        }
+    }
+}
+
 impl Upstream {
+    /// One that changes nothing of what the process knows before it goes live.
+    ///
     /// # Errors
-    /// A file of endpoints that is malformed, where nothing is known from before.
+    /// A file of endpoints that is malformed.
     pub(super) fn new(
-        name: &str,
         written: &tollgate_config::Upstream,
         headers: Vec<(HeaderName, HeaderValue)>,
-        (way, clients): (Arc<Way>, &Clients),
+        way: Arc<Way>,
+        first: FirstLook,
         overload: &Overload,
     ) -> Result<Arc<Self>, DiscoveryError> {
-        let fleet = clients.fleet(name);
-        let found = match &written.endpoints {
-            Endpoints::Listed(listed) => listed.iter().cloned().map(Found::listed).collect(),
-            Endpoints::File(file) => {
-                let found = read_list(&file.path)?;
-                fleet.remember(&written.endpoints, &found);
-                found
+        let fleet = first.fleet;
+        let (found, looked) = match &written.endpoints {
+            Endpoints::Listed(listed) => {
+                let listed = listed.iter().cloned().map(Found::listed);
+                (listed.collect(), Some(Ok(())))
             }
-            // Asked for before, by who can wait.
-            Endpoints::Dns(_) => fleet.last_found(&written.endpoints),
+            Endpoints::File(file) => (read_list(&file.path)?, Some(Ok(()))),
+            Endpoints::Dns(_) => (first.found, first.looked),
         };
         let breaker = fleet.breaker(written.health.breaker.as_ref());
         let upstream = Arc::new(Self {
@@ -85,11 +104,12 @@ impl Upstream {
             }),
             written: written.clone(),
             way,
+            looked,
+            found: Mutex::default(),
             endpoints: ArcSwap::default(),
             replaced: watch::Sender::new(()),
         });
-        upstream.renew(&found);
-        fleet.gate.open(upstream.door.as_ref(), found.len());
+        upstream.renew(found);
         fleet.join(&upstream);
         Ok(upstream)
     }
@@ -108,8 +128,18 @@ impl Upstream {
         self.endpoints.load()
     }
 
+    /// What its endpoints were made of.
+    pub(crate) fn found(&self) -> Vec<Found> {
+        self.found.lock().clone()
+    }
+
+    /// Whether its endpoints are those of the other, for which somebody looks.
+    pub(super) fn goes_by(&self, other: &Self) -> bool {
+        self.looked.is_none() && is_same(&self.written.endpoints, &other.written.endpoints)
+    }
+
     /// Replaces the endpoints; what is known of those that stay is kept.
-    pub(super) fn renew(&self, found: &[Found]) {
+    pub(super) fn renew(&self, found: Vec<Found>) {
         let load = load::Settings::of(&self.written.balance);
         let make = |found: &Found| {
             let label = found.label();
@@ -118,21 +148,38 @@ impl Upstream {
         };
         let endpoints: Vec<_> = found.iter().filter_map(make).collect();
         self.endpoints.store(Arc::new(endpoints));
+        *self.found.lock() = found;
         self.replaced.send_replace(());
     }
 
-    /// From now on its endpoints are those that are watched over.
-    pub(crate) fn take_over(&self) {
-        let endpoints = self.present();
-        let healths = endpoints.iter().map(|one| one.state.health.clone());
+    /// From now on it is the live generation's: what it was built with is the process's.
+    pub(crate) fn go_live(self: &Arc<Self>) {
         let fleet = &self.care.fleet;
-        let tended = fleet
-            .ward
-            .set(healths.collect(), &self.care.health, Instant::now());
+        fleet.go_live(self);
+        match &self.looked {
+            Some(Ok(())) => fleet.look_succeeded(),
+            Some(Err(error)) => fleet.look_failed(error),
+            None => {}
+        }
+    }
+
+    /// From now on its endpoints are those that are watched over. To be called for the
+    /// live generation's alone, by its fleet.
+    pub(super) fn take_over(&self) {
+        let endpoints = self.present();
+        endpoints.iter().for_each(|endpoint| endpoint.take_over());
+        let healths = endpoints.iter().map(|one| one.state.health.clone());
+        let Care {
+            health,
+            fleet,
+            breaker,
+        } = &*self.care;
+        fleet.keep_breaker(breaker.as_ref());
+        let tended = fleet.ward.set(healths.collect(), health, Instant::now());
         drop(endpoints);
         fleet
             .gate
-            .follow(self.door.as_ref(), fleet.ward.available());
+            .follow(self.door.as_ref(), || fleet.ward.available());
         fleet.note(tended);
     }
 
@@ -161,19 +208,35 @@ impl Upstream {
         Self::read(&format!("{{ endpoints: {urls} }}"))
     }
 
-    /// One as a configuration has it.
+    /// One as a configuration has it, and live.
     pub(super) fn read(text: &str) -> Arc<Self> {
-        let text = format!("upstreams: {{ u: {text} }}\nroutes: [ {{ upstream: u }} ]");
+        let upstream = Self::candidate(&Clients::new(), text, Vec::new());
+        upstream.go_live();
+        upstream
+    }
+
+    /// One that is not live, with what was found of its name. Sections of the configuration
+    /// may follow it in lines of their own.
+    pub(super) fn candidate(clients: &Clients, text: &str, found: Vec<Found>) -> Arc<Self> {
+        let (text, more) = text.split_once('\n').unwrap_or((text, ""));
+        let text = format!("upstreams: {{ u: {text} }}\nroutes: [ {{ upstream: u }} ]\n{more}");
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", "/".as_ref());
         let mut config = config.unwrap();
         let written = config.upstreams.remove("u").unwrap();
-        let clients = Clients::new();
         let way = clients
             .way(&written, std::time::Duration::from_secs(1))
             .unwrap();
-        let upstream =
-            Self::new("u", &written, Vec::new(), (way, &clients), &config.overload).unwrap();
-        upstream.take_over();
-        upstream
+        let first = FirstLook {
+            found,
+            ..FirstLook::none(clients.fleet("u"))
+        };
+        Self::new(&written, Vec::new(), way, first, &config.overload).unwrap()
     }
 }
+
+#[cfg(test)]
+use super::clients::Clients;
+
+#[cfg(test)]
+#[path = "upstream_tests.rs"]
+mod tests;

@@ -48,7 +48,7 @@ impl Upkeep {
         for (name, upstream) in generation.upstreams() {
             let kept = before.remove(name);
             let kept = kept.filter(|running| running.upstream.is_tended_as(upstream));
-            upstream.take_over();
+            upstream.go_live();
             let running = kept.unwrap_or_else(|| self.begin(upstream));
             self.running.insert(name.clone(), running);
         }

@@ -29,6 +29,8 @@ pub(super) struct Queue<W> {
 #[derive(Debug)]
 struct Class<W> {
     weight: u32,
+    /// Its places, while all others use theirs.
+    share: usize,
     /// Grows with each turn, the slower the greater the weight; the lowest is next.
     pass: u64,
     lines: Lines<W>,
@@ -78,13 +80,19 @@ impl<W> Queue<W> {
         while self.classes.len() < self.open {
             self.classes.push(Class {
                 weight: 1,
+                share: 0,
                 pass: self.pass,
                 lines: Lines::default(),
             });
         }
-        let weights = weights.iter().copied().chain(std::iter::repeat(1));
-        for (class, weight) in self.classes.iter_mut().zip(weights) {
-            class.weight = weight.max(1);
+        let mut open: Vec<u32> = weights.iter().map(|weight| (*weight).max(1)).collect();
+        open.resize(self.open, 1);
+        let shares = shares(bound, &open).into_iter();
+        let settings = open.into_iter().zip(shares);
+        let settings = settings.chain(std::iter::repeat((1, 0)));
+        for (class, (weight, share)) in self.classes.iter_mut().zip(settings) {
+            class.weight = weight;
+            class.share = share;
         }
     }
 
@@ -116,12 +124,12 @@ impl<W> Queue<W> {
     /// Takes a place back: from the class that has most beyond its share, where the asker's
     /// has less than its own, or else from who would be served later than the asker.
     fn displace(&mut self, asker: Asker) -> Option<(W, Others)> {
-        let own = &self.classes[asker.class].lines;
-        let is_short = own.count() < self.share(asker.class);
+        let own = &self.classes[asker.class];
+        let is_short = own.lines.count() < own.share;
         let class = if is_short {
             let beyond = |class: &usize| {
-                let lines = &self.classes[*class].lines;
-                lines.count().saturating_sub(self.share(*class))
+                let class = &self.classes[*class];
+                class.lines.count().saturating_sub(class.share)
             };
             let most = (0..self.classes.len()).max_by_key(beyond);
             most.filter(|class| beyond(class) > 0)?
@@ -136,16 +144,6 @@ impl<W> Queue<W> {
         let displaced = lines.pop_newest(caller)?;
         self.count -= 1;
         Some((displaced, Others::of(lines.count_of(caller))))
-    }
-
-    /// The places of a class, while all others use theirs.
-    fn share(&self, class: usize) -> usize {
-        let weight = |class: &Class<W>| u128::from(class.weight);
-        let all: u128 = self.classes[..self.open].iter().map(weight).sum();
-        match self.classes.get(class).filter(|_| class < self.open) {
-            Some(class) => (self.bound as u128 * weight(class) / all) as usize,
-            None => 0,
-        }
     }
 
     fn push(&mut self, asker: Asker, waiter: W) -> Place {
@@ -188,6 +186,29 @@ impl<W> Queue<W> {
     #[cfg(test)]
     pub(super) fn is_clear(&self) -> bool {
         self.count == 0 && self.classes.iter().all(|class| class.lines.is_clear())
+    }
+}
+
+/// The places of each class: by weight, rounded down, but one at least where there are
+/// enough for all.
+fn shares(bound: usize, weights: &[u32]) -> Vec<usize> {
+    let mut has_one = vec![false; weights.len()];
+    loop {
+        let by_weight = || weights.iter().zip(&has_one);
+        let ones = has_one.iter().filter(|has_one| **has_one).count();
+        let rest = by_weight().filter(|(_, has_one)| !**has_one);
+        let all: u128 = rest.map(|(weight, _)| u128::from(*weight)).sum();
+        let left = (bound - ones) as u128;
+        let share = |(weight, has_one): (&u32, &bool)| match has_one {
+            true => 1,
+            false => (left * u128::from(*weight) / all) as usize,
+        };
+        let shares: Vec<usize> = by_weight().map(share).collect();
+        match shares.iter().position(|share| *share == 0) {
+            // What it gets is taken from the others, one of which may now be without.
+            Some(without) if bound >= weights.len() => has_one[without] = true,
+            _ => return shares,
+        }
     }
 }
 
@@ -259,6 +280,20 @@ mod tests {
     }
 
     #[test]
+    fn a_class_of_little_weight_has_a_place_where_there_is_one_for_each() {
+        assert_eq!(shares(13, &[8, 4, 1]), [8, 4, 1]);
+        assert_eq!(shares(9, &[8, 4, 1]), [5, 2, 1]);
+        assert_eq!(shares(3, &[8, 4, 1]), [1, 1, 1]);
+        assert_eq!(shares(2, &[8, 4, 1]), [1, 0, 0]);
+        assert_eq!(shares(4, &[1_000, 1, 1, 1]), [1, 1, 1, 1]);
+        let mut queue = queue(9, &[8, 4, 1], &[(0, 1); 9]);
+        let placed = queue.ask(asker((2, 2)), (2, 2));
+        assert!(matches!(placed, Placed::InPlaceOf((0, 1), Others::Wait, _)));
+        let placed = queue.ask(asker((2, 3)), (2, 3));
+        assert!(matches!(placed, Placed::No(Others::None)), "{placed:?}");
+    }
+
+    #[test]
     fn a_flood_of_one_caller_leaves_places_to_the_others() {
         let mut queue = queue(6, &[1], &[(0, 1); 10]);
         for other in [2, 3] {
@@ -306,6 +341,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shares_fit_the_bound_and_leave_nobody_without(
+            weights in prop::collection::vec(1_u32..1_001, 1..17),
+            bound in 0_usize..300,
+        ) {
+            let shares = shares(bound, &weights);
+            prop_assert!(shares.iter().sum::<usize>() <= bound);
+            prop_assert!(bound < weights.len() || shares.iter().all(|share| *share > 0));
+        }
+
         #[test]
         fn while_two_callers_wait_neither_is_served_twice_more(
             callers in prop::collection::vec(0_u64..6, 1..200),

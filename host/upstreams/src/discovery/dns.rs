@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream::{self, StreamExt};
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
@@ -19,7 +20,7 @@ use hickory_resolver::{
 use tokio::time::timeout;
 use tollgate_config::{DnsRecord, Endpoint, EndpointDns, Endpoints};
 
-use super::{DiscoveryError, Found, Looked};
+use super::{DiscoveryError, Found, Looked, same::srv_target};
 
 /// However short records are to hold.
 const TTL_LEAST: Duration = Duration::from_secs(1);
@@ -31,14 +32,24 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 /// Targets of SRV records that are asked for.
 const TARGETS_MAX: usize = 100;
+/// So many of them at once: one that is slow must not keep the others waiting.
+const TARGETS_AT_ONCE: usize = 16;
 
 /// A name that is asked for again and again.
 #[derive(Debug)]
 pub struct DnsSource {
     dns: EndpointDns,
     /// Made anew after a failure: the system's configuration may have changed.
-    resolver: Option<TokioResolver>,
+    server: Option<Server>,
     failures: u32,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone)]
+struct Server {
+    resolver: TokioResolver,
+    /// How long one question may take with all its tries.
+    timeout: Duration,
 }
 
 /// What a question brought.
@@ -53,29 +64,27 @@ impl DnsSource {
     pub(super) fn new(dns: EndpointDns) -> Self {
         Self {
             dns,
-            resolver: None,
+            server: None,
             failures: 0,
         }
     }
 
     pub(super) async fn look(&mut self, is_anything_known: bool) -> Looked {
-        let asked = timeout(self.dns.timeout, self.ask()).await;
-        let asked = asked.unwrap_or_else(|_| Err(failed(self.dns.url.host(), &"it took too long")));
-        let whole = asked.and_then(|answer| match answer.missing {
+        let whole = self.ask().await.and_then(|answer| match answer.missing {
             Some(error) if is_anything_known || answer.records.is_empty() => Err(error),
-            _ => Ok(answer),
+            _ => Ok((self.bounded(answer.records)?, answer.ttl)),
         });
         match whole {
-            Ok(answer) => {
+            Ok((found, ttl)) => {
                 self.failures = 0;
-                let ttl = answer.ttl.clamp(TTL_LEAST, TTL_MOST);
+                let ttl = ttl.clamp(TTL_LEAST, TTL_MOST);
                 Looked {
-                    found: self.bounded(answer.records),
+                    found: Ok(found),
                     next: self.dns.refresh.unwrap_or(ttl),
                 }
             }
             Err(error) => {
-                self.resolver = None;
+                self.server = None;
                 Looked {
                     found: Err(error),
                     next: self.pause(),
@@ -108,25 +117,30 @@ impl DnsSource {
     }
 
     async fn ask(&mut self) -> Result<Answer<Found>, DiscoveryError> {
-        let resolver = match &self.resolver {
-            Some(resolver) => resolver.clone(),
+        let server = match &self.server {
+            Some(server) => server.clone(),
             None => {
-                let made = resolver(&self.dns)?;
-                self.resolver.insert(made).clone()
+                let made = Server::new(&self.dns)?;
+                self.server.insert(made).clone()
             }
         };
         let url = &self.dns.url;
         match self.dns.record {
             DnsRecord::Address => {
-                let answer = addresses(&resolver, url.host()).await?;
-                let found = |ip| at(url.clone(), ip);
-                Ok(Answer {
-                    records: answer.records.into_iter().map(found).collect(),
-                    ttl: answer.ttl,
-                    missing: answer.missing,
-                })
+                let answer = server.addresses(url.host()).await?;
+                Ok(answer.map(|ip| at(url.clone(), ip)))
             }
-            DnsRecord::Srv => services(&resolver, url).await,
+            DnsRecord::Srv => server.services(url).await,
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    fn map<U>(self, each: impl FnMut(T) -> U) -> Answer<U> {
+        Answer {
+            records: self.records.into_iter().map(each).collect(),
+            ttl: self.ttl,
+            missing: self.missing,
         }
     }
 }
@@ -146,120 +160,129 @@ fn failed(name: &str, reason: &dyn std::fmt::Display) -> DiscoveryError {
     }
 }
 
-fn resolver(dns: &EndpointDns) -> Result<TokioResolver, DiscoveryError> {
-    let broken = |error: NetError| failed(dns.url.host(), &error);
-    let mut builder = match dns.resolver {
-        None => TokioResolver::builder_tokio().map_err(broken)?,
-        Some(address) => {
-            let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            for connection in &mut connections {
-                connection.port = address.port();
+impl Server {
+    fn new(dns: &EndpointDns) -> Result<Self, DiscoveryError> {
+        let broken = |error: NetError| failed(dns.url.host(), &error);
+        let mut builder = match dns.resolver {
+            None => TokioResolver::builder_tokio().map_err(broken)?,
+            Some(address) => {
+                let mut connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+                for connection in &mut connections {
+                    connection.port = address.port();
+                }
+                let server = NameServerConfig::new(address.ip(), true, connections.into());
+                let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             }
-            let server = NameServerConfig::new(address.ip(), true, connections.into());
-            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.cache_size = 0;
+        // Two tries fit into the time that a question may take.
+        options.attempts = 1;
+        options.timeout = (dns.timeout * 2 / 5).max(Duration::from_millis(1));
+        Ok(Self {
+            resolver: builder.build().map_err(broken)?,
+            timeout: dns.timeout,
+        })
+    }
+
+    /// The records of one kind. None of them is an answer too.
+    async fn records<T>(
+        &self,
+        (name, kind): (&str, RecordType),
+        read: impl Fn(&RData) -> Option<T>,
+    ) -> Result<(Vec<T>, Duration), DiscoveryError> {
+        let lookup = match timeout(self.timeout, self.resolver.lookup(name, kind)).await {
+            Ok(Ok(lookup)) => lookup,
+            Ok(Err(error)) if error.is_no_records_found() => return Ok((Vec::new(), TTL_MOST)),
+            Ok(Err(error)) => return Err(failed(name, &error)),
+            Err(_) => return Err(failed(name, &"it took too long")),
+        };
+        let answers = lookup.answers();
+        let records = answers.iter().filter_map(|record| read(&record.data));
+        let ttl = answers.iter().map(|record| record.ttl).min().unwrap_or(0);
+        Ok((records.collect(), Duration::from_secs(ttl.into())))
+    }
+
+    /// Addresses of both kinds.
+    async fn addresses(&self, name: &str) -> Result<Answer<IpAddr>, DiscoveryError> {
+        let (four, six) = tokio::join!(
+            self.records((name, RecordType::A), |data| match data {
+                RData::A(address) => Some(IpAddr::from(address.0)),
+                _ => None,
+            }),
+            self.records((name, RecordType::AAAA), |data| match data {
+                RData::AAAA(address) => Some(IpAddr::from(address.0)),
+                _ => None,
+            }),
+        );
+        let mut answer = Answer {
+            records: Vec::new(),
+            ttl: TTL_MOST,
+            missing: None,
+        };
+        for kind in [four, six] {
+            match kind {
+                Ok((records, ttl)) => {
+                    // Not what a name server says of a name that it hides.
+                    let is_host = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+                    answer.records.extend(records.into_iter().filter(is_host));
+                    answer.ttl = answer.ttl.min(ttl);
+                }
+                Err(error) => answer.missing = Some(error),
+            }
         }
-    };
-    let options = builder.options_mut();
-    options.cache_size = 0;
-    // Two tries fit into the time that a look may take.
-    options.attempts = 1;
-    options.timeout = (dns.timeout * 2 / 5).max(Duration::from_millis(1));
-    builder.build().map_err(broken)
-}
+        match answer.missing {
+            Some(error) if answer.records.is_empty() => Err(error),
+            _ => Ok(answer),
+        }
+    }
 
-/// The records of one kind. None of them is an answer too.
-async fn records<T>(
-    resolver: &TokioResolver,
-    (name, kind): (&str, RecordType),
-    read: impl Fn(&RData) -> Option<T>,
-) -> Result<(Vec<T>, Duration), NetError> {
-    let lookup = match resolver.lookup(name, kind).await {
-        Ok(lookup) => lookup,
-        Err(error) if error.is_no_records_found() => return Ok((Vec::new(), TTL_MOST)),
-        Err(error) => return Err(error),
-    };
-    let answers = lookup.answers();
-    let records = answers.iter().filter_map(|record| read(&record.data));
-    let ttl = answers.iter().map(|record| record.ttl).min().unwrap_or(0);
-    Ok((records.collect(), Duration::from_secs(ttl.into())))
-}
-
-/// Addresses of both kinds.
-async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Answer<IpAddr>, DiscoveryError> {
-    let (four, six) = tokio::join!(
-        records(resolver, (name, RecordType::A), |data| match data {
-            RData::A(address) => Some(IpAddr::from(address.0)),
+    /// The addresses of all targets of the best priority.
+    async fn services(&self, url: &Endpoint) -> Result<Answer<Found>, DiscoveryError> {
+        let name = url.host();
+        let read = |data: &RData| match data {
+            RData::SRV(record) => Some(record.clone()),
             _ => None,
-        }),
-        records(resolver, (name, RecordType::AAAA), |data| match data {
-            RData::AAAA(address) => Some(IpAddr::from(address.0)),
-            _ => None,
-        }),
-    );
-    let mut answer = Answer {
-        records: Vec::new(),
-        ttl: TTL_MOST,
-        missing: None,
-    };
-    for kind in [four, six] {
-        match kind {
-            Ok((records, ttl)) => {
-                // Not what a name server says of a name that it hides.
-                let is_host = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
-                answer.records.extend(records.into_iter().filter(is_host));
-                answer.ttl = answer.ttl.min(ttl);
-            }
-            Err(error) => answer.missing = Some(failed(name, &error)),
+        };
+        let (records, ttl) = self.records((name, RecordType::SRV), read).await?;
+        let targets = best(records);
+        if targets.len() > TARGETS_MAX {
+            return Err(DiscoveryError::TooMany(name.to_owned()));
         }
+        let mut answer = Answer {
+            records: Vec::new(),
+            ttl,
+            missing: None,
+        };
+        let asked: Vec<_> = targets
+            .into_iter()
+            .map(|target| self.target(url, target))
+            .collect();
+        let mut asked = stream::iter(asked).buffered(TARGETS_AT_ONCE);
+        while let Some(asked) = asked.next().await {
+            match asked {
+                Ok(target) => {
+                    answer.records.extend(target.records);
+                    answer.ttl = answer.ttl.min(target.ttl);
+                    answer.missing = answer.missing.or(target.missing);
+                }
+                Err(error) => answer.missing = Some(error),
+            }
+        }
+        Ok(answer)
     }
-    match answer.missing {
-        Some(error) if answer.records.is_empty() => Err(error),
-        _ => Ok(answer),
-    }
-}
 
-/// The addresses of all targets of the best priority.
-async fn services(
-    resolver: &TokioResolver,
-    url: &Endpoint,
-) -> Result<Answer<Found>, DiscoveryError> {
-    let name = url.host();
-    let read = |data: &RData| match data {
-        RData::SRV(record) => Some(record.clone()),
-        _ => None,
-    };
-    let asked = records(resolver, (name, RecordType::SRV), read).await;
-    let (records, ttl) = asked.map_err(|error| failed(name, &error))?;
-    let targets = best(records);
-    if targets.len() > TARGETS_MAX {
-        return Err(DiscoveryError::TooMany(name.to_owned()));
+    async fn target(
+        &self,
+        url: &Endpoint,
+        (host, port, weight): (String, u16, u32),
+    ) -> Result<Answer<Found>, DiscoveryError> {
+        let endpoint = srv_target(url, (&host, port), weight);
+        let endpoint = endpoint.map_err(|reason| failed(url.host(), &reason))?;
+        let answer = self.addresses(&format!("{host}.")).await?;
+        Ok(answer.map(|ip| at(endpoint.clone(), ip)))
     }
-    let mut answer = Answer {
-        records: Vec::new(),
-        ttl,
-        missing: None,
-    };
-    for (host, port, weight) in targets {
-        let asked = addresses(resolver, &format!("{host}.")).await;
-        match asked {
-            Ok(target) => {
-                let scheme = if url.https { "https" } else { "http" };
-                let text = format!("{scheme}://{host}:{port}{}", url.base_path);
-                let endpoint = Endpoint::parse(&text);
-                let endpoint = endpoint.map_err(|reason| failed(name, &reason))?;
-                let endpoint = Endpoint { weight, ..endpoint };
-                let found = target.records.into_iter();
-                answer
-                    .records
-                    .extend(found.map(|ip| at(endpoint.clone(), ip)));
-                answer.ttl = answer.ttl.min(target.ttl);
-                answer.missing = answer.missing.or(target.missing);
-            }
-            Err(error) => answer.missing = Some(error),
-        }
-    }
-    Ok(answer)
 }
 
 /// Hosts, ports and weights. A target that is no host, or the root, serves nothing.

@@ -6,6 +6,7 @@
 
 mod dns;
 mod file;
+mod same;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use tollgate_config::{Endpoint, Endpoints};
 
 pub use dns::DnsSource;
 pub use file::{FileSource, read_list};
+pub use same::{LastFound, found_for, is_same};
 
 /// An endpoint, and where its connections go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -154,14 +156,14 @@ pub enum News<'a> {
     Mended,
 }
 
-/// Looks at a source for ever, beginning with `known`, which was found before or is empty.
+/// Looks at a source for ever, beginning with `known`, which was found before or is empty,
+/// and with why the last look failed, if it did.
 pub async fn follow(
     mut source: Source,
-    mut known: Vec<Found>,
+    (mut known, mut failing): (Vec<Found>, Option<DiscoveryError>),
     first: Duration,
     mut tell: impl FnMut(News<'_>) + Send,
 ) {
-    let mut failing: Option<DiscoveryError> = None;
     let mut next = first;
     loop {
         sleep(next).await;

@@ -126,9 +126,24 @@ async fn silence_failure_and_emptiness_are_errors_and_pauses_grow() {
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
 
-    let mut empty = asking(&server, "http://empty.svc", DnsRecord::Address);
-    let looked = empty.look(true).await;
-    assert_eq!(looked.found, Err(DiscoveryError::Empty("empty.svc".into())));
+    server.say("gone.svc", A, Said::NoSuchName);
+    server.say("gone.svc", AAAA, Said::NoSuchName);
+    for (name, record) in [
+        ("empty.svc", DnsRecord::Address),
+        ("gone.svc", DnsRecord::Address),
+        ("empty.svc", DnsRecord::Srv),
+    ] {
+        let dns = EndpointDns {
+            refresh: None,
+            ..written(&server, &format!("http://{name}"), record)
+        };
+        let mut empty = DnsSource::new(dns);
+        for pause in [1, 2, 4] {
+            let looked = empty.look(false).await;
+            assert_eq!(looked.found, Err(DiscoveryError::Empty(name.into())));
+            assert_eq!(looked.next.as_secs(), pause, "{name}");
+        }
+    }
 
     let dns = EndpointDns {
         timeout: Duration::from_millis(50),
@@ -140,8 +155,16 @@ async fn silence_failure_and_emptiness_are_errors_and_pauses_grow() {
 
 /// Follows a source and hands on what is told, as text.
 fn followed(source: Source) -> (mpsc::Receiver<String>, JoinHandle<()>) {
+    followed_after((Vec::new(), None), source)
+}
+
+/// As [`followed`], with what was found before, and why the last look failed.
+fn followed_after(
+    before: (Vec<Found>, Option<DiscoveryError>),
+    source: Source,
+) -> (mpsc::Receiver<String>, JoinHandle<()>) {
     let (send, receive) = mpsc::channel(100);
-    let task = tokio::spawn(follow(source, Vec::new(), Duration::ZERO, move |news| {
+    let task = tokio::spawn(follow(source, before, Duration::ZERO, move |news| {
         let text = match news {
             News::Endpoints(found) => {
                 let shown: Vec<_> = found.iter().map(ToString::to_string).collect();
@@ -171,6 +194,43 @@ async fn what_is_known_goes_on_while_the_dns_fails_and_changes_when_it_does() {
     server.say_a("a.svc", &[[10, 0, 0, 2]]);
     assert_eq!(told.recv().await.unwrap(), "http://a.svc at 10.0.0.2:80");
     task.abort();
+}
+
+#[tokio::test]
+async fn a_failure_from_before_is_over_with_the_first_answer() {
+    let server = NameServer::start().await;
+    server.say_a("a.svc", &[[10, 0, 0, 1]]);
+    let before = DiscoveryError::Empty("a.svc".into());
+    let known = vec![Found {
+        endpoint: Endpoint::parse("http://a.svc").unwrap(),
+        address: Some("10.0.0.1:80".parse().unwrap()),
+    }];
+    let source = asking(&server, "http://a.svc", DnsRecord::Address);
+    let (mut told, task) = followed_after((known, Some(before)), source);
+    assert_eq!(told.recv().await.unwrap(), "mended");
+    task.abort();
+}
+
+#[tokio::test]
+async fn targets_that_are_silent_keep_nobody_from_the_others() {
+    let server = NameServer::start().await;
+    let names = ["a.svc", "b.svc", "c.svc", "d.svc"];
+    let records = names.map(|name| srv(1, 1, 80, name));
+    server.say("_http._tcp.vllm", SRV, Said::Records(records.into()));
+    for name in &names[..3] {
+        server.say(name, A, Said::Nothing);
+        server.say(name, AAAA, Said::Nothing);
+    }
+    server.say_a("d.svc", &[[10, 0, 0, 1]]);
+    let dns = EndpointDns {
+        timeout: Duration::from_millis(500),
+        ..written(&server, "http://_http._tcp.vllm", DnsRecord::Srv)
+    };
+    let mut source = Source::Dns(Box::new(DnsSource::new(dns)));
+    let found = shown(&source.look(false).await);
+    assert_eq!(found, ["http://d.svc at 10.0.0.1:80 x1"]);
+    // Where something is known, a part of an answer is none.
+    assert_eq!(source.look(true).await.found.unwrap_err().kind(), "dns");
 }
 
 #[tokio::test]

@@ -110,6 +110,13 @@ impl Health {
         }
     }
 
+    /// From now on its errors are counted over another time, if that is what these say.
+    pub(super) fn follow(&self, settings: &Settings) {
+        if let Some(passive) = &settings.passive {
+            self.window.set_length(passive.circuit.window);
+        }
+    }
+
     /// What logs call it.
     #[must_use]
     pub fn label(&self) -> &Arc<str> {

@@ -117,6 +117,7 @@ impl Ward {
         self.settings.store(Some(Arc::new(settings.clone())));
         let mut tended = Tended::new();
         for member in &*members {
+            member.follow(settings);
             let mut state = member.state.lock();
             let was_out = state.out;
             if settings.passive.is_none() {

@@ -17,7 +17,7 @@ const TICK_MASK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
 #[derive(Debug)]
 pub(super) struct Window {
     began: Instant,
-    slot_nanos: u64,
+    slot_nanos: AtomicU64,
     slots: [AtomicU64; SLOTS as usize],
 }
 
@@ -57,20 +57,32 @@ impl Slot {
     }
 }
 
+fn slot_nanos(length: Duration) -> u64 {
+    let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+    (nanos / SLOTS).max(1)
+}
+
 impl Window {
     pub(super) fn new(length: Duration, now: Instant) -> Self {
-        let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         Self {
             began: now,
-            slot_nanos: (nanos / SLOTS).max(1),
+            slot_nanos: AtomicU64::new(slot_nanos(length)),
             // No tick has this number for years to come.
             slots: [const { AtomicU64::new(u64::MAX << (2 * COUNT_BITS)) }; SLOTS as usize],
         }
     }
 
+    /// Another length from now on; with one that differs it begins anew.
+    pub(super) fn set_length(&self, length: Duration) {
+        let slot = slot_nanos(length);
+        if self.slot_nanos.swap(slot, Ordering::Relaxed) != slot {
+            self.clear();
+        }
+    }
+
     fn tick(&self, now: Instant) -> u64 {
         let nanos = now.saturating_duration_since(self.began).as_nanos();
-        u64::try_from(nanos).unwrap_or(u64::MAX) / self.slot_nanos
+        u64::try_from(nanos).unwrap_or(u64::MAX) / self.slot_nanos.load(Ordering::Relaxed)
     }
 
     pub(super) fn count(&self, good: bool, now: Instant) {
@@ -130,6 +142,20 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_window_of_another_length_begins_anew() {
+        let start = Instant::now();
+        let window = Window::new(10 * SECOND, start);
+        window.count(false, start);
+        window.set_length(10 * SECOND);
+        assert_eq!(window.sums(start), (1, 1));
+        window.set_length(SECOND);
+        assert_eq!(window.sums(start), (0, 0));
+        window.count(false, start);
+        assert_eq!(window.sums(start + SECOND / 2), (1, 1));
+        assert_eq!(window.sums(start + SECOND), (0, 0));
+    }
 
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {

@@ -348,3 +348,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn another_window_holds_for_endpoints_that_stay() {
+    let mut story = Story::new(settings(50), 2);
+    let passive = story.settings.passive.as_mut().unwrap();
+    passive.consecutive_errors = 0;
+    passive.circuit.window = 2 * SECOND;
+    story
+        .ward
+        .set(story.all.clone(), &story.settings, story.now);
+    // Within ten seconds there are enough of them, within two there are not.
+    for _ in 0..12 {
+        assert_eq!(story.ask(0, Outcome::Error), []);
+        story.now += SECOND;
+    }
+    assert_eq!(story.share(0), 1_000);
+}

@@ -306,7 +306,10 @@ mod tests {
         let error = "tokens=2,cut-of=3"
             .parse::<Behaviour>()
             .expect_err("refused");
-        assert_eq!(error.to_string(), "the stand-in knows no `cut-of`");
+        assert_eq!(
+            error.to_string(),
+            "the stand-in knows no `cut-of`: `tollgate standin --help` lists what it knows"
+        );
     }
 
     #[test]

@@ -280,7 +280,13 @@ impl<'a> Tries<'a> {
         };
         self.hints = Some(hints);
         exchange.record.over_budget += self.take_over_budget();
-        let ended = ended.and_then(|answer| agreed(exchange, answer));
+        let ended = match ended {
+            Ok(mut answer) => match disagreement(exchange, &mut answer) {
+                Some(error) => Err(answer.missed(error)),
+                None => Ok(answer),
+            },
+            missed => missed,
+        };
         if let Some(began) = began {
             let model = exchange.record.target_model.as_deref();
             let model = model.or(exchange.record.model.as_deref());
@@ -400,14 +406,10 @@ impl Attempted {
     }
 }
 
-/// The answer, unless it changes the protocol to one that nobody asked for.
-fn agreed(exchange: &mut Exchange, mut answer: Answer) -> Result<Answer, Missed> {
-    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Err(error) = upgrade::agree(exchange, &mut answer.response)
-    {
-        return Err(answer.missed(error));
-    }
-    Ok(answer)
+/// What is wrong with an answer that changes the protocol.
+fn disagreement(exchange: &mut Exchange, answer: &mut Answer) -> Option<ServeError> {
+    (answer.response.status() == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| upgrade::agree(exchange, &mut answer.response).err())?
 }
 
 /// Asks the `on-attempt` hooks of the target.

@@ -88,6 +88,10 @@ impl Session {
         store.data_mut().begin_hook();
         store.set_epoch_deadline(FIRST_TICK);
         let (opened, times) = timed(guest.open(store, head)).await;
+        let state = store.data_mut();
+        state.end_hook();
+        let host_calls = state.host_calls_all;
+        policy.shared.counters.host_called(host_calls);
         match opened {
             Ok(()) => Ok(Self {
                 policy,
@@ -95,11 +99,10 @@ impl Session {
                 at_work: false,
                 time: times.took,
                 worked: times.worked,
-                host_calls: 0,
+                host_calls,
                 recorded: None,
             }),
             Err(error) => {
-                store.data_mut().end_hook();
                 let failure = policy.failed(&error);
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));

@@ -3,6 +3,8 @@
 
 #[path = "authoring/bad_files.rs"]
 mod bad_files;
+#[path = "authoring/cases.rs"]
+mod cases;
 #[path = "authoring/first_policy.rs"]
 mod first_policy;
 #[path = "authoring/mistakes.rs"]

@@ -125,6 +125,14 @@ async fn what_is_no_plugin_is_left_out_and_told_of() {
     assert!(said.contains("the settings of 1 plugins"), "{said}");
     let written: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
     assert!(written["$defs"]["settings-of-redact"]["properties"]["kinds"].is_object());
+    let config = folder.path().join("tollgate.yaml");
+    let text = "listen: 127.0.0.1:0\nplugins: .\nupstreams: { u: { endpoints: [ \"http://127.0.0.1:9\" ] } }\n\
+                routes: [ { match: { path: \"/*\" }, upstream: u } ]\n";
+    fs::write(&config, text).unwrap();
+    let (out, said, is_fine) = schema(&["--config", config.to_str().unwrap()]).await;
+    assert!(is_fine && said.contains("broken.wasm"), "{said}");
+    let printed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(printed, written, "the same plugins, found in another way");
     let (_, said, is_fine) = schema(&["--config", "nowhere.yaml"]).await;
     assert!(!is_fine && said.contains("--plugins"), "{said}");
 }

@@ -11,11 +11,12 @@ use tollgate_config::{
 use tollgate_sandbox::{LoadError, PolicySpec, Prepared, Sandbox};
 
 use crate::{
-    case::{Budget, Case},
+    budget::Budget,
+    case::Case,
     compare::{Difference, compare},
     got::{Cost, Got},
     run::run,
-    world::world,
+    world::World,
 };
 
 /// Runs of a case whose time is bounded: the least counts.
@@ -52,6 +53,8 @@ pub enum Verdict {
     Differs(Difference),
     /// The case does not say what it expects.
     ExpectsNothing,
+    /// It gives answers that nobody asked for, so it does not show what it says: each by name.
+    Unused(Vec<String>),
     /// It cost more than it may: a sentence for each.
     OverBudget(Vec<String>),
 }
@@ -80,10 +83,10 @@ impl Bench {
         let budget = case.budget.or(budget);
         let got = match self.prepare(case).await {
             Ok(prepared) => {
-                let mut got = self.once(case, &prepared).await;
+                let mut got = self.once(case, &prepared, false).await;
                 let runs = if budget.time.is_some() { TIMED_RUNS } else { 1 };
                 for _ in 1..runs {
-                    let again = self.once(case, &prepared).await;
+                    let again = self.once(case, &prepared, true).await;
                     for (step, other) in got.steps.iter_mut().zip(again.steps) {
                         step.cost.time = step.cost.time.min(other.cost.time);
                     }
@@ -102,9 +105,12 @@ impl Bench {
         }
     }
 
-    async fn once(&self, case: &Case, prepared: &Prepared) -> Got {
-        let (capabilities, notes) = world(&case.given, &self.plugin);
-        run(case, &prepared.policy(capabilities), &notes).await
+    async fn once(&self, case: &Case, prepared: &Prepared, is_measured: bool) -> Got {
+        let world = World::new(&case.given, &self.plugin);
+        let policy = prepared.policy(world.capabilities.clone());
+        let mut got = run(case, &policy, (&world.notes, is_measured)).await;
+        got.unused = world.unused();
+        got
     }
 
     async fn prepare(&mut self, case: &Case) -> Result<Arc<Prepared>, LoadError> {
@@ -164,6 +170,9 @@ fn judge(case: &Case, got: &Got, budget: Budget) -> Verdict {
     if let Some(difference) = compare(case, got) {
         return Verdict::Differs(difference);
     }
+    if !got.unused.is_empty() {
+        return Verdict::Unused(got.unused.clone());
+    }
     let over = over(got, budget);
     if over.is_empty() {
         Verdict::Passed
@@ -198,4 +207,53 @@ fn over(got: &Got, budget: Budget) -> Vec<String> {
         }
     }
     over
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::got::Step;
+
+    fn got(costs: &[(&'static str, Cost)]) -> Got {
+        let step = |(hook, cost): &(&'static str, Cost)| Step {
+            cost: *cost,
+            ..Step::new(hook)
+        };
+        Got {
+            steps: costs.iter().map(step).collect(),
+            ..Got::default()
+        }
+    }
+
+    #[test]
+    fn a_budget_bounds_each_hook_and_says_by_how_much_it_is_overdrawn() {
+        let cheap = Cost {
+            time: Duration::from_micros(100),
+            memory_bytes: 64 << 10,
+            host_calls: 2,
+        };
+        let dear = Cost {
+            time: Duration::from_micros(1_700),
+            memory_bytes: (1 << 20) + 1,
+            host_calls: 3,
+        };
+        let got = got(&[("open", cheap), ("on_request", dear)]);
+        let over = |budget: &str| over(&got, Budget::read(budget).expect("is one"));
+        assert_eq!(over("time=1700us,memory=2MiB,host_calls=3"), [""; 0]);
+        assert_eq!(
+            over("time=1ms"),
+            ["on_request took 2ms, and 1ms are allowed"]
+        );
+        assert_eq!(
+            over("host_calls=2"),
+            ["on_request made 3 host calls, and 2 are allowed"]
+        );
+        assert_eq!(over("host_calls=0").len(), 2, "each hook for itself");
+        assert_eq!(
+            over("memory=1MiB"),
+            ["on_request had 1025 KiB of memory, and 1024 KiB are allowed"]
+        );
+    }
 }

@@ -37,6 +37,12 @@ impl Difference {
     }
 }
 
+impl From<Vec<Line>> for Difference {
+    fn from(lines: Vec<Line>) -> Self {
+        Self { lines }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, line) in self.lines.iter().enumerate() {
@@ -79,7 +85,34 @@ pub(crate) fn compare(case: &Case, got: &Got) -> Option<Difference> {
             });
         }
     }
-    Some(Difference { lines })
+    Some(lines.into())
+}
+
+/// Of what was got, what is spoken of: `null` where nothing was to come and nothing came.
+pub(crate) fn part(expected: &Value, got: Option<&Value>) -> Option<Value> {
+    match (expected, got) {
+        (Value::Object(expected), Some(Value::Object(got))) => {
+            let pairs = expected.iter().filter_map(|(key, expected)| {
+                let got = got.get(key);
+                // A list of nothing is nothing.
+                let got = got.filter(|got| !(expected.is_null() && is_empty(got)));
+                Some((key.clone(), whole(expected, got)?))
+            });
+            Some(Value::Object(pairs.collect()))
+        }
+        (expected, got) => whole(expected, got),
+    }
+}
+
+fn whole(expected: &Value, got: Option<&Value>) -> Option<Value> {
+    match got {
+        Some(got) => Some(got.clone()),
+        None => expected.is_null().then_some(Value::Null),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// Of what was got, what the case says something about; and a failure that it does not
@@ -88,18 +121,9 @@ fn what_is_stated(stated: &Map<String, Value>, got: &Got) -> Map<String, Value> 
     let all = got.value();
     let mut kept = Map::new();
     for (hook, expected) in stated {
-        let Some(value) = all.get(hook) else {
-            continue;
-        };
-        let value = match (expected, value) {
-            (Value::Object(expected), Value::Object(value)) => {
-                let keys = expected.keys();
-                let pairs = keys.filter_map(|key| Some((key.clone(), value.get(key)?.clone())));
-                Value::Object(pairs.collect())
-            }
-            (_, value) => value.clone(),
-        };
-        kept.insert(hook.clone(), value);
+        if let Some(part) = part(expected, all.get(hook)) {
+            kept.insert(hook.clone(), part);
+        }
     }
     if let Some(error) = all.get("load_error") {
         kept.insert("load_error".to_owned(), error.clone());
@@ -208,6 +232,51 @@ mod tests {
             difference.contains("- on_response: { verdict: next }"),
             "{difference}"
         );
+    }
+
+    #[test]
+    fn a_null_says_that_something_is_not_there() {
+        let mut got = got();
+        assert_eq!(
+            compared("{ on_request: { plan: null, shadow: null } }", &got),
+            None
+        );
+        assert_eq!(
+            compared(
+                "{ on_request: { calls: null }, on_response: null, events: null }",
+                &got
+            ),
+            None
+        );
+        let difference = compared("{ on_request: { verdict: null } }", &got).unwrap();
+        assert_eq!(
+            difference,
+            "- on_request: { verdict: null }\n+ on_request: { verdict: next }"
+        );
+        got.steps[0].plan = Some(json!({ "key": "a" }));
+        let difference = compared("{ on_request: { plan: null } }", &got).unwrap();
+        assert_eq!(
+            difference,
+            "- on_request: { plan: null }\n+ on_request:\n+   plan: { key: a }"
+        );
+        let difference = compared("{ on_request: null }", &got).unwrap();
+        assert!(difference.starts_with("- on_request: null"), "{difference}");
+        let difference = compared("{ on_response: { edits: null } }", &got).unwrap();
+        assert!(
+            difference.contains("- on_response: { edits: null }"),
+            "{difference}"
+        );
+    }
+
+    #[test]
+    fn a_hook_of_which_nothing_is_said_is_refused() {
+        for expect in ["{ on_request: {} }", "{ events: [], on_finish: {} }"] {
+            let text = format!("expect: {expect}\n");
+            let error = Case::read(Path::new("a.yaml"), text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("nothing is expected of `on_"), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// One case.
@@ -125,6 +125,27 @@ pub(crate) struct Target {
     pub(crate) dialect: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) attempt: Option<u32>,
+    /// What there is to pick from; without any, nobody is asked to score them.
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint and how busy it is, as a policy that scores them is told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Endpoint {
+    /// `host:port`.
+    pub(crate) address: String,
+    /// 1 if it is not said.
+    pub(crate) weight: Option<u32>,
+    #[serde(default)]
+    pub(crate) in_flight: u32,
+    pub(crate) latency_ms: Option<f64>,
+    pub(crate) running: Option<u32>,
+    pub(crate) waiting: Option<u32>,
+    pub(crate) cache_use: Option<f64>,
+    /// It failed in this exchange before.
+    #[serde(default)]
+    pub(crate) tried: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -175,51 +196,69 @@ pub(crate) enum Ending {
     TimedOut,
 }
 
-/// What must come of it, hook by hook.
+/// What must come of it, hook by hook. `null`: that it must not be there at all, or that the
+/// hook is not called.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Expect {
     /// Why it cannot be loaded with these settings.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) load_error: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) open: Option<Decided>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) on_request: Option<Decided>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) on_attempt: Option<Decided>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) on_response: Option<Decided>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) on_events: Option<Decided>,
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) open: Stated<Decided>,
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) on_request: Stated<Decided>,
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) on_attempt: Stated<Decided>,
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) on_response: Stated<Decided>,
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) on_events: Stated<Decided>,
     /// What the client is sent of the stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) on_finish: Option<Decided>,
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) on_finish: Stated<Decided>,
 }
 
 /// What a hook decided and did.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Decided {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) edits: Option<Value>,
     /// For the answer, of a policy that caches.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<Value>,
+    /// Where a copy of the request goes.
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) shadow: Option<Value>,
+    /// What it thinks of each endpoint, by address.
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) scores: Option<Value>,
+    /// Which of the endpoints the gateway chooses from, by these scores.
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
+    pub(crate) picks: Option<Value>,
     /// Of capabilities, each with its answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) calls: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) metrics: Option<Value>,
     /// How it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<Value>,
+}
+
+/// `None`: nothing is said of it; `Some(None)`: that it is not there.
+pub(crate) type Stated<T> = Option<Option<T>>;
+
+/// Keeps a `null` apart from what is not written.
+fn stated<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

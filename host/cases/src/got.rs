@@ -26,6 +26,9 @@ pub struct Step {
     pub(crate) verdict: Option<Value>,
     pub(crate) edits: Vec<Value>,
     pub(crate) plan: Option<Value>,
+    pub(crate) shadow: Option<Value>,
+    pub(crate) scores: Option<Value>,
+    pub(crate) picks: Option<Value>,
     pub(crate) calls: Vec<String>,
     pub(crate) log: Vec<String>,
     pub(crate) metrics: Vec<String>,
@@ -41,6 +44,8 @@ pub struct Got {
     pub(crate) events: Option<Vec<Value>>,
     /// Why the plugin could not be loaded.
     pub(crate) load_error: Option<String>,
+    /// What the case gives and nobody asked for.
+    pub(crate) unused: Vec<String>,
 }
 
 impl Step {
@@ -51,6 +56,9 @@ impl Step {
             verdict: None,
             edits: Vec::new(),
             plan: None,
+            shadow: None,
+            scores: None,
+            picks: None,
             calls: Vec::new(),
             log: Vec::new(),
             metrics: Vec::new(),
@@ -66,8 +74,16 @@ impl Step {
             map.insert("verdict".to_owned(), verdict.clone());
             map.insert("edits".to_owned(), Value::Array(self.edits.clone()));
         }
-        if let Some(plan) = &self.plan {
-            map.insert("plan".to_owned(), plan.clone());
+        let planned = [
+            ("plan", &self.plan),
+            ("shadow", &self.shadow),
+            ("scores", &self.scores),
+            ("picks", &self.picks),
+        ];
+        for (key, value) in planned {
+            if let Some(value) = value {
+                map.insert(key.to_owned(), value.clone());
+            }
         }
         map.insert("calls".to_owned(), texts(&self.calls));
         map.insert("log".to_owned(), texts(&self.log));
@@ -103,9 +119,11 @@ impl Got {
         map
     }
 
-    /// What is worth writing down: nothing that is empty, and no hook that did nothing.
+    /// What is worth writing down: nothing that is empty, and no hook that did nothing, unless
+    /// none did anything.
     pub(crate) fn worth_writing(&self) -> Value {
-        let mut map = self.value();
+        let all = self.value();
+        let mut map = all.clone();
         for value in map.values_mut() {
             if let Value::Object(hook) = value {
                 hook.retain(|_, value| !value.as_array().is_some_and(Vec::is_empty));
@@ -113,6 +131,6 @@ impl Got {
         }
         let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
         map.retain(|_, value| !is_empty(value));
-        Value::Object(map)
+        Value::Object(if map.is_empty() { all } else { map })
     }
 }

@@ -7,6 +7,7 @@
 //! terminals.
 
 mod bench;
+mod budget;
 mod case;
 mod compare;
 mod emit;
@@ -21,9 +22,10 @@ mod update;
 mod world;
 
 pub use bench::{Bench, Outcome, Verdict};
-pub use case::{Budget, Case, CaseError, read_folder};
+pub use budget::Budget;
+pub use case::{Case, CaseError, read_folder};
 pub use compare::{Difference, Line};
 pub use got::{Cost, Got, Step};
-pub use prove::{Disproof, prove};
+pub use prove::{Disproof, provable, prove};
 pub use section::{SectionError, Shipped, shipped, strip, with_cases};
-pub use update::updated;
+pub use update::{NotUpdated, updated};

@@ -1,15 +1,18 @@
 //! Proves the cases that a plugin ships, before it goes live.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use tollgate_sandbox::{PolicySpec, Sandbox};
 
 use crate::{
     bench::{Bench, Verdict},
-    case::Budget,
+    budget::Budget,
+    case::Case,
     compare::{Difference, Line},
     section::{SectionError, shipped},
 };
+
+const EXPECTS_NOTHING: &str = "it does not say what it expects";
 
 /// Each needs the plugin compiled anew.
 const SETTINGS_MAX: usize = 8;
@@ -17,13 +20,18 @@ const SETTINGS_MAX: usize = 8;
 const LINES_MAX: usize = 12;
 
 /// Why a plugin's own cases keep it out; `Display` is a whole message.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Disproof {
     /// The section with the cases is not what it should be.
-    Section(SectionError),
+    #[error("the cases in it cannot be used: {0}")]
+    Section(#[from] SectionError),
     /// The cases have more settings than are tried.
+    #[error(
+        "the cases in it have {0} different settings; at most {SETTINGS_MAX} are tried before a swap"
+    )]
     Settings(usize),
     /// A case does not hold.
+    #[error("its case `{name}` does not hold: {why}")]
     Case {
         /// Its name.
         name: String,
@@ -32,16 +40,24 @@ pub enum Disproof {
     },
 }
 
-impl fmt::Display for Disproof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Section(error) => write!(f, "the cases in it cannot be used: {error}"),
-            Self::Settings(count) => write!(
-                f,
-                "the cases in it have {count} different settings; at most {SETTINGS_MAX} are tried before a swap"
-            ),
-            Self::Case { name, why } => write!(f, "its case `{name}` does not hold: {why}"),
-        }
+/// The cases in a plugin's file, if they are such as every gateway would try.
+///
+/// # Errors
+/// What keeps the file out, whatever the plugin does.
+pub fn provable(wasm: &[u8]) -> Result<Vec<Case>, Disproof> {
+    let cases = shipped(wasm)?.cases;
+    let mut settings: Vec<_> = cases.iter().map(|case| case.settings.to_string()).collect();
+    settings.sort_unstable();
+    settings.dedup();
+    if settings.len() > SETTINGS_MAX {
+        return Err(Disproof::Settings(settings.len()));
+    }
+    match cases.iter().find(|case| case.expect.is_none()) {
+        None => Ok(cases),
+        Some(case) => Err(Disproof::Case {
+            name: case.name.clone(),
+            why: EXPECTS_NOTHING.to_owned(),
+        }),
     }
 }
 
@@ -52,17 +68,11 @@ impl fmt::Display for Disproof {
 /// The first case that does not hold.
 pub async fn prove(sandbox: &Arc<Sandbox>, spec: &PolicySpec) -> Result<(), Disproof> {
     // One that is no WebAssembly is refused in better words where it is loaded.
-    let cases = match shipped(&spec.wasm) {
-        Ok(shipped) => shipped.cases,
-        Err(SectionError::Unreadable) => return Ok(()),
-        Err(error) => return Err(Disproof::Section(error)),
+    let cases = match provable(&spec.wasm) {
+        Ok(cases) => cases,
+        Err(Disproof::Section(SectionError::Unreadable)) => return Ok(()),
+        Err(disproof) => return Err(disproof),
     };
-    let mut settings: Vec<_> = cases.iter().map(|case| &case.settings).collect();
-    settings.sort_by_key(|settings| settings.to_string());
-    settings.dedup();
-    if settings.len() > SETTINGS_MAX {
-        return Err(Disproof::Settings(settings.len()));
-    }
     let mut bench = Bench::new(
         Arc::clone(sandbox),
         (&spec.config.plugin, spec.wasm.clone()),
@@ -74,7 +84,8 @@ pub async fn prove(sandbox: &Arc<Sandbox>, spec: &PolicySpec) -> Result<(), Disp
         let why = match outcome.verdict {
             Verdict::Passed | Verdict::OverBudget(_) => continue,
             Verdict::Differs(difference) => told(&difference),
-            Verdict::ExpectsNothing => "it does not say what it expects".to_owned(),
+            Verdict::Unused(unused) => format!("nobody asked for {}", unused.join(", ")),
+            Verdict::ExpectsNothing => EXPECTS_NOTHING.to_owned(),
         };
         let name = outcome.name;
         return Err(Disproof::Case { name, why });
@@ -105,4 +116,47 @@ fn cut(text: &str) -> String {
         out.push('…');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::section::with_cases;
+
+    const EMPTY: [u8; 8] = *b"\0asm\x01\0\0\0";
+
+    /// Why a file with these cases is kept out.
+    fn refused(cases: &[(&str, String)]) -> Option<String> {
+        let read = |(name, text): &(&str, String)| {
+            Case::read(Path::new(&format!("cases/{name}.yaml")), text.clone()).expect("is one")
+        };
+        let cases: Vec<Case> = cases.iter().map(read).collect();
+        let wasm = with_cases(&EMPTY, &cases).expect("takes them");
+        provable(&wasm).err().map(|disproof| disproof.to_string())
+    }
+
+    #[test]
+    fn what_every_gateway_refuses_is_found_without_one() {
+        let expects = || "expect: { on_request: { verdict: next } }\n".to_owned();
+        let set = |nth: usize| format!("settings: {{ a: {} }}\n{}", nth % 8, expects());
+        let eight: Vec<_> = (0..16).map(|nth| ("a", set(nth))).collect();
+        assert_eq!(refused(&eight), None);
+        let nine = [eight, vec![("b", expects())]].concat();
+        assert_eq!(
+            refused(&nine).as_deref(),
+            Some("the cases in it have 9 different settings; at most 8 are tried before a swap")
+        );
+        assert_eq!(
+            refused(&[("good", expects()), ("new", "about: x\n".to_owned())]).as_deref(),
+            Some("its case `new` does not hold: it does not say what it expects")
+        );
+        let error = refused(&[("a,b", expects())]).expect("no plain name");
+        assert!(
+            error.starts_with("the cases in it cannot be used: a case's name has")
+                && error.ends_with("`a,b` is none"),
+            "{error}"
+        );
+    }
 }

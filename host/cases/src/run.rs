@@ -1,14 +1,16 @@
 //! One exchange, hook by hook, as the gateway would ask them.
 
+mod calls;
+mod stream;
+
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use serde_json::Value;
+use stream::{Flow, Sent};
 use tollgate_sandbox::{
     ExchangeContext, Failure, Message, Policy, Session, Side,
-    contract::{
-        Decision, Ending, Event, EventAction, EventsDecision, Head, Hooks, Needs, Outcome, Verdict,
-    },
+    contract::{Decision, Ending, Event, Head, Hooks, Needs, Outcome, Usage, Verdict},
 };
 
 use crate::{
@@ -18,10 +20,19 @@ use crate::{
     world::Notes,
 };
 
-/// Runs the case through every hook that the policy has.
-pub(crate) async fn run(case: &Case, policy: &Arc<Policy>, notes: &Notes) -> Got {
+/// Runs the case through every hook that the policy has. What is only measured is not
+/// written down.
+pub(crate) async fn run(
+    case: &Case,
+    policy: &Arc<Policy>,
+    (notes, is_measured): (&Notes, bool),
+) -> Got {
     let mut got = Got::default();
-    let opened = policy.open(&head(case), &ExchangeContext::default()).await;
+    let context = ExchangeContext {
+        recorded: !is_measured && calls::are_seen_in_recordings(policy),
+        ..ExchangeContext::default()
+    };
+    let opened = policy.open(&head(case), &context).await;
     let mut opening = Step::new("open");
     notes.take_into(&mut opening);
     let mut course = match opened {
@@ -63,6 +74,37 @@ struct Passed {
     status: u16,
     ending: Ending,
     reached_upstream: bool,
+    /// The upstream's stream goes to the client.
+    tells_stream: bool,
+    /// As the upstream told it, where anybody read so far.
+    usage: Option<Usage>,
+}
+
+impl Passed {
+    /// Goes by what the policy made of the upstream's answer. Another body takes the place of
+    /// the upstream's, which is read no further; a document may have been read before.
+    fn judged(&mut self, verdict: &Verdict, response: &Message, was_read: bool) {
+        let (status, is_instead) = match verdict {
+            Verdict::Next | Verdict::GoTo(_) => {
+                let is_bodiless = matches!(response.status, 204 | 304);
+                let is_replaced = response.body.is_some() && !was_read;
+                (response.status, is_replaced || is_bodiless)
+            }
+            Verdict::Reply(reply) => (reply.status, true),
+            Verdict::Refuse(refusal) => (refusal.status, true),
+        };
+        self.status = status;
+        if !is_instead {
+            return;
+        }
+        self.tells_stream = false;
+        self.usage = self.usage.filter(|_| was_read);
+        self.ending = match (verdict, self.ending) {
+            (Verdict::Refuse(_), _) => Ending::Refused,
+            (_, Ending::ClientGone) => Ending::ClientGone,
+            _ => Ending::Complete,
+        };
+    }
 }
 
 impl Course<'_> {
@@ -72,25 +114,22 @@ impl Course<'_> {
 
     /// `None`: a hook failed.
     async fn through(&mut self) -> Option<()> {
-        let answer = &self.case.answer;
-        let mut passed = match self.ask_request().await? {
+        let passed = match self.ask_request().await? {
             Some(answered) => answered,
-            None => Passed {
-                status: answer.document.status,
-                ending: answer.ending,
-                reached_upstream: true,
-            },
-        };
-        if passed.reached_upstream {
-            if let Some(status) = self.ask_response().await? {
-                passed.status = status;
+            None => {
+                let mut passed = self.ask_response().await?;
+                if passed.tells_stream
+                    && let Flow::Cut = self.ask_events().await?
+                {
+                    passed.ending = Ending::Cut;
+                }
+                passed
             }
-            self.ask_events().await?;
-        }
+        };
         if self.has(Hooks::FINISH) {
             let mut step = Step::new("on_finish");
             let finished = self.session.on_finish(&self.outcome(&passed)).await;
-            self.notes.take_into(&mut step);
+            self.note(&mut step);
             self.judged(step, finished.map(drop))?;
         }
         Some(())
@@ -125,61 +164,63 @@ impl Course<'_> {
             status,
             ending,
             reached_upstream: false,
+            tells_stream: false,
+            usage: None,
         }))
     }
 
-    /// The status that the client is sent, if it is another.
-    async fn ask_response(&mut self) -> Option<Option<u16>> {
+    /// What becomes of the upstream's answer.
+    async fn ask_response(&mut self) -> Option<Passed> {
+        let answer = &self.case.answer;
+        let is_stream = answer.events.is_some();
+        let needs = Needs::RESPONSE_JSON | Needs::RESPONSE_BODY;
+        let is_at_hand = !is_stream && self.policy.needs().intersects(needs);
+        let mut passed = Passed {
+            status: answer.document.status,
+            ending: answer.ending,
+            reached_upstream: true,
+            tells_stream: is_stream,
+            usage: answer.usage,
+        };
         if !self.has(Hooks::RESPONSE) {
-            return Some(None);
+            return Some(passed);
         }
-        let document = &self.case.answer.document;
-        let is_at_hand = self.case.answer.events.is_none()
-            && self
-                .policy
-                .needs()
-                .intersects(Needs::RESPONSE_JSON | Needs::RESPONSE_BODY);
         let mut response = Message {
-            status: document.status,
-            headers: document.headers.clone(),
-            body: is_at_hand.then(|| document.body.clone()),
+            status: answer.document.status,
+            headers: answer.document.headers.clone(),
+            body: is_at_hand.then(|| answer.document.body.clone()),
             ..Message::default()
         };
         let decided = self
             .session
-            .on_response(document.status, &mut response)
+            .on_response(answer.document.status, &mut response)
             .await;
         let verdict = self.decided("on_response", decided, (&mut response, Side::Response))?;
-        Some(Some(match verdict {
-            Verdict::Next | Verdict::GoTo(_) => response.status,
-            Verdict::Reply(reply) => reply.status,
-            Verdict::Refuse(refusal) => refusal.status,
-        }))
+        passed.judged(&verdict, &response, is_at_hand);
+        Some(passed)
     }
 
-    async fn ask_events(&mut self) -> Option<()> {
-        let Some(events) = &self.case.answer.events else {
-            return Some(());
-        };
+    async fn ask_events(&mut self) -> Option<Flow> {
+        let events = self.case.answer.events.as_deref().unwrap_or_default();
         let (events, done) = match events.split_last() {
-            Some((last, before)) if last.data == b"[DONE]" => (before, Some(last)),
-            _ => (&events[..], None),
+            Some((last, before)) if stream::is_done(last) => (before, Some(last)),
+            _ => (events, None),
         };
-        let mut sent: Vec<Value> = Vec::new();
+        let mut sent = Sent::new(done.is_some());
+        let mut flow = Flow::GoesOn;
         if self.has(Hooks::EVENTS) {
             let mut step = Step::new("on_events");
             let asked = self.each_batch(events, &mut sent).await;
-            self.notes.take_into(&mut step);
-            self.judged(step, asked)?;
+            self.note(&mut step);
+            flow = self.judged(step, asked)?;
         } else {
-            sent.extend(events.iter().map(shown::event));
+            sent.keep(events);
         }
-        sent.extend(done.map(shown::event));
-        self.got.events = Some(sent);
-        Some(())
+        self.got.events = Some(sent.all(done));
+        Some(flow)
     }
 
-    async fn each_batch(&mut self, events: &[Event], sent: &mut Vec<Value>) -> Result<(), Failure> {
+    async fn each_batch(&mut self, events: &[Event], sent: &mut Sent) -> Result<Flow, Failure> {
         let size = if self.case.answer.together {
             events.len().max(1)
         } else {
@@ -187,16 +228,16 @@ impl Course<'_> {
         };
         for batch in events.chunks(size) {
             let decision = self.session.on_events(batch, false).await?;
-            if !send(batch, decision, sent) {
-                return Ok(());
+            if let Flow::Cut = sent.decided(batch, decision) {
+                return Ok(Flow::Cut);
             }
         }
         // It comes when the upstream ended its stream cleanly.
         if matches!(self.case.answer.ending, Ending::Complete) {
             let decision = self.session.on_events(&[], true).await?;
-            send(&[], decision, sent);
+            return Ok(sent.decided(&[], decision));
         }
-        Ok(())
+        Ok(Flow::GoesOn)
     }
 
     /// Applies a decision; `None`: the hook failed.
@@ -207,10 +248,9 @@ impl Course<'_> {
         (message, side): (&mut Message, Side),
     ) -> Option<Verdict> {
         let mut step = Step::new(hook);
-        self.notes.take_into(&mut step);
+        self.note(&mut step);
         let applied = decided.and_then(|decision| {
             step.edits = decision.edits.iter().map(shown::edit).collect();
-            step.plan = message.plan.take().map(|plan| shown::plan(&plan));
             let applied = message.apply(decision.edits, side);
             applied.map_err(|bad| self.session.reject(&bad))?;
             Ok(decision.verdict)
@@ -218,7 +258,25 @@ impl Course<'_> {
         if let Ok(verdict) = &applied {
             step.verdict = Some(shown::verdict(verdict));
         }
+        // What was planned counts if the request goes on.
+        if let Ok(Verdict::Next | Verdict::GoTo(_)) = &applied {
+            step.plan = message.plan.take().map(|plan| shown::plan(&plan));
+            step.shadow = message.shadow.take().map(|to| shown::destination(&to));
+            if let Some(scores) = message.scores.take() {
+                let endpoints = &self.case.endpoints;
+                step.scores = Some(shown::scores(endpoints, &scores));
+                step.picks = Some(shown::picks(endpoints, &scores));
+            }
+        }
         self.judged(step, applied)
+    }
+
+    /// Moves what was asked and said since the last hook into the step.
+    fn note(&mut self, step: &mut Step) {
+        self.notes.take_into(step);
+        if let Some(recording) = self.session.take_recording() {
+            step.calls.extend(calls::lines(&recording));
+        }
     }
 
     fn judged<T>(&mut self, mut step: Step, result: Result<T, Failure>) -> Option<T> {
@@ -257,6 +315,8 @@ impl Course<'_> {
             headers: request.headers.clone(),
             body: is_at_hand.then(|| request.body.clone()),
             facts: request.facts.clone().into_iter().collect(),
+            endpoints: Some(self.case.endpoints.clone())
+                .filter(|endpoints| self.case.is_at_target && !endpoints.is_empty()),
             ..Message::default()
         }
     }
@@ -270,27 +330,9 @@ impl Course<'_> {
             attempts: u32::from(reached),
             first_byte_us: Some(1_000),
             total_us: 2_000,
-            usage: self.case.answer.usage.filter(|_| reached),
+            usage: passed.usage,
         }
     }
-}
-
-/// Carries out a decision on events; whether the stream goes on.
-fn send(batch: &[Event], decision: EventsDecision, sent: &mut Vec<Value>) -> bool {
-    let mut actions = decision.actions.into_iter();
-    for event in batch {
-        match actions.next().unwrap_or(EventAction::Keep) {
-            EventAction::Keep => sent.push(shown::event(event)),
-            EventAction::Drop => {}
-            EventAction::Replace(events) => sent.extend(events.iter().map(shown::event)),
-            EventAction::End(events) => {
-                sent.extend(events.iter().map(shown::event));
-                return false;
-            }
-        }
-    }
-    sent.extend(decision.append.iter().map(shown::event));
-    true
 }
 
 fn head(case: &Case) -> Head {
@@ -316,4 +358,95 @@ fn head(case: &Case) -> Head {
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tollgate_sandbox::contract::{Answer, Refusal};
+
+    use super::*;
+
+    const USAGE: Usage = Usage {
+        input_tokens: 1,
+        output_tokens: 2,
+        cached_tokens: 0,
+    };
+
+    fn passed(ending: Ending, tells_stream: bool) -> Passed {
+        Passed {
+            status: 200,
+            ending,
+            reached_upstream: true,
+            tells_stream,
+            usage: Some(USAGE),
+        }
+    }
+
+    fn response(status: u16, body: Option<&'static str>) -> Message {
+        Message {
+            status,
+            body: body.map(|body| Bytes::from_static(body.as_bytes())),
+            ..Message::default()
+        }
+    }
+
+    /// What a stream is after a policy's verdict: status, ending, and whether it is told.
+    fn streamed(ending: Ending, verdict: &Verdict, response: &Message) -> (u16, Ending, bool) {
+        let mut passed = passed(ending, true);
+        passed.judged(verdict, response, false);
+        assert_eq!(passed.usage.is_some(), passed.tells_stream);
+        (passed.status, passed.ending, passed.tells_stream)
+    }
+
+    #[test]
+    fn a_stream_ends_where_a_policy_answers_in_its_place_and_so_does_the_exchange() {
+        let untouched = response(200, None);
+        let reply = Verdict::Reply(Answer {
+            status: 418,
+            headers: Vec::new(),
+            body: Vec::new(),
+        });
+        let refuse = Verdict::Refuse(Refusal {
+            status: 403,
+            code: "no".to_owned(),
+            message: String::new(),
+            retry_after_ms: None,
+        });
+        use Ending::{ClientGone, Complete, Refused, UpstreamFailed};
+        for (ending, verdict, response, came) in [
+            (Complete, &Verdict::Next, &untouched, (200, Complete, true)),
+            (
+                UpstreamFailed,
+                &Verdict::Next,
+                &untouched,
+                (200, UpstreamFailed, true),
+            ),
+            (UpstreamFailed, &reply, &untouched, (418, Complete, false)),
+            (ClientGone, &reply, &untouched, (418, ClientGone, false)),
+            (ClientGone, &refuse, &untouched, (403, Refused, false)),
+            (
+                Complete,
+                &Verdict::Next,
+                &response(200, Some("instead")),
+                (200, Complete, false),
+            ),
+            (
+                Complete,
+                &Verdict::Next,
+                &response(204, None),
+                (204, Complete, false),
+            ),
+        ] {
+            assert_eq!(streamed(ending, verdict, response), came);
+        }
+    }
+
+    #[test]
+    fn a_document_that_was_read_keeps_its_usage_and_its_ending_unless_refused() {
+        let mut passed = passed(Ending::ClientGone, false);
+        passed.judged(&Verdict::Next, &response(200, Some("{}")), true);
+        assert_eq!(passed.ending, Ending::ClientGone);
+        assert!(passed.usage.is_some() && passed.reached_upstream);
+    }
 }

@@ -11,6 +11,8 @@ const SECTION: &str = "tollgate:cases";
 const BYTES_MAX: usize = 1 << 20;
 /// Of a file.
 const CASES_MAX: usize = 64;
+/// Bytes of a case's name.
+const NAME_MAX: usize = 128;
 
 /// Why cases cannot be put into a file, or taken from it.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum SectionError {
     /// The section has other things in it.
     #[error("the section `{SECTION}` cannot be read: {0}")]
     Garbled(String),
+    /// A case's name would not do in a message or as a file's.
+    #[error("a case's name has letters, digits, `-`, `_`, `.` and spaces, at most {NAME_MAX} bytes: `{}` is none", .0.escape_debug())]
+    Name(String),
     /// More than a file may carry.
     #[error("{0}: a plugin carries at most {cases} cases, of {kib} KiB together", cases = CASES_MAX, kib = BYTES_MAX >> 10)]
     TooMuch(String),
@@ -86,8 +91,9 @@ pub fn shipped(wasm: &[u8]) -> Result<Shipped, SectionError> {
             let plain = name
                 .chars()
                 .all(|c| c.is_alphanumeric() || "-_. ".contains(c));
-            if name.is_empty() || name.len() > 128 || !plain {
-                return Err(SectionError::Garbled("a case has no plain name".to_owned()));
+            if name.is_empty() || name.len() > NAME_MAX || !plain {
+                let shown = name.chars().take(NAME_MAX).collect();
+                return Err(SectionError::Name(shown));
             }
             let file = format!("cases/{name}.yaml");
             cases.push(Case::read(Path::new(&file), text)?);
@@ -239,16 +245,18 @@ mod tests {
             wasm.extend(section);
             wasm
         };
-        for data in [
-            &b"{"[..],
-            b"[[1,2]]",
-            br#"[["../x","a"]]"#,
-            br#"[["a\u001b[2J","a"]]"#,
-        ] {
+        for data in [&b"{"[..], b"[[1,2]]"] {
             assert!(matches!(
                 shipped(&custom(data)),
                 Err(SectionError::Garbled(_))
             ));
+        }
+        for (data, named) in [
+            (&br#"[["../x","a"]]"#[..], "`../x` is none"),
+            (br#"[["a\u001b[2J","a"]]"#, r"`a\u{1b}[2J` is none"),
+        ] {
+            let error = shipped(&custom(data)).unwrap_err().to_string();
+            assert!(error.ends_with(named), "{error}");
         }
         assert!(matches!(
             shipped(&custom(br#"[["a","nonsense: 1"]]"#)),

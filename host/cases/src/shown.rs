@@ -2,22 +2,14 @@
 
 use serde_json::{Map, Value, json};
 use tollgate_sandbox::contract::{
-    Answer, CacheKind, CachePlan, Edit, Event, Header, Value as Json, Verdict,
+    Answer, CacheKind, CachePlan, Destination, Edit, Endpoint, Event, Header, Value as Json,
+    Verdict,
 };
 
 pub(crate) fn verdict(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Next => json!("next"),
-        Verdict::GoTo(to) => {
-            let mut map = Map::new();
-            let parts = [("model", &to.model), ("upstream", &to.upstream)];
-            for (key, part) in parts {
-                if let Some(part) = part {
-                    map.insert(key.to_owned(), json!(part));
-                }
-            }
-            json!({ "go_to": map })
-        }
+        Verdict::GoTo(to) => json!({ "go_to": destination(to) }),
         Verdict::Reply(reply) => json!({ "reply": answer(reply) }),
         Verdict::Refuse(refusal) => {
             let mut map = Map::new();
@@ -30,6 +22,36 @@ pub(crate) fn verdict(verdict: &Verdict) -> Value {
             json!({ "refuse": map })
         }
     }
+}
+
+pub(crate) fn destination(to: &Destination) -> Value {
+    let parts = [("model", &to.model), ("upstream", &to.upstream)];
+    let parts = parts
+        .into_iter()
+        .filter_map(|(key, part)| Some((key.to_owned(), json!(part.as_ref()?))));
+    Value::Object(parts.collect())
+}
+
+/// By address.
+pub(crate) fn scores(endpoints: &[Endpoint], scores: &[f64]) -> Value {
+    let each = endpoints.iter().zip(scores);
+    let each = each.map(|(endpoint, score)| (endpoint.address.clone(), json!(score)));
+    Value::Object(each.collect())
+}
+
+/// The addresses that the gateway chooses from: the highest score wins, and one that failed in
+/// the exchange is asked only where there is no other.
+pub(crate) fn picks(endpoints: &[Endpoint], scores: &[f64]) -> Value {
+    let is_left = endpoints.iter().any(|endpoint| !endpoint.tried);
+    let each = || {
+        let each = endpoints.iter().zip(scores);
+        each.filter(move |(endpoint, _)| !(is_left && endpoint.tried))
+    };
+    let best = each().map(|(_, score)| *score).reduce(f64::max);
+    let picked = each().filter(|(_, score)| Some(**score) == best);
+    picked
+        .map(|(endpoint, _)| endpoint.address.as_str())
+        .collect()
 }
 
 fn answer(answer: &Answer) -> Value {
@@ -114,4 +136,35 @@ pub(crate) fn plan(plan: &CachePlan) -> Value {
         map.insert("stream_usage".to_owned(), json!(true));
     }
     Value::Object(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_are_picked_and_those_that_failed_only_where_there_is_no_other() {
+        let endpoint = |address: &str, tried| Endpoint {
+            address: address.to_owned(),
+            weight: 1,
+            in_flight: 0,
+            latency_ms: None,
+            running: None,
+            waiting: None,
+            cache_use: None,
+            tried,
+        };
+        let three = |tried: [bool; 3]| {
+            let [a, b, c] = tried;
+            [endpoint("a", a), endpoint("b", b), endpoint("c", c)]
+        };
+        for (tried, given, picked) in [
+            ([false; 3], [1.0, 2.0, 0.5], json!(["b"])),
+            ([false; 3], [2.0, 2.0, -1.0], json!(["a", "b"])),
+            ([true, false, false], [9.0, -2.0, -1.0], json!(["c"])),
+            ([true; 3], [9.0, -2.0, -1.0], json!(["a"])),
+        ] {
+            assert_eq!(picks(&three(tried), &given), picked);
+        }
+    }
 }

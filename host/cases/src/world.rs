@@ -7,12 +7,15 @@ mod stores;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use tollgate_capabilities::{
     CacheOptions, Capabilities, EmbeddedCache, FixedRandom, Level, LogLine, LogSink, ManualClock,
     MetricSink, Namespace,
 };
 
 use crate::{case::Given, got::Step};
+use remote::Remote;
+use stores::Limits;
 
 /// Lines noted of one hook; what comes after is counted.
 const NOTES_MAX: usize = 1_000;
@@ -70,27 +73,52 @@ impl Notes {
 }
 
 /// The capabilities of a case, and the notes they make.
-pub(crate) fn world(given: &Given, plugin: &str) -> (Capabilities, Notes) {
-    let notes = Notes::default();
-    let clock = Arc::new(ManualClock::at(given.now_ms));
-    let namespace = Namespace::of_plugin(plugin);
-    let capabilities = Capabilities {
-        log: Arc::new(notes.clone()),
-        metrics: Arc::new(notes.clone()),
-        random: Arc::new(FixedRandom::new(given.seed)),
-        secrets: Arc::new(places::Secrets::new(given, notes.clone())),
-        geo: Arc::new(places::Places::new(given, notes.clone())),
-        kv: Arc::new(stores::Kv::new(
-            given,
-            (clock.clone(), &namespace),
-            notes.clone(),
-        )),
-        limits: Arc::new(stores::Limits::new(given, clock.clone(), notes.clone())),
-        http: Arc::new(remote::Remote::new(given, notes.clone())),
-        cache: Arc::new(EmbeddedCache::new(clock.clone(), &CacheOptions::default())),
-        clock,
-    };
-    (capabilities, notes)
+pub(crate) struct World {
+    pub(crate) capabilities: Capabilities,
+    pub(crate) notes: Notes,
+    limits: Arc<Limits>,
+    remote: Arc<Remote>,
+}
+
+impl World {
+    pub(crate) fn new(given: &Given, plugin: &str) -> Self {
+        let notes = Notes::default();
+        let clock = Arc::new(ManualClock::at(given.now_ms));
+        let namespace = Namespace::of_plugin(plugin);
+        let limits = Arc::new(Limits::new(given, clock.clone(), notes.clone()));
+        let remote = Arc::new(Remote::new(given, notes.clone()));
+        let capabilities = Capabilities {
+            log: Arc::new(notes.clone()),
+            metrics: Arc::new(notes.clone()),
+            random: Arc::new(FixedRandom::new(given.seed)),
+            secrets: Arc::new(places::Secrets::new(given, notes.clone())),
+            geo: Arc::new(places::Places::new(given, notes.clone())),
+            kv: Arc::new(stores::Kv::new(
+                given,
+                (clock.clone(), &namespace),
+                notes.clone(),
+            )),
+            limits: limits.clone(),
+            http: remote.clone(),
+            cache: Arc::new(EmbeddedCache::new(clock.clone(), &CacheOptions::default())),
+            clock,
+        };
+        Self {
+            capabilities,
+            notes,
+            limits,
+            remote,
+        }
+    }
+
+    /// What the case gives and nobody asked for, by name.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        let buckets = self.limits.unused().into_iter();
+        let buckets = buckets.map(|bucket| format!("given.limits: {}", shown(bucket.as_bytes())));
+        let calls = self.remote.unused().into_iter();
+        let calls = calls.map(|call| format!("given.calls: {}", cut(&call)));
+        calls.chain(buckets).collect()
+    }
 }
 
 impl LogSink for Notes {
@@ -130,19 +158,42 @@ fn in_braces(labels: &[(String, String)]) -> String {
     format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
 }
 
+/// Cut to length; what is cut is told apart by its size and hash.
 fn cut(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut out: String = characters.by_ref().take(SHOWN_MAX).collect();
-    if characters.next().is_some() {
-        out.push('…');
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}… ({})", &text[..end], size(text.as_bytes())),
+        None => text.to_owned(),
     }
-    out
 }
 
-/// In quotes, cut to length; what is no text by its size.
-fn shown(bytes: &[u8]) -> String {
+/// In quotes, cut to length; what is no text by its size and hash.
+pub(crate) fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::Value::from(cut(text)).to_string(),
-        Err(_) => format!("({} bytes)", bytes.len()),
+        Err(_) => format!("({})", size(bytes)),
+    }
+}
+
+/// So many bytes, and the first eight digits of their SHA-256.
+fn size(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let digits: String = hash[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{} bytes, sha256 {digits}", bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_is_told_apart_by_what_is_not_shown() {
+        let long = |end: &str| format!("{}{end}", "é".repeat(SHOWN_MAX));
+        assert_eq!(cut(&long("")), long(""));
+        let (one, other) = (cut(&long("a")), cut(&long("b")));
+        assert!(one.starts_with(&long("… (401 bytes, sha256 ")), "{one}");
+        assert_ne!(one, other);
+        assert_eq!(cut("a\"b"), "a\"b");
+        assert_eq!(shown(b"a\"b"), r#""a\"b""#);
+        assert_eq!(shown(&[0xff]), "(1 bytes, sha256 a8100ae6)");
     }
 }

@@ -130,6 +130,10 @@ impl Session {
         store.data_mut().begin_hook();
         store.set_epoch_deadline(FIRST_TICK);
         let (opened, times) = timed(guest.open(store, head)).await;
+        let state = store.data_mut();
+        state.end_hook();
+        let host_calls = state.host_calls_all;
+        policy.shared.counters.host_called(host_calls);
         match opened {
             Ok(()) => Ok(Self {
                 policy,
@@ -137,12 +141,11 @@ impl Session {
                 at_work: false,
                 time: times.took,
                 worked: times.worked,
-                host_calls: 0,
+                host_calls,
                 recorded: None,
             }),
             Err(error) => {
                 let state = store.data_mut();
-                state.end_hook();
                 let recording = state.recorded.take();
                 let failure = policy.failed(&error, state.lacked_memory);
                 let tender = policy.tender.clone();

@@ -77,6 +77,42 @@ fn a_component_is_written_for_those_who_want_one_and_does_the_same() {
 }
 
 #[test]
+fn a_quick_build_is_written_where_it_is_to_be_and_with_cases_that_every_gateway_would_try() {
+    let made = Made::new("in-a-hurry");
+    fs::create_dir(made.folder().join("out")).unwrap();
+    let said = made.tollgate(&["plugin", "build", "--quick", "--out", "out"]);
+    assert!(said.is_good, "{}", said.error);
+    assert!(
+        said.out.starts_with("wrote out/in-a-hurry.wasm\n"),
+        "{}",
+        said.out
+    );
+    let cases = ["plugin", "test", "out/in-a-hurry.wasm", "--cases", "cases"];
+    let said = made.tollgate(&cases);
+    assert!(said.is_good, "{}{}", said.out, said.error);
+
+    made.write("cases/new.yaml", "settings: { greeting: hi }\n");
+    let said = made.tollgate(&[
+        "plugin",
+        "build",
+        "--quick",
+        "--with-cases",
+        "--out",
+        "a.wasm",
+    ]);
+    assert!(!said.is_good);
+    assert!(
+        said.error.ends_with(
+            "error: `in-a-hurry` builds, and every gateway would refuse it with its cases: its case `new` does not \
+             hold: it does not say what it expects\n"
+        ),
+        "{}",
+        said.error
+    );
+    assert!(!made.folder().join("a.wasm").exists());
+}
+
+#[test]
 fn the_native_test_of_a_new_crate_passes() {
     let made = Made::new("natively");
     let output = Command::new(env!("CARGO"))
@@ -111,6 +147,22 @@ fn a_new_crate_says_where_its_sdk_comes_from() {
         "{}",
         said.out
     );
+    let git = [
+        "plugin",
+        "new",
+        "far",
+        "--sdk",
+        "git@example.com:tollgate.git",
+    ];
+    let said = tollgate(outside.path(), &git);
+    assert!(
+        said.out.contains(
+            "The SDK is taken from ssh://git@example.com/tollgate.git: it is on no registry yet, so cargo fetches \
+             the repository.\n"
+        ),
+        "{}",
+        said.out
+    );
     for (arguments, message) in [
         (
             &["mine"][..],
@@ -127,8 +179,13 @@ fn a_new_crate_says_where_its_sdk_comes_from() {
         ),
         (
             &["third", "--sdk", "nowhere"],
-            "error: there is no SDK in nowhere: --sdk takes the folder `sdk` of a clone of Tollgate, or a version \
-             such as `0.1`\n",
+            "error: there is no SDK in nowhere: --sdk takes the folder `sdk` of a clone of Tollgate, the address of \
+             a git repository with it, or a version such as `0.1`\n",
+        ),
+        (
+            &["third", "--sdk", "https://me:secret@example.com/a"],
+            "error: --sdk: the address has a password or token in it, which is git's own to ask for; a git \
+             repository is named as https://HOST/PATH, ssh://HOST/PATH or git@HOST:PATH\n",
         ),
     ] {
         let said = tollgate(outside.path(), &[&["plugin", "new"], arguments].concat());

@@ -1,4 +1,4 @@
-//! The standard policies hold to the cases in their folders.
+//! The standard policies, and those among the examples, hold to the cases in their folders.
 
 use std::fs;
 
@@ -17,11 +17,12 @@ fn every_standard_plugin_holds_to_its_cases() {
         .collect();
     folders.sort();
     assert!(folders.len() >= 12, "the plugins are not there");
+    folders.push(root.join("examples/prefix-affinity"));
     for folder in folders {
         let cases = fs::read_dir(folder.join("cases")).unwrap().count();
         assert!(cases >= 2, "{}: {cases} cases", folder.display());
         let name = folder.file_name().unwrap().to_string_lossy();
-        let said = tollgate(&root, &["plugin", "test", &format!("plugins/{name}")]);
+        let said = tollgate(&root, &["plugin", "test", &folder.to_string_lossy()]);
         assert!(said.is_good, "{}\n{}", said.out, said.error);
         assert!(
             said.out

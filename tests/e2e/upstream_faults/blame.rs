@@ -26,25 +26,27 @@ async fn states(site: &Site) -> [String; 2] {
 #[tokio::test]
 async fn streams_that_stall_or_break_behind_their_heads_eject_their_endpoint() {
     let good = standin("tokens=2").await;
-    for behaviour in ["stall-after=0", "stall-after=1", "reset-after=1"] {
-        for policies in ["", "policies: [ probe ], "] {
-            let bad = standin(&format!("tokens=8,{behaviour}")).await;
-            let config = beside(&good, &bad.url(), "timeouts: { between_bytes: 200ms }");
-            let site = Site::start(&config.replace("match:", &format!("{policies}match:"))).await;
-            for _ in 0..16 {
-                let stream = site.streamed().stream().await;
-                assert_eq!(stream.status, 200);
-                stream.collect().await;
-            }
-            assert_eq!(states(&site).await, ["in", "ejected"], "{behaviour}");
-            assert_eq!(bad.seen().requests, 5, "{behaviour} {policies}");
+    for (behaviour, policies) in [
+        ("stall-after=0", ""),
+        ("reset-after=1", ""),
+        ("stall-after=1", "policies: [ probe ], "),
+    ] {
+        let bad = standin(&format!("tokens=8,{behaviour}")).await;
+        let config = beside(&good, &bad.url(), "timeouts: { between_bytes: 200ms }");
+        let site = Site::start(&config.replace("match:", &format!("{policies}match:"))).await;
+        for _ in 0..12 {
+            let stream = site.streamed().stream().await;
+            assert_eq!(stream.status, 200);
+            stream.collect().await;
         }
+        assert_eq!(states(&site).await, ["in", "ejected"], "{behaviour}");
+        assert_eq!(bad.seen().requests, 5, "{behaviour}");
     }
 }
 
 #[tokio::test]
 async fn an_endpoint_is_to_blame_if_it_was_awaited_until_the_exchange_s_time_was_over() {
-    const TOTAL: &str = "timeouts: { total: 600ms }";
+    const TOTAL: &str = "timeouts: { total: 1s }";
     let good = standin("tokens=2").await;
     let of_client = [("x-request-timeout-ms", "300")];
     for (behaviour, model, headers, asked, state) in [
@@ -61,7 +63,10 @@ async fn an_endpoint_is_to_blame_if_it_was_awaited_until_the_exchange_s_time_was
             ask.header(name, *value)
         });
         for _ in 0..12 {
-            ask.stream().await.collect().await;
+            let stream = ask.stream().await;
+            if stream.status == 200 {
+                stream.collect().await;
+            }
         }
         assert_eq!(states(&site).await, ["in", state], "{behaviour} {model}");
         assert_eq!(bad.seen().requests, asked, "{behaviour} {model}");

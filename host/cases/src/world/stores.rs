@@ -156,6 +156,11 @@ impl Limits {
         }
     }
 
+    /// Buckets that nobody asked about.
+    pub(super) fn unused(&self) -> Vec<String> {
+        self.used.lock().keys().cloned().collect()
+    }
+
     /// A bucket is of a limit, which only the policy knows.
     fn fill(&self, namespace: &Namespace, bucket: &str, limit: Limit) {
         let used = self.used.lock().remove(bucket);

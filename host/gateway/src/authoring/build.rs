@@ -6,6 +6,7 @@
 
 use std::{
     fmt, fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -13,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tollgate_cases::{CaseError, SectionError, read_folder, strip, with_cases};
+use tollgate_cases::{CaseError, Disproof, SectionError, provable, read_folder, strip, with_cases};
 use tollgate_config::CompileLimits;
 use tollgate_sandbox::{Inspected, LoadError, componentize, inspect};
 
@@ -144,6 +145,14 @@ pub enum BuildError {
     /// It was told to stop.
     #[error("the build was stopped")]
     Stopped,
+    /// No gateway would take the file with these cases in it.
+    #[error("`{name}` builds, and every gateway would refuse it with its cases: {error}")]
+    Cases {
+        /// The crate's.
+        name: String,
+        /// Why.
+        error: Disproof,
+    },
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     File {
@@ -216,8 +225,13 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
     let mut cases = 0;
     if options.with_cases {
         let found = read_folder(&from_here(&compiled.folder.join("cases")))?;
-        cases = found.len();
         wasm = with_cases(&wasm, &found)?;
+        let name = || compiled.name.clone();
+        let carried = provable(&wasm).map_err(|error| BuildError::Cases {
+            name: name(),
+            error,
+        })?;
+        cases = carried.len();
     }
     let wasm = Bytes::from(wasm);
     let limits = CompileLimits::default();
@@ -258,14 +272,8 @@ impl Built {
             path: path.clone(),
             source,
         };
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        io::Write::write_all(&mut beside, &self.wasm).map_err(failed)?;
-        readable(beside.as_file()).map_err(failed)?;
-        beside.persist(&path).map_err(|error| failed(error.error))?;
+        // A temporary file is its owner's alone; a plugin may be read by who runs the gateway.
+        write_whole(&path, &self.wasm, fs::Permissions::from_mode(0o644)).map_err(failed)?;
         Ok(path)
     }
 }
@@ -277,10 +285,21 @@ pub(crate) fn from_here(path: &Path) -> PathBuf {
     within.unwrap_or(path).to_owned()
 }
 
-/// A temporary file is its owner's alone; a plugin may be read by who runs the gateway.
-fn readable(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+/// Writes a file beside its place and renames it there: it is never seen half-written, and what
+/// was there before stays if it fails.
+pub(super) fn write_whole(
+    path: &Path,
+    content: &[u8],
+    permissions: fs::Permissions,
+) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut beside = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    io::Write::write_all(&mut beside, content)?;
+    beside.as_file().set_permissions(permissions)?;
+    beside.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 struct Compiled {

@@ -47,6 +47,8 @@ pub enum Sdk {
     Version(String),
     /// From a folder: `sdk` of a clone.
     Path(PathBuf),
+    /// From a git repository, which cargo fetches: its address.
+    Git(String),
 }
 
 /// Why no crate was made. `Display` is a whole message.
@@ -66,10 +68,16 @@ pub enum NewError {
     Exists(PathBuf),
     /// No SDK at the path.
     #[error(
-        "there is no SDK in {}: --sdk takes the folder `sdk` of a clone of Tollgate, or a version such as `0.1`",
+        "there is no SDK in {}: --sdk takes the folder `sdk` of a clone of Tollgate, the address of a git \
+         repository with it, or a version such as `0.1`",
         .0.display()
     )]
     NoSdk(PathBuf),
+    /// Not an address that cargo would take, or one with a secret in it.
+    #[error(
+        "--sdk: {0}; a git repository is named as https://HOST/PATH, ssh://HOST/PATH or git@HOST:PATH"
+    )]
+    Address(&'static str),
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     File {
@@ -81,11 +89,14 @@ pub enum NewError {
 }
 
 impl Sdk {
-    /// What was written after `--sdk`: a version, or a folder.
+    /// What was written after `--sdk`: a version, a folder, or a git repository's address.
     ///
     /// # Errors
-    /// It is neither.
+    /// It is none of them.
     pub fn read(text: &str) -> Result<Self, NewError> {
+        if let Some(address) = git_address(text)? {
+            return Ok(Self::Git(address));
+        }
         let is_version = text.starts_with(|c: char| c.is_ascii_digit())
             && text
                 .chars()
@@ -121,8 +132,40 @@ impl Sdk {
         match self {
             Self::Version(version) => quoted(version),
             Self::Path(path) => format!("{{ path = {} }}", quoted(&path.to_string_lossy())),
+            Self::Git(address) => format!("{{ git = {} }}", quoted(address)),
         }
     }
+}
+
+/// The address of a git repository as cargo takes it; `None`: the text is none.
+fn git_address(text: &str) -> Result<Option<String>, NewError> {
+    // `git@HOST:PATH` is git's own way to write it, and not cargo's.
+    let scp = text
+        .strip_prefix("git@")
+        .and_then(|rest| rest.split_once(':'));
+    let address = match scp {
+        Some((host, path)) => format!("ssh://git@{host}/{}", path.trim_start_matches('/')),
+        None => text.to_owned(),
+    };
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return Ok(None);
+    };
+    if !["https", "ssh"].contains(&scheme) {
+        return Err(NewError::Address("the address is neither https nor ssh"));
+    }
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, host) = host.rsplit_once('@').unwrap_or(("", host));
+    if user.contains(':') || (scheme == "https" && !user.is_empty()) {
+        // It would stand in the crate for everybody to read.
+        return Err(NewError::Address(
+            "the address has a password or token in it, which is git's own to ask for",
+        ));
+    }
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"'\\<>^`{|}".contains(c);
+    if host.is_empty() || path.is_empty() || !address.chars().all(is_plain) {
+        return Err(NewError::Address("this is no address of a repository"));
+    }
+    Ok(Some(address))
 }
 
 /// Makes a crate of this name in `parent`, and returns its folder.
@@ -353,6 +396,45 @@ mod tests {
         let folder = new("mine", &dir.path().join("a/b"), &Sdk::found(None)).expect("is made");
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("is there");
         assert!(manifest.ends_with("\n[workspace]\n"), "{manifest}");
+    }
+
+    #[test]
+    fn the_sdk_may_come_from_a_git_repository() {
+        let git = |address: &str| Sdk::Git(address.to_owned());
+        for (text, address) in [
+            (
+                "https://example.com/tollgate.git",
+                "https://example.com/tollgate.git",
+            ),
+            (
+                "ssh://git@example.com:2222/a/b",
+                "ssh://git@example.com:2222/a/b",
+            ),
+            ("git@example.com:a/b.git", "ssh://git@example.com/a/b.git"),
+        ] {
+            let sdk = Sdk::read(text).expect("is one");
+            assert_eq!(sdk, git(address));
+            let dir = tempfile::tempdir().expect("is made");
+            let folder = new("mine", dir.path(), &sdk).expect("is made");
+            let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("is there");
+            let line = format!("\ntollgate-sdk = {{ git = \"{address}\" }}\n");
+            assert!(manifest.contains(&line), "{manifest}");
+        }
+        for text in [
+            "http://example.com/a",
+            "file:///a",
+            "https://",
+            "https://example.com",
+            "https://example.com/a b",
+            "https://example.com/\"a",
+            "https://me:secret@example.com/a",
+            "https://token@example.com/a",
+            "git@:a",
+        ] {
+            let error = Sdk::read(text).expect_err(text);
+            assert!(matches!(error, NewError::Address(_)), "{text}: {error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 
     #[test]

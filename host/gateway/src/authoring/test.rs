@@ -11,14 +11,15 @@ use std::{
 use bytes::Bytes;
 use tollgate_capabilities::{Capabilities, EmbeddedOptions};
 use tollgate_cases::{
-    Bench, Budget, Case, CaseError, Outcome, SectionError, Verdict, read_folder, shipped, updated,
+    Bench, Budget, Case, CaseError, NotUpdated, Outcome, SectionError, Verdict, read_folder,
+    shipped, updated,
 };
 use tollgate_config::{CompileLimits, SandboxLimits};
 use tollgate_sandbox::{Sandbox, SandboxError, SandboxOptions};
 
 pub use junit::junit;
 
-use super::build::{BuildError, BuildOptions, Built, build, from_here};
+use super::build::{BuildError, BuildOptions, Built, build, from_here, write_whole};
 
 /// Instances alive at once: cases run one after another.
 const INSTANCES: u32 = 16;
@@ -191,24 +192,46 @@ pub async fn run(subject: &Subject, options: &TestOptions) -> Result<Vec<Outcome
     Ok(outcomes)
 }
 
-/// Writes what was got into the files of cases that came otherwise; those written.
+/// What became of cases that came otherwise.
+#[derive(Debug, Default)]
+pub struct Updated<'a> {
+    /// Files that say now what was got.
+    pub written: Vec<&'a Path>,
+    /// Those that are left as they are, and why.
+    pub left: Vec<NotUpdated>,
+}
+
+/// Writes what was got into the files of cases that came otherwise. Each is written whole or
+/// not at all.
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn update<'a>(subject: &'a Subject, outcomes: &[Outcome]) -> Result<Vec<&'a Path>, TestError> {
-    let mut written = Vec::new();
+pub fn update<'a>(subject: &'a Subject, outcomes: &[Outcome]) -> Result<Updated<'a>, TestError> {
+    let mut done = Updated::default();
     for (case, outcome) in subject.cases.iter().zip(outcomes) {
-        if matches!(
+        if !matches!(
             outcome.verdict,
             Verdict::Differs(_) | Verdict::ExpectsNothing
         ) {
-            let text = updated(case, &outcome.got);
-            fs::write(&case.file, text).map_err(|source| TestError::File {
-                path: case.file.clone(),
-                source,
-            })?;
-            written.push(case.file.as_path());
+            continue;
+        }
+        match updated(case, &outcome.got) {
+            Ok(text) => {
+                replace(&case.file, &text).map_err(|source| TestError::File {
+                    path: case.file.clone(),
+                    source,
+                })?;
+                done.written.push(&case.file);
+            }
+            Err(why) => done.left.push(why),
         }
     }
-    Ok(written)
+    Ok(done)
+}
+
+/// A file that is a link stays one.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let permissions = fs::metadata(&path)?.permissions();
+    write_whole(&path, text.as_bytes(), permissions)
 }

@@ -7,12 +7,12 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use tollgate_capabilities::{Capabilities, EmbeddedOptions, LogLine, LogSink};
-use tollgate_sandbox::{Failure, Policy, contract::CacheKind};
+use tollgate_sandbox::{ExchangeContext, Failure, Policy, contract::CacheKind};
 
 use crate::{
     bounds::trapped_with,
     guest,
-    stage::{Stage, options, spec, strike},
+    stage::{Stage, head, options, spec, strike},
 };
 
 async fn seen(stage: &Stage, settings: Value) -> String {
@@ -82,6 +82,23 @@ async fn a_flood_of_host_calls_in_the_constructor_is_cut() {
         .fails(json!({ "mode": "host-calls", "hook": "open", "amount": 100_000 }))
         .await;
     assert_eq!(failure, Failure::TooManyHostCalls(1000));
+}
+
+#[tokio::test]
+async fn calls_in_the_constructor_are_counted() {
+    let stage = Stage::new().await;
+    let policy = stage
+        .hostile(json!({ "mode": "host-calls", "hook": "open", "amount": 3 }))
+        .await;
+    let before = policy.stats().host_calls;
+    let context = ExchangeContext::default();
+    let mut session = policy.open(&head("/strike"), &context).await.unwrap();
+    assert_eq!(session.spent().host_calls, 3);
+    assert_eq!(policy.stats().host_calls - before, 3);
+    session.on_events(&[], true).await.unwrap();
+    assert_eq!(session.spent().host_calls, 3, "not counted again");
+    assert_eq!(policy.stats().host_calls - before, 3);
+    session.close().await;
 }
 
 #[tokio::test]

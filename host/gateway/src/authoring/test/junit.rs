@@ -43,6 +43,7 @@ fn told(verdict: &Verdict) -> Option<(&'static str, String)> {
             Some(("it came otherwise than expected", difference.to_string()))
         }
         Verdict::ExpectsNothing => Some(("it does not say what it expects", String::new())),
+        Verdict::Unused(unused) => Some(("it gives what nobody asked for", unused.join("\n"))),
         Verdict::OverBudget(over) => Some(("it cost more than it may", over.join("\n"))),
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 #[command(after_help = "\
 Example:
   tollgate plugin new short-prompts
+  tollgate plugin new short-prompts --sdk https://git.example.com/tollgate.git
 
 Makes the folder short-prompts with a crate that builds: typed settings, one hook, a
 native test, cases for `tollgate plugin test`, a README. Nothing that is there already
@@ -22,9 +23,10 @@ pub(super) struct NewArguments {
     /// Make it in this folder.
     #[arg(long = "in", value_name = "DIR", default_value = ".")]
     parent: PathBuf,
-    /// Where the SDK comes from: the folder `sdk` of a clone of Tollgate, or a version on
-    /// crates.io. By default that of the clone this program was built from.
-    #[arg(long, value_name = "PATH|VERSION")]
+    /// Where the SDK comes from: the folder `sdk` of a clone of Tollgate, a git repository that
+    /// has it (https://…, ssh://… or git@…), or a version on crates.io. By default that of the
+    /// clone this program was built from.
+    #[arg(long, value_name = "PATH|URL|VERSION")]
     sdk: Option<String>,
 }
 
@@ -39,9 +41,12 @@ pub(super) fn new(arguments: &NewArguments) -> anyhow::Result<ExitCode> {
             "The SDK is taken from {}: it is on no registry yet, so a clone is needed to build this.",
             path.display()
         ),
+        Sdk::Git(address) => format!(
+            "The SDK is taken from {address}: it is on no registry yet, so cargo fetches the repository."
+        ),
         Sdk::Version(version) => format!(
             "The SDK is version {version} of crates.io. If cargo does not find it, it is not published yet: \
-             name the folder `sdk` of a clone with --sdk."
+             name the folder `sdk` of a clone, or a git repository, with --sdk."
         ),
     };
     let shown = folder.display();

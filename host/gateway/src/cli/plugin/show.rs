@@ -120,6 +120,12 @@ pub(super) fn outcome(case: &Case, outcome: &Outcome, colours: Colours) -> Strin
         Verdict::ExpectsNothing => {
             out.push_str("  it does not say what it expects: `--update` writes what comes of it\n");
         }
+        Verdict::Unused(unused) => {
+            for given in unused {
+                let line = format!("nobody asked for {given}");
+                let _ = writeln!(out, "  {}", colours.bad(&line));
+            }
+        }
         Verdict::OverBudget(over) => {
             for line in over {
                 let _ = writeln!(out, "  {}", colours.bad(line));
@@ -146,4 +152,32 @@ fn differs(difference: &Difference, colours: Colours, out: &mut String) {
 fn printable(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     one_line.chars().filter(|c| !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(colours: Colours) -> String {
+        let difference = Difference::from(vec![
+            Line::Same("on_request:".to_owned()),
+            Line::Expected("  verdict: next".to_owned()),
+            Line::Got("  verdict: { reply: { status: 418 } }".to_owned()),
+            Line::Gap,
+        ]);
+        let mut out = String::new();
+        differs(&difference, colours, &mut out);
+        out
+    }
+
+    #[test]
+    fn a_difference_is_red_where_it_was_expected_and_green_where_it_was_got() {
+        let plain = "  - expected, + got:\n      on_request:\n    -   verdict: next\n    \
+                     +   verdict: { reply: { status: 418 } }\n      …\n";
+        assert_eq!(shown(Colours(false)), plain);
+        let coloured = "  \u{1b}[31m- expected\u{1b}[0m, \u{1b}[32m+ got\u{1b}[0m:\n      on_request:\n    \
+                        \u{1b}[31m-   verdict: next\u{1b}[0m\n    \
+                        \u{1b}[32m+   verdict: { reply: { status: 418 } }\u{1b}[0m\n      …\n";
+        assert_eq!(shown(Colours(true)), coloured);
+    }
 }

@@ -103,25 +103,25 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
     let name = &subject.name;
     say::out(format_args!("{name}: {passed} passed, {failed} failed\n"))?;
     if arguments.update {
-        let written = test::update(&subject, &outcomes)?;
-        for file in &written {
+        let updated = test::update(&subject, &outcomes)?;
+        for file in &updated.written {
             say::out(format_args!("wrote {}\n", from_here(file).display()))?;
         }
-        let costly = outcomes
-            .iter()
-            .any(|outcome| matches!(outcome.verdict, Verdict::OverBudget(_)));
-        if !written.is_empty() {
+        for why in &updated.left {
+            say::err(format_args!("error: {why}\n"));
+        }
+        if !updated.written.is_empty() {
             say::out("Next: look at what changed, and run it again without --update\n")?;
         }
-        return Ok(if costly {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        });
+        return Ok(exit_code(updated.written.len() == failed));
     }
-    Ok(if failed == 0 {
+    Ok(exit_code(failed == 0))
+}
+
+fn exit_code(is_good: bool) -> ExitCode {
+    if is_good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }

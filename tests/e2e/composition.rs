@@ -111,12 +111,11 @@ async fn policies_of_a_target_that_is_only_fallen_back_on_are_compared_too() {
     );
     let warnings = warnings(&config).await;
     assert_eq!(codes(&warnings), ["same_field"], "{warnings:#?}");
+    let message = &warnings[0].message;
     assert!(
-        warnings[0].message.contains(
-            "in fallback 1 of the model `small`, `one` and `other` both set `/temperature`"
-        ),
-        "{}",
-        warnings[0]
+        message.contains("in fallback 1 of the model `small`, `one` and `other` both set ")
+            && message.contains("`/temperature` of the request"),
+        "{message}"
     );
 }
 

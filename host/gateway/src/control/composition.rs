@@ -131,7 +131,8 @@ impl<'a> Compositions<'a> {
             if !plans(one) {
                 continue;
             }
-            if guards(other) {
+            // What counts stands behind on purpose: an answer that is kept costs nothing.
+            if guards(other) && !other.config().grants.limits {
                 warn(
                     "cache_before_guard",
                     format!(

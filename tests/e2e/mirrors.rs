@@ -195,12 +195,15 @@ async fn there_is_room_for_so_many_copies_and_the_client_waits_for_none() {
     assert_eq!(copy["ending"], "client_gone");
 }
 
-/// Clients that wait for an answer which does not come, one after the other.
+const AT_ONCE: &str = "stall-before=0ms";
+
+/// Clients that wait for an answer, one after the other; it does not come, as the stand-in
+/// behaves. A header that says so would have the shadow stall too.
 async fn hold(site: &Site, count: u64) -> Vec<crate::client::Waiting> {
     let mut held = Vec::new();
     for _ in 0..count {
         let before = site.standin.seen().requests;
-        held.push(site.chat().behaving("stall-before").begin());
+        held.push(site.chat().begin());
         site.seen("one that stays", |seen| seen.requests == before + 1)
             .await;
     }
@@ -211,11 +214,11 @@ async fn hold(site: &Site, count: u64) -> Vec<crate::client::Waiting> {
 async fn a_copy_takes_no_clients_place() {
     let shadow = shadow("stall-before").await;
     let config = config(&shadow, "model: next", "overload: { exchanges: 2 }");
-    let site = Site::start(&config).await;
+    let site = Site::start_with(&config, "stall-before").await;
     let held = hold(&site, 1).await;
     seen(&shadow, 1).await;
     site.metric_becomes("tollgate_exchanges_open", 2.0).await;
-    assert_eq!(site.chat().send().await.status, 200);
+    assert_eq!(site.chat().behaving(AT_ONCE).send().await.status, 200);
     drop(held);
 }
 
@@ -224,17 +227,21 @@ async fn where_there_is_much_to_do_for_clients_nothing_is_copied() {
     for bound in ["exchanges: 4", "concurrency: 4, queue: { timeout: 10m }"] {
         let shadow = shadow("tokens=1").await;
         let config = config(&shadow, "model: next", &format!("overload: {{ {bound} }}"));
-        let site = Site::start(&config).await;
+        let site = Site::start_with(&config, "stall-before").await;
         let held = hold(&site, 3).await;
         site.metric_becomes("tollgate_mirrors_open", 0.0).await;
         let busy = "tollgate_mirror_left_out_total{reason=\"busy\"}";
         let before = (site.metric(busy).await, shadow.seen().requests);
-        assert_eq!(site.chat().send().await.status, 200, "{bound}");
+        assert_eq!(
+            site.chat().behaving(AT_ONCE).send().await.status,
+            200,
+            "{bound}"
+        );
         assert_eq!(site.metric(busy).await, before.0 + 1.0, "{bound}");
         drop(held);
         site.metric_becomes("tollgate_exchanges_open", 0.0).await;
         assert_eq!(shadow.seen().requests, before.1, "{bound}");
-        assert_eq!(site.chat().send().await.status, 200);
+        assert_eq!(site.chat().behaving(AT_ONCE).send().await.status, 200);
         seen(&shadow, before.1 + 1).await;
         assert_eq!(site.metric(busy).await, before.0 + 1.0, "{bound}");
     }

@@ -108,10 +108,10 @@ async fn ask_until_hedged(site: &Site) -> (u16, Value) {
 #[tokio::test]
 async fn an_error_does_not_win_over_an_answer_that_is_awaited() {
     for (late, status, outcome, reason) in [
-        ("stall-before=400ms", 200, "status", "first"),
+        ("stall-before=400ms", 200, "status", None),
         // Where both fail, an answer is more than none.
-        ("stall-before", 429, "first_byte_timeout", "hedge"),
-        ("stall-before=400ms,fail=500", 429, "status", "hedge"),
+        ("stall-before", 429, "first_byte_timeout", Some("hedge")),
+        ("stall-before=400ms,fail=500", 429, "status", Some("hedge")),
     ] {
         let (late, busy) = (standin(late).await, standin("fail=429").await);
         let waits = "timeouts: { first_byte: 900ms }, retries: { on: [ connect, 500 ] }";
@@ -124,6 +124,6 @@ async fn an_error_does_not_win_over_an_answer_that_is_awaited() {
         .await;
         let (given, line) = ask_until_hedged(&site).await;
         assert_eq!((given, outcomes(&line)), (status, vec![outcome]), "{line}");
-        assert_eq!(line["reason"], reason, "{line}");
+        assert_eq!(line["reason"].as_str(), reason, "{line}");
     }
 }

@@ -143,7 +143,8 @@ fn the_limits_of_a_policy_can_be_set() {
     assert!(run("probe", case, &["--memory", "64MiB"]).is_good);
     let said = run("probe", case, &["--memory", "1KiB"]);
     assert!(
-        said.error.contains("`1KiB` is no size from `64KiB` to `4GiB`"),
+        said.error
+            .contains("`1KiB` is no size from `64KiB` to `4GiB`"),
         "{}",
         said.error
     );

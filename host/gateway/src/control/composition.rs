@@ -176,8 +176,8 @@ impl<'a> Compositions<'a> {
     }
 
     /// Every route that goes by the model may lead to every target. What a target's policies
-    /// do to path, headers and the body as a whole is for its upstream, and the work of
-    /// adapters: only fields are compared.
+    /// do to path, headers, facts and the body as a whole is for its upstream, and the work
+    /// of adapters: only fields are compared.
     fn routes_and_targets(&mut self) {
         let config = &self.generation.config;
         let routes = config.routes.iter();
@@ -276,17 +276,12 @@ fn pairs(names: &[String]) -> impl Iterator<Item = ((usize, &str), (usize, &str)
     each().flat_map(move |first| each().skip(first.0 + 1).map(move |second| (first, second)))
 }
 
-/// Fields that it sets where it is asked, those of an attempt as those of the request that
+/// Fields of JSON that it sets where it is asked, those of an attempt as those of the request that
 /// it is made of.
 fn fields_of(policy: &Policy, unasked: Stage) -> BTreeSet<Changed> {
     let changed = policy.observed().changed.iter();
-    let fields = changed.filter(|changed| {
-        changed.stage != unasked
-            && matches!(
-                changed.field,
-                Field::Json(_) | Field::Fact(_) | Field::Status
-            )
-    });
+    let fields = changed
+        .filter(|changed| changed.stage != unasked && matches!(changed.field, Field::Json(_)));
     fields
         .cloned()
         .map(|changed| Changed {

@@ -346,3 +346,32 @@ async fn a_policy_that_fails_takes_back_its_own_copy_and_no_other() {
     let (copies, _) = lines(&site, 4).await;
     assert_eq!(copies[1]["error"], "upstream_unreachable");
 }
+
+#[tokio::test]
+async fn a_mirror_that_waits_for_little_ejects_nobody() {
+    let (late, other) = (shadow("stall-before=1s").await, shadow("").await);
+    let config = format!(
+        "upstreams:
+  standin: {{ endpoints: [ \"http://UPSTREAM\" ] }}
+  late: {{ endpoints: [ \"{}\", \"{}\" ], health: {{ passive: {{ consecutive_errors: 1 }} }} }}
+routes: [ {{ upstream: standin, mirror: {{ upstream: late, timeout: 200ms }} }} ]
+",
+        late.url(),
+        other.url()
+    );
+    let site = Site::start(&config).await;
+    for _ in 0..4 {
+        assert_eq!(site.chat().send().await.status, 200);
+    }
+    let (copies, _) = lines(&site, 8).await;
+    let cut = copies
+        .iter()
+        .filter(|line| line["error"] == "exchange_timeout");
+    assert!(cut.count() > 0, "{copies:?}");
+    let page = site.look("/upstreams").await.json();
+    let upstreams = page["upstreams"].as_array().unwrap();
+    let late = upstreams.iter().find(|one| one["upstream"] == "late");
+    for endpoint in late.unwrap()["endpoints"].as_array().unwrap() {
+        assert_eq!(endpoint["state"], "in", "{page}");
+    }
+}

@@ -233,6 +233,20 @@ impl InFlight {
         }
     }
 
+    /// It was served to its end: where no token of it came, none is awaited any more.
+    pub fn ended(&mut self, now: Instant) {
+        self.answered(now, now.saturating_duration_since(self.sent));
+    }
+
+    /// It was not sent after all.
+    pub fn unsent(&mut self) {
+        self.end_prefill();
+        if std::mem::take(&mut self.is_awaited) {
+            self.load.speed.unsent();
+            self.load.seen.drop_out(&self.brought);
+        }
+    }
+
     /// It was turned down: an answer, and none that shows how soon a good one comes.
     pub fn turned_down(&mut self, now: Instant) {
         self.end_prefill();

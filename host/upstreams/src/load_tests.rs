@@ -197,3 +197,30 @@ fn counts_hold_when_many_threads_come_and_go() {
     });
     assert_eq!((load.in_flight(), load.prefilling()), (0, 0));
 }
+
+#[test]
+fn answers_without_a_token_are_no_silence() {
+    let (load, now) = load(&Balance::PeakEwma(Default::default()));
+    answer(&load, now, SECOND);
+    let waiting = load.begin(now, Prefix::UNKNOWN);
+    let later = now + 9 * SECOND;
+    load.begin(later - SECOND, Prefix::UNKNOWN).ended(later);
+    assert_eq!(load.latency(later), Some(SECOND));
+    assert_eq!(
+        load.latency(later + 3 * SECOND),
+        Some(3 * SECOND),
+        "one is awaited"
+    );
+    drop(waiting);
+}
+
+#[test]
+fn what_was_not_sent_is_neither_awaited_nor_remembered() {
+    let (load, now) = load(&Balance::ModelAware(Default::default()));
+    let prefix = Prefix::of("m", [&*vec![7; 10 * BLOCK_BYTES]]);
+    let mut unsent = load.begin(now, &prefix);
+    unsent.unsent();
+    assert_eq!((load.in_flight(), load.prefilling()), (1, 0));
+    drop(unsent);
+    assert_eq!((load.in_flight(), load.uncached(&prefix)), (0, 10));
+}

@@ -41,7 +41,7 @@ impl Speed {
         }
     }
 
-    /// A request was sent; to be ended by one of the three below.
+    /// A request was sent; to be ended by one of those below.
     pub(crate) fn sent(&self, now: Instant) {
         // Before it counts, so that nobody takes an old silence for its own.
         if self.awaited.load(Ordering::Relaxed) == 0 {
@@ -70,6 +70,11 @@ impl Speed {
     /// An answer came that says nothing of how soon a good one does.
     pub(crate) fn spoke(&self, now: Instant) {
         self.silent_since.store(self.nanos(now), Ordering::Relaxed);
+        self.awaited.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A request that was counted was not sent.
+    pub(crate) fn unsent(&self) {
         self.awaited.fetch_sub(1, Ordering::Relaxed);
     }
 

@@ -137,13 +137,21 @@ impl Fleet {
         // What was found since it was asked for.
         if let Some(before) = live.upgrade().filter(|before| upstream.goes_by(before)) {
             let found = found_for(&upstream.written.endpoints, &before.found());
-            if found != upstream.found() {
+            if !found.is_empty() && found != upstream.found() {
                 upstream.renew(found);
             }
         }
         *live = Arc::downgrade(upstream);
         self.remember(upstream);
         upstream.take_over();
+    }
+
+    /// No live generation has this one any more, though exchanges may.
+    pub(super) fn retire(&self, upstream: &Upstream) {
+        let mut live = self.live.lock();
+        if live.as_ptr() == std::ptr::from_ref(upstream) {
+            *live = Weak::new();
+        }
     }
 
     fn remember(&self, upstream: &Upstream) {

@@ -391,6 +391,11 @@ impl Pick {
         }
     }
 
+    /// Nothing was sent after all.
+    pub(super) fn unsent(mut self) {
+        self.in_flight.unsent();
+    }
+
     /// The response ended well, or nobody needs the rest of it.
     pub(super) fn ended(&mut self) {
         if matches!(self.stage, Stage::Promised | Stage::Begun) {
@@ -412,7 +417,7 @@ impl Pick {
         self.stage = Stage::Told;
         match outcome {
             Outcome::Error => self.in_flight.failed(now),
-            Outcome::Good if self.is_good => {}
+            Outcome::Good if self.is_good => self.in_flight.ended(now),
             Outcome::Good | Outcome::Busy(_) => self.in_flight.turned_down(now),
         }
         let fleet = &self.care.fleet;

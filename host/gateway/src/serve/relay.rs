@@ -211,8 +211,9 @@ impl<B: Flowing> Relay<B> {
 
     fn finish(&mut self) {
         self.phase = Phase::Over;
-        self.exchange.let_endpoint_go();
+        // The endpoint is told how it did, also where no byte of a body ever came.
         self.note_whole();
+        self.exchange.let_endpoint_go();
     }
 
     /// A stream of events gets an error as its last one; then the transport is cut.

@@ -263,11 +263,14 @@ impl Exchange {
     }
 
     /// An endpoint that was awaited for so long when the exchange's time ran out is to blame:
-    /// for half of it, unless the client gave it less than the operator does.
+    /// for half of it, unless the client gave it less than the operator does, or a mirror less
+    /// than any client.
     pub(super) fn blames_after(&self) -> Duration {
-        match self.waits.is_cut_short() {
+        let total = self.waits.total();
+        let is_cut_short = self.waits.is_cut_short() || self.deadline < self.started + total;
+        match is_cut_short {
             true => Duration::MAX,
-            false => self.deadline.saturating_duration_since(self.started) / 2,
+            false => total / 2,
         }
     }
 

@@ -135,14 +135,33 @@ impl Upstream {
 
     /// Whether its endpoints are those of the other, for which somebody looks.
     pub(super) fn goes_by(&self, other: &Self) -> bool {
-        self.looked.is_none() && is_same(&self.written.endpoints, &other.written.endpoints)
+        let knows_better = matches!(self.looked, Some(Ok(())));
+        !knows_better && is_same(&self.written.endpoints, &other.written.endpoints)
+    }
+
+    /// Whether the task that looks for the other's endpoints may look for its own: that tells
+    /// of what differs from what it found itself.
+    pub(crate) fn is_told_as(&self, other: &Self) -> bool {
+        let has_failed = matches!(self.looked, Some(Err(_)));
+        !has_failed && self.found() == other.found()
+    }
+
+    /// No live generation has it any more.
+    pub(crate) fn retire(&self) {
+        self.care.fleet.retire(self);
     }
 
     /// Replaces the endpoints; what is known of those that stay is kept.
     pub(super) fn renew(&self, found: Vec<Found>) {
         let load = load::Settings::of(&self.written.balance);
+        let before = self.present();
         let make = |found: &Found| {
             let label = found.label();
+            let stays =
+                |one: &&Arc<Endpoint>| one.label == label && one.weight == found.endpoint.weight;
+            if let Some(same) = before.iter().find(stays) {
+                return Some(same.clone());
+            }
             let state = self.care.fleet.state(&label, &self.care.health, load);
             Endpoint::new(found, label, state, (&self.way, load)).map(Arc::new)
         };
@@ -218,6 +237,15 @@ impl Upstream {
     /// One that is not live, with what was found of its name. Sections of the configuration
     /// may follow it in lines of their own.
     pub(super) fn candidate(clients: &Clients, text: &str, found: Vec<Found>) -> Arc<Self> {
+        Self::looked_for(clients, text, (found, None))
+    }
+
+    /// The same, after a look that came to this.
+    pub(super) fn looked_for(
+        clients: &Clients,
+        text: &str,
+        (found, looked): (Vec<Found>, Option<Result<(), DiscoveryError>>),
+    ) -> Arc<Self> {
         let (text, more) = text.split_once('\n').unwrap_or((text, ""));
         let text = format!("upstreams: {{ u: {text} }}\nroutes: [ {{ upstream: u }} ]\n{more}");
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", "/".as_ref());
@@ -228,6 +256,7 @@ impl Upstream {
             .unwrap();
         let first = FirstLook {
             found,
+            looked,
             ..FirstLook::none(clients.fleet("u"))
         };
         Self::new(&written, Vec::new(), way, first, &config.overload).unwrap()

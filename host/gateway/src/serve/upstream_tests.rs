@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use tollgate_config::Endpoint;
-use tollgate_upstreams::{discovery::Found, load};
+use tollgate_upstreams::{
+    discovery::{DiscoveryError, Found},
+    load,
+};
 
 use super::{Clients, Upstream};
 
@@ -161,4 +164,56 @@ async fn a_change_is_for_all_that_look_there_and_only_while_the_live_one_does() 
     assert_eq!(labels(&old), ["http://a.test at 10.0.0.2:80"]);
     assert_eq!(labels(&listed), ["http://b", "http://c"]);
     assert_eq!(fleet.ward.available(), 2);
+}
+
+#[tokio::test]
+async fn what_is_found_while_a_look_fails_is_not_lost_and_nothing_replaces_it() {
+    let clients = Clients::new();
+    let text = "{ endpoints: { dns: \"http://a.test\" } }";
+    let live = Upstream::candidate(&clients, text, Vec::new());
+    live.go_live();
+    let failed = (
+        Vec::new(),
+        Some(Err(DiscoveryError::Empty("a.test".to_owned()))),
+    );
+    let next = Upstream::looked_for(&clients, text, failed);
+    live.care
+        .fleet
+        .renew(&live.written.endpoints, &found("http://a.test", 2));
+    next.go_live();
+    assert_eq!(labels(&next), ["http://a.test at 10.0.0.2:80"]);
+    // Its task would tell only of what differs from what it found, and not that it mended.
+    assert!(!next.is_told_as(&live));
+    assert!(Upstream::candidate(&clients, text, next.found()).is_told_as(&next));
+}
+
+#[tokio::test]
+async fn what_left_is_known_no_more_and_may_be_what_remains() {
+    let clients = Clients::new();
+    let text = "{ endpoints: { dns: \"http://a.test\" } }";
+    let live = Upstream::candidate(&clients, text, found("http://a.test", 1));
+    live.go_live();
+    let fleet = clients.fleet("u");
+    // One that is not live retires nobody.
+    Upstream::candidate(&clients, text, Vec::new()).retire();
+    assert_eq!(fleet.known(&live.written.endpoints).len(), 1);
+    live.retire();
+    assert_eq!(fleet.known(&live.written.endpoints), []);
+    assert_eq!(fleet.last_found(&live.written.endpoints).len(), 1);
+}
+
+#[tokio::test]
+async fn endpoints_that_stay_are_the_same_ones() {
+    let clients = Clients::new();
+    let text = "{ endpoints: { dns: \"http://a.test\" }, balance: peak-ewma }";
+    let live = Upstream::candidate(&clients, text, found("http://a.test", 1));
+    live.go_live();
+    let other = text.replace("peak-ewma", "model-aware");
+    let old = Upstream::candidate(&clients, &other, found("http://a.test", 1));
+    let before = old.endpoints();
+    let both = [found("http://a.test", 1), found("http://a.test", 2)].concat();
+    live.care.fleet.renew(&live.written.endpoints, &both);
+    let after = old.endpoints();
+    assert_eq!(after.len(), 2);
+    assert!(Arc::ptr_eq(&before[0].load, &after[0].load));
 }

@@ -27,7 +27,10 @@ pub(crate) struct Upkeep {
 }
 
 struct Running {
+    /// The one that its task was begun with.
     upstream: Arc<Upstream>,
+    /// The live generation's.
+    live: Arc<Upstream>,
     _stop: Option<DropGuard>,
 }
 
@@ -49,8 +52,16 @@ impl Upkeep {
             let kept = before.remove(name);
             let kept = kept.filter(|running| running.upstream.is_tended_as(upstream));
             upstream.go_live();
+            let kept = kept.filter(|running| upstream.is_told_as(&running.upstream));
             let running = kept.unwrap_or_else(|| self.begin(upstream));
+            let running = Running {
+                live: Arc::clone(upstream),
+                ..running
+            };
             self.running.insert(name.clone(), running);
+        }
+        for gone in before.into_values() {
+            gone.live.retire();
         }
     }
 
@@ -69,6 +80,7 @@ impl Upkeep {
         });
         Running {
             upstream: Arc::clone(upstream),
+            live: Arc::clone(upstream),
             _stop: stop,
         }
     }

@@ -225,7 +225,8 @@ impl State {
         self.busy_until = self.busy_until.filter(|until| now < *until);
         let share = self.returned;
         let share = share.and_then(|since| ramp::share(since, settings.slow_start, now));
-        if share.is_none() {
+        // Those of an earlier generation, without a slow start, do not end this one's.
+        if share.is_none() && !settings.slow_start.is_zero() {
             self.returned = None;
         }
         match self.busy_until {

@@ -126,6 +126,9 @@ impl Ward {
             if settings.active.is_none() {
                 state.checks = Checks::default();
             }
+            if settings.slow_start.is_zero() {
+                state.returned = None;
+            }
             state.out = !state.circuit.is_closed() || (was_out && state.checks.is_down());
             if was_out && !state.out {
                 back(member, &mut state, settings, now);

@@ -93,6 +93,18 @@ impl Budget {
         Ok(())
     }
 
+    /// Gives back one that was taken and is not made.
+    pub fn give_back(&self, now: Instant) {
+        let mut window = self.window.lock();
+        let newest = window.slide(self.slot_at(now));
+        let mut newest_first = (0..SLOTS).map(|back| (newest + SLOTS - back) % SLOTS);
+        // One that was taken longer ago is forgotten already.
+        if let Some(slot) = newest_first.find(|slot| window.slots[*slot].retries > 0) {
+            window.slots[slot].retries -= 1;
+            window.total.retries -= 1;
+        }
+    }
+
     fn allowed(&self, requests: u64) -> u64 {
         self.floor + (self.share * requests as f64) as u64
     }
@@ -147,6 +159,19 @@ mod tests {
         (0..10_000)
             .take_while(|_| budget.spend(now).is_ok())
             .count()
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more_than_that() {
+        let now = Instant::now();
+        let budget = budget(0.0, 3, now);
+        budget.give_back(now);
+        assert_eq!(spend_all(&budget, now), 3);
+        budget.give_back(now + WINDOW / 2);
+        assert_eq!(spend_all(&budget, now + WINDOW / 2), 1);
+        // By then all is forgotten.
+        budget.give_back(now + 3 * WINDOW);
+        assert_eq!(spend_all(&budget, now + 3 * WINDOW), 3);
     }
 
     #[test]

@@ -120,7 +120,8 @@ impl Tries<'_> {
             .filter(|_| self.is_kept && is_whole && is_time);
         self.failed.extend(endpoint);
         let ahead = mem::take(self.ahead.0.get_mut());
-        let sure = ahead.next.filter(|_| cause == Some(Cause::Timeout));
+        // A try was given up for it, whether or not that is the one that counts.
+        let sure = ahead.next.filter(|_| cause.is_some());
         let mut over_budget = ahead.over_budget;
         let next = cause.and_then(|cause| {
             let deadline = exchange.deadline;
@@ -198,6 +199,14 @@ impl Tries<'_> {
         self.retries_left -= 1;
         self.reason = Reason::Retry;
         Some(pause)
+    }
+
+    /// What was made sure of is not needed: the other of a race has answered.
+    pub(super) fn leave_off(&mut self) {
+        let next = mem::take(&mut self.ahead.0.get_mut().next);
+        if let Some(Next::Elsewhere | Next::Again(_)) = next {
+            self.retry.give_back(Cause::Timeout);
+        }
     }
 
     /// Tries that were due while one was awaited, and that no budget was left for.

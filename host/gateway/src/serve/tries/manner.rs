@@ -65,6 +65,13 @@ impl Retry {
     pub(super) fn spend(&self, cause: Cause) -> bool {
         !costs(&cause) || self.budget.spend(Instant::now()).is_ok()
     }
+
+    /// One that was taken is not made.
+    pub(super) fn give_back(&self, cause: Cause) {
+        if costs(&cause) {
+            self.budget.give_back(Instant::now());
+        }
+    }
 }
 
 /// What was not sent is no more load when it is sent again.

@@ -296,7 +296,11 @@ impl<'a> Tries<'a> {
             };
             exchange.note_attempt((&choice.upstream.name, model), began, answered);
         }
-        Ok(self.judge(exchange, ended, is_streamed))
+        let attempted = self.judge(exchange, ended, is_streamed);
+        if matches!(attempted, Attempted::Answered(_)) {
+            self.leave_off();
+        }
+        Ok(attempted)
     }
 
     /// What policies of the target may score, if one of them may; the id of each.

@@ -84,7 +84,7 @@ async fn race(
         return Raced::alone(first.await);
     };
     if hedge.spend(Instant::now()).is_err() {
-        drop(pick);
+        pick.unsent();
         return Raced {
             is_over_budget: true,
             ..Raced::alone(first.await)

@@ -354,7 +354,8 @@ async fn a_mirror_that_waits_for_little_ejects_nobody() {
         "upstreams:
   standin: {{ endpoints: [ \"http://UPSTREAM\" ] }}
   late: {{ endpoints: [ \"{}\", \"{}\" ], health: {{ passive: {{ consecutive_errors: 1 }} }} }}
-routes: [ {{ upstream: standin, mirror: {{ upstream: late, timeout: 200ms }} }} ]
+models: {{ small: {{ targets: [ {{ upstream: standin }} ] }} }}
+routes: [ {{ match: {{ path: /v1/chat/completions }}, mirror: {{ upstream: late, timeout: 200ms }} }} ]
 ",
         late.url(),
         other.url()

@@ -296,11 +296,7 @@ impl<'a> Tries<'a> {
             };
             exchange.note_attempt((&choice.upstream.name, model), began, answered);
         }
-        let attempted = self.judge(exchange, ended, is_streamed);
-        if matches!(attempted, Attempted::Answered(_)) {
-            self.leave_off();
-        }
-        Ok(attempted)
+        Ok(self.judge(exchange, ended, is_streamed))
     }
 
     /// What policies of the target may score, if one of them may; the id of each.
@@ -358,7 +354,7 @@ impl<'a> Tries<'a> {
     }
 
     fn judge(
-        &self,
+        &mut self,
         exchange: &mut Exchange,
         ended: Result<Answer, Missed>,
         is_streamed: bool,
@@ -368,6 +364,7 @@ impl<'a> Tries<'a> {
                 exchange.record.upstream_head = Some(answer.head);
                 let status = answer.response.status().as_u16();
                 if status < 400 || !self.follows(Cause::Status(status)) {
+                    self.leave_off();
                     return Attempted::Answered(exchange.keep(answer));
                 }
                 let headers = answer.response.headers();

@@ -124,6 +124,8 @@ async fn the_admin_port_answers_only_those_that_mean_it() {
     for (line, headers, status) in [
         ("GET /healthz", "host: localhost", "200"),
         ("GET /healthz", "host: evil.example", "421"),
+        ("GET http://evil.example/healthz", "host: localhost", "421"),
+        ("GET http://localhost/healthz", "host: localhost", "200"),
         (
             "GET /metrics",
             "host: localhost\r\norigin: https://evil.example",

@@ -114,3 +114,15 @@ async fn an_upstream_that_does_not_read_an_upload_is_late() {
     assert_eq!(outcomes(&line), ["first_byte_timeout"]);
     sending.abort();
 }
+
+#[tokio::test]
+async fn a_body_that_is_awaited_when_the_time_is_over_is_no_client_that_stopped() {
+    let near = standin("").await;
+    let site = Site::start(&at(&[near.url()], "")).await;
+    let half = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n{TIMEOUT}: 200\r\n\
+         content-type: application/json\r\ncontent-length: 90\r\n\r\n{{\"model\":"
+    );
+    let answer = crate::client::raw(site.gateway.addr(), half.as_bytes()).await;
+    assert!(answer.contains("exchange_timeout"), "{answer}");
+}

@@ -22,7 +22,10 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    if !is_ours(request.headers(), configured) {
+    // A target in absolute form goes before the header (RFC 9112, 3.2.2).
+    let named = request.uri().authority();
+    let is_elsewhere = named.is_some_and(|named| !is_allowed(named.as_str(), configured));
+    if is_elsewhere || !is_ours(request.headers(), configured) {
         let message = "this port answers to its own address alone\n";
         return (StatusCode::MISDIRECTED_REQUEST, message).into_response();
     }

@@ -143,6 +143,7 @@ pub(super) async fn request_at_hand(
         Ok(bytes) => Ok(Content::AtHand(bytes)),
         Err(Uncollected::TooLong) => Err(ServeError::BodyTooLarge(bytes_max)),
         Err(Uncollected::Broken(_)) => Err(ServeError::BodyBroken),
+        Err(Uncollected::Stalled(Stalled::Total(_))) => Err(ServeError::TotalTimeout),
         Err(Uncollected::Stalled(_)) => Err(ServeError::BodyTimeout),
     }
 }

@@ -93,6 +93,12 @@ async fn until_asked(site: &Site, server: &Standin) {
     .await;
 }
 
+/// The `host` of the newest request there.
+fn asked_as(server: &Standin) -> Option<String> {
+    let seen = server.seen();
+    seen.newest()?.header("host").map(str::to_owned)
+}
+
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
@@ -271,13 +277,7 @@ async fn endpoints_follow_the_dns_and_its_failure_changes_nothing() {
     .await;
     // What the generation began with was found before it went live.
     assert_eq!(site.chat().send().await.status, 200);
-    let host = one
-        .seen()
-        .newest()
-        .unwrap()
-        .header("host")
-        .map(str::to_owned);
-    assert_eq!(host, Some(format!("models.test:{port}")));
+    assert_eq!(asked_as(&one), Some(format!("models.test:{port}")));
 
     names.say_a("models.test", &[[127, 0, 0, 1], [127, 0, 0, 2]]);
     until_asked(&site, &two).await;
@@ -375,13 +375,7 @@ async fn endpoints_come_from_srv_records_with_their_ports_and_weights() {
     }
     assert_eq!((one.seen().requests, two.seen().requests), (4, 0));
     assert_eq!(shown(&site).await[0]["weight"], 3);
-    let host = one
-        .seen()
-        .newest()
-        .unwrap()
-        .header("host")
-        .map(str::to_owned);
-    assert_eq!(host, Some(format!("a.test:{near}")));
+    assert_eq!(asked_as(&one), Some(format!("a.test:{near}")));
 
     say(vec![srv(1, 3, near, "a.test"), srv(1, 1, far, "a.test")]);
     until_asked(&site, &two).await;

@@ -75,6 +75,8 @@ async fn compare(all: &[Contender], plan: &Plan, rounds: usize) -> anyhow::Resul
         return Ok(());
     }
     for round in 0..=rounds {
+        // Another is the first each time: what came before it is measured with everyone.
+        rows.rotate_left(1);
         for (contender, running, took) in &mut rows {
             let before = running.cpu()?;
             let requests = load(contender, running, 0).run(Until::Requests(REQUESTS));
@@ -85,26 +87,41 @@ async fn compare(all: &[Contender], plan: &Plan, rounds: usize) -> anyhow::Resul
             }
         }
     }
-    println!(
-        "\n| {rounds} rounds of {REQUESTS} requests | CPU a request, µs | ratio | quietest third, µs | ratio |"
-    );
-    println!("|---|--:|--:|--:|--:|");
-    let mut base = None;
-    for (contender, running, mut took) in rows {
+    let mut measured = Vec::new();
+    for (contender, running, took) in rows {
         running.stop().await;
-        took.sort_unstable();
-        let mean = |some: &[Duration]| {
-            let sum: Duration = some.iter().sum();
-            sum.as_secs_f64() * 1e6 / (some.len() as f64 * REQUESTS as f64)
-        };
-        let (all, quiet) = (mean(&took), mean(&took[..took.len().div_ceil(3)]));
-        let (base_all, base_quiet) = *base.get_or_insert((all, quiet));
+        measured.push((&*contender.name, took));
+    }
+    // In the order in which they were given.
+    measured.sort_by_key(|(name, _)| all.iter().position(|one| one.name == *name));
+    print(&measured);
+    Ok(())
+}
+
+/// Beside the first of them, in the mean of all rounds and in the middle one of the ratios that
+/// each round has by itself: what disturbs some rounds does not move that.
+fn print(measured: &[(&str, Vec<Duration>)]) {
+    let Some((_, base)) = measured.first() else {
+        return;
+    };
+    println!(
+        "\n| {} rounds of {REQUESTS} requests | CPU a request, µs | ratio | median of the rounds' ratios |",
+        base.len()
+    );
+    println!("|---|--:|--:|--:|");
+    let sum = |took: &[Duration]| took.iter().sum::<Duration>().as_secs_f64();
+    for (name, took) in measured {
+        let mut ratios: Vec<f64> = took
+            .iter()
+            .zip(base)
+            .map(|(took, base)| took.as_secs_f64() / base.as_secs_f64())
+            .collect();
+        ratios.sort_by(f64::total_cmp);
         println!(
-            "| {} | {all:.2} | {:.3} | {quiet:.2} | {:.3} |",
-            contender.name,
-            all / base_all,
-            quiet / base_quiet,
+            "| {name} | {:.2} | {:.3} | {:.3} |",
+            sum(took) * 1e6 / (took.len() as f64 * REQUESTS as f64),
+            sum(took) / sum(base),
+            ratios[ratios.len() / 2],
         );
     }
-    Ok(())
 }

@@ -13,7 +13,8 @@ use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
-pub use request::RequestFacts;
+pub(crate) use request::PROMPT;
+pub use request::{PromptPlaces, RequestFacts};
 use scan::{Scanner, check_encoding};
 use tree::{Node, Source, Span};
 

@@ -33,7 +33,7 @@ pub use compile::compile_worker;
 pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use host::ExchangeContext;
 pub use inspect::{Inspected, componentize, inspect};
-pub use json::{Json, JsonEditError, JsonError, JsonFault, RequestFacts};
+pub use json::{Json, JsonEditError, JsonError, JsonFault, PromptPlaces, RequestFacts};
 pub use message::{Given, Message, is_given};
 pub use observed::{Changed, Field, Observed, Stage};
 pub use policy::{Policy, PolicyStats};

@@ -4,7 +4,7 @@
 //! written at most once, when it is taken. A decision's edits are applied whole or
 //! not at all. Knows nothing of sockets, routes or wasm.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -12,7 +12,7 @@ use http::{HeaderMap, Method};
 use crate::{
     contract::{CachePlan, Destination, Edit, Endpoint, Value},
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
-    json::{DEPTH_MAX, Json, JsonError},
+    json::{DEPTH_MAX, Json, JsonError, PROMPT, PromptPlaces},
 };
 
 /// Facts that the gateway itself establishes before any policy is asked, by name. No
@@ -45,6 +45,8 @@ pub struct Message {
     pub json_error: Option<JsonError>,
     /// How many brackets may be open at once in the body.
     pub json_depth: usize,
+    /// Where the prompt stands in `body`, if somebody has looked.
+    pub prompt: Option<PromptPlaces>,
     /// Set by policies, read by later ones; few.
     pub facts: Vec<(String, String)>,
     /// What the gateway knows; shared by all messages of a connection.
@@ -70,6 +72,7 @@ impl Default for Message {
             json: None,
             json_error: None,
             json_depth: DEPTH_MAX,
+            prompt: None,
             facts: Vec::new(),
             given: None,
             plan: None,
@@ -128,6 +131,25 @@ impl Message {
         self.body = body;
         self.json = None;
         self.json_error = None;
+        self.prompt = None;
+    }
+
+    /// Gives the fields of the body's prompt, as they are written, to `take` until it wants no
+    /// more: those that are there of `instructions`, `system`, `prompt`, `messages` and `input`.
+    pub fn prompt(&mut self, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) {
+        if let (None, Some(places), Some(body)) = (&self.json, &self.prompt, &self.body) {
+            return places.each(body, take);
+        }
+        let Ok(Some(json)) = self.read_json() else {
+            return;
+        };
+        for field in PROMPT {
+            if let Some(text) = json.text(field)
+                && take(&text).is_break()
+            {
+                return;
+            }
+        }
     }
 
     /// A fact that the gateway gives or an earlier policy set.

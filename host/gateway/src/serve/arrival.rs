@@ -170,14 +170,16 @@ pub(super) async fn take_in(
     exchange.record.bytes_in = content.length().or(exchange.record.bytes_in);
     exchange.record.model.clone_from(&facts.model);
     exchange.record.streaming = facts.stream;
+    let read = need.max(route.need(in_body));
     let message = Message {
         json,
         json_depth: depth_max,
+        prompt: (read > Need::Bytes).then_some(facts.prompt),
         given: exchange.record.given.clone(),
         ..Message::default()
     };
     let mut arrival = Arrival::new(parts, content, message, (host, facts.model));
-    arrival.read = need.max(route.need(in_body));
+    arrival.read = read;
     arrival.named = Named::of(&in_path);
     Ok((route, arrival))
 }
@@ -229,6 +231,7 @@ fn copy(message: &Message) -> Message {
         body: message.body.clone(),
         json: message.json.clone(),
         json_depth: message.json_depth,
+        prompt: message.prompt,
         facts: message.facts.clone(),
         given: message.given.clone(),
         ..Message::default()
@@ -382,6 +385,7 @@ impl Arrival {
                 let path = is_in_path.then_some(&*self.message.path);
                 let (facts, json) = read_at(path, &body, need, (headers, self.message.json_depth))?;
                 self.message.json = json;
+                self.message.prompt = (need > Need::Bytes).then_some(facts.prompt);
                 facts
             }
         };

@@ -70,7 +70,7 @@ fn read_bytes(
             check_model(model.as_deref())?;
             let facts = RequestFacts {
                 model,
-                stream: false,
+                ..RequestFacts::default()
             };
             Ok((facts, None))
         }
@@ -96,7 +96,11 @@ pub(super) fn facts(json: &mut Json) -> RequestFacts {
         _ => None,
     };
     let stream = matches!(json.get("/stream"), Some(Value::Boolean(true)));
-    RequestFacts { model, stream }
+    RequestFacts {
+        model,
+        stream,
+        ..RequestFacts::default()
+    }
 }
 
 /// Whether a lenient reader might take it for an object or a list.
@@ -298,7 +302,8 @@ mod tests {
                     facts,
                     RequestFacts {
                         model: Some("m".into()),
-                        stream: true
+                        stream: true,
+                        ..RequestFacts::default()
                     }
                 );
             }

@@ -16,19 +16,16 @@ use super::{route::Need, upstream::Upstream};
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     pub(super) key: Option<u64>,
-    prefix: Option<Box<Prefix>>,
+    prefix: Option<Prefix>,
     /// What a policy of the target thinks of each endpoint, by its id.
     pub(super) scores: Vec<(u64, f64)>,
 }
 
 impl Hints {
     pub(super) fn prefix(&self) -> &Prefix {
-        self.prefix.as_deref().unwrap_or(Prefix::UNKNOWN)
+        self.prefix.as_ref().unwrap_or(Prefix::UNKNOWN)
     }
 }
-
-/// In the order in which a model reads them, in the words of all APIs.
-const PROMPT: [&str; 5] = ["/instructions", "/system", "/prompt", "/messages", "/input"];
 
 impl Upstream {
     /// What a pick needs of a request's body.
@@ -55,12 +52,12 @@ impl Upstream {
         });
         let prefix = self.balancer.needs_prefix().then(|| {
             let model = model.unwrap_or_default();
-            Box::new(Prefix::read(model, |add| {
-                each_field(message, |field| {
+            Prefix::read(model, |add| {
+                message.prompt(|field| {
                     add(field);
                     ControlFlow::Continue(())
                 });
-            }))
+            })
         });
         Hints {
             key,
@@ -73,7 +70,7 @@ impl Upstream {
 /// As much of the prompt.
 fn beginning(message: &mut Message, bytes: usize) -> Vec<u8> {
     let mut prompt = Vec::new();
-    each_field(message, |field| {
+    message.prompt(|field| {
         let left = bytes - prompt.len();
         prompt.extend_from_slice(&field[..field.len().min(left)]);
         match prompt.len() < bytes {
@@ -82,20 +79,6 @@ fn beginning(message: &mut Message, bytes: usize) -> Vec<u8> {
         }
     });
     prompt
-}
-
-/// The fields of the prompt that are there, until no more is wanted.
-fn each_field(message: &mut Message, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) {
-    let Ok(Some(json)) = message.read_json() else {
-        return;
-    };
-    for field in PROMPT {
-        if let Some(text) = json.text(field)
-            && take(&text).is_break()
-        {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

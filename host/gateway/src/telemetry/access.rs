@@ -6,7 +6,6 @@
 
 use std::{
     cell::RefCell,
-    io::Write,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -223,7 +222,7 @@ fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
 
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
-    let _ = write!(out, "{value}");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn duration(out: &mut Vec<u8>, name: &str, value: Option<Duration>) {
@@ -241,11 +240,29 @@ fn write_time(out: &mut Vec<u8>, since_epoch: Duration) {
     let seconds = since_epoch.as_secs();
     let (year, month, day) = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let milli = since_epoch.subsec_millis();
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
-    );
+    let milli = u64::from(since_epoch.subsec_millis());
+    for (value, digits, behind) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (hour, 2, b':'),
+        (minute, 2, b':'),
+        (second, 2, b'.'),
+        (milli, 3, b'Z'),
+    ] {
+        padded(out, value, digits);
+        out.push(behind);
+    }
+}
+
+/// The last `digits` of it, with zeros in front.
+fn padded(out: &mut Vec<u8>, mut value: u64, digits: usize) {
+    let start = out.len();
+    out.resize(start + digits, b'0');
+    for digit in out[start..].iter_mut().rev() {
+        *digit += u8::try_from(value % 10).unwrap_or_default();
+        value /= 10;
+    }
 }
 
 /// The Gregorian date of a day since 1970-01-01, in years that start in March.

@@ -1,4 +1,6 @@
-//! The two fields that a route needs of a chat request, read without taking it apart.
+//! What a route and a balancer need of a request, read without taking it apart.
+
+use std::ops::ControlFlow;
 
 use super::{
     JsonError, JsonFault,
@@ -13,6 +15,43 @@ pub struct RequestFacts {
     pub model: Option<String>,
     /// Whether the top-level `stream` is `true`.
     pub stream: bool,
+    /// Where its prompt stands.
+    pub prompt: PromptPlaces,
+}
+
+/// The fields of a prompt, in the order in which a model reads them, in the words of all APIs.
+pub(crate) const PROMPT: [&str; 5] = ["/instructions", "/system", "/prompt", "/messages", "/input"];
+
+/// Where in a body the fields of its prompt stand. Of one that comes twice, where it comes last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PromptPlaces([(u32, u32); PROMPT.len()]);
+
+impl PromptPlaces {
+    /// Gives the fields that are strings, objects or arrays, as [`crate::Json::text`] would, to
+    /// `take` until it wants no more. `body` is what they were found in.
+    pub(crate) fn each(&self, body: &[u8], mut take: impl FnMut(&[u8]) -> ControlFlow<()>) {
+        for (start, end) in self.0 {
+            let value = body.get(start as usize..end as usize).unwrap_or_default();
+            let taken = match value {
+                [b'{' | b'[', ..] => take(value),
+                [b'"', text @ .., b'"'] => match unescape(text) {
+                    Some(text) => take(text.as_bytes()),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if taken.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// No field is noted whose place a `u32` cannot say.
+    fn note(&mut self, field: usize, start: usize, end: usize) {
+        if let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) {
+            self.0[field] = (start, end);
+        }
+    }
 }
 
 impl RequestFacts {
@@ -61,6 +100,11 @@ fn scan_fields(scanner: &mut Scanner<'_>) -> Result<RequestFacts, Box<Found>> {
                 facts.stream = &scanner.text[start..scanner.at] == b"true";
                 &mut streams
             }
+            Name::Prompt(field) => {
+                scanner.value(1)?;
+                facts.prompt.note(field, start, scanner.at);
+                &mut 0
+            }
             Name::Other => {
                 scanner.value(1)?;
                 &mut 0
@@ -86,6 +130,8 @@ fn scan_fields(scanner: &mut Scanner<'_>) -> Result<RequestFacts, Box<Found>> {
 enum Name {
     Model,
     Stream,
+    /// Which of [`PROMPT`].
+    Prompt(usize),
     Other,
 }
 
@@ -101,7 +147,12 @@ fn name(text: &[u8], key: &Text) -> Result<Name, JsonFault> {
     Ok(match key {
         b"model" => Name::Model,
         b"stream" => Name::Stream,
-        _ => Name::Other,
+        _ => {
+            let field = PROMPT
+                .iter()
+                .position(|field| &field.as_bytes()[1..] == key);
+            field.map_or(Name::Other, Name::Prompt)
+        }
     })
 }
 

@@ -1,7 +1,10 @@
+use std::ops::ControlFlow;
+
 use proptest::prelude::*;
 use serde_json::Value as Tree;
 
 use super::*;
+use crate::{Message, contract::Edit, edit::Side};
 
 fn parse(text: &str) -> Json {
     Json::parse(Bytes::copy_from_slice(text.as_bytes()), DEPTH_MAX).unwrap()
@@ -552,4 +555,58 @@ fn text_is_what_get_says_and_is_copied_only_where_it_has_to_be() {
     json.set("/c/1/d", &Value::Text("new".into())).unwrap();
     assert_eq!(json.text("/c").unwrap(), &br#"[1, {"d":"new"}]"#[..]);
     assert_eq!(json.text("/c/1/d").unwrap(), &b"new"[..]);
+}
+
+#[test]
+fn a_prompt_is_the_same_whether_its_places_are_known_or_the_body_is_taken_apart() {
+    let seen = |message: &mut Message| {
+        let mut seen = Vec::new();
+        message.prompt(|field| {
+            seen.push(String::from_utf8(field.to_vec()).unwrap());
+            match field {
+                b"last" => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        seen
+    };
+    for (body, wanted) in [
+        (
+            r#"{ "messages" : [ {"role":"user"} ] ,"system":"a\n\u00e9" }"#,
+            vec!["a\né", r#"[ {"role":"user"} ]"#],
+        ),
+        (
+            r#"{"input":{"a":1},"prompt":"last","instructions":"x"}"#,
+            vec!["x", "last"],
+        ),
+        (
+            r#"{"in\u0070ut":"","prompt":7,"system":null,"messages":"\ud800"}"#,
+            vec![""],
+        ),
+        (r#"{"nested":{"prompt":"no"}}"#, vec![]),
+        (r#"["prompt"]"#, vec![]),
+        ("{}", vec![]),
+        ("no json", vec![]),
+    ] {
+        let body = Bytes::from(body);
+        let mut message = Message {
+            body: Some(body.clone()),
+            ..Message::default()
+        };
+        assert_eq!(seen(&mut message), wanted, "taken apart: {body:?}");
+        let facts = scan_request(&body).unwrap_or_default();
+        let mut known = Message {
+            body: Some(body.clone()),
+            prompt: Some(facts.prompt),
+            ..Message::default()
+        };
+        assert_eq!(seen(&mut known), wanted, "its places known: {body:?}");
+        // What a policy puts in its place was not looked at.
+        known.replace_body(Some(r#"{"prompt":"new"}"#.into()));
+        assert_eq!(seen(&mut known), ["new"]);
+        let edit = |value: &str| Edit::SetJson(("/prompt".into(), Value::Text(value.into())));
+        if known.apply(vec![edit("newer")], Side::Request).is_ok() {
+            assert_eq!(seen(&mut known), ["newer"]);
+        }
+    }
 }

@@ -21,8 +21,8 @@ pub fn hash(bytes: &[u8]) -> u64 {
 /// The blocks of one prompt.
 #[derive(Debug, Clone)]
 pub struct Prefix {
-    hashes: [u64; BLOCKS_MAX],
-    told_apart: usize,
+    /// Of the first [`BLOCKS_MAX`].
+    hashes: Vec<u64>,
     /// Of the whole prompt, however long.
     blocks: u32,
 }
@@ -30,8 +30,7 @@ pub struct Prefix {
 impl Prefix {
     /// Of a prompt that nothing is known of.
     pub const UNKNOWN: &'static Self = &Self {
-        hashes: [0; BLOCKS_MAX],
-        told_apart: 0,
+        hashes: Vec::new(),
         blocks: 0,
     };
 
@@ -48,12 +47,11 @@ impl Prefix {
         give(&mut |piece| {
             for block in piece
                 .chunks(BLOCK_BYTES)
-                .take(BLOCKS_MAX - prefix.told_apart)
+                .take(BLOCKS_MAX - prefix.hashes.len())
             {
                 before = XxHash3_64::oneshot_with_seed(before, block);
                 // 0 stands for nothing where hashes are remembered.
-                prefix.hashes[prefix.told_apart] = before.max(1);
-                prefix.told_apart += 1;
+                prefix.hashes.push(before.max(1));
             }
             let blocks = u32::try_from(piece.len().div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
             prefix.blocks = prefix.blocks.saturating_add(blocks);
@@ -64,7 +62,7 @@ impl Prefix {
     /// The first of them, each standing for all before it.
     #[must_use]
     pub fn hashes(&self) -> &[u64] {
-        &self.hashes[..self.told_apart]
+        &self.hashes
     }
 
     /// How many blocks the whole prompt has.

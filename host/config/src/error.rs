@@ -44,11 +44,12 @@ pub enum ConfigError {
 pub struct Problems {
     kept: Vec<Problem>,
     more: usize,
+    is_cut: bool,
 }
 
 impl Problems {
     /// As many are kept; the others are only counted.
-    const KEPT: usize = 100;
+    pub(crate) const KEPT: usize = 100;
 
     pub(crate) fn add(&mut self, problem: impl FnOnce() -> Problem) {
         if self.kept.len() < Self::KEPT {
@@ -58,11 +59,20 @@ impl Problems {
         }
     }
 
+    /// Not all was looked at.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
     /// `value`, if nothing was wrong with it.
-    pub(crate) fn none_or<T>(mut self, value: T) -> Result<T, ConfigError> {
-        if self.kept.is_empty() {
-            return Ok(value);
+    pub(crate) fn none_or<T>(self, value: T) -> Result<T, ConfigError> {
+        match self.kept.is_empty() {
+            true => Ok(value),
+            false => Err(self.into_error()),
         }
+    }
+
+    pub(crate) fn into_error(mut self) -> ConfigError {
         self.kept.sort_by(|a, b| {
             let place = |p: &Problem| (p.location.line, p.location.column);
             a.location
@@ -70,7 +80,7 @@ impl Problems {
                 .cmp(&b.location.file)
                 .then_with(|| place(a).cmp(&place(b)))
         });
-        Err(ConfigError::Invalid(self))
+        ConfigError::Invalid(self)
     }
 
     /// The mistakes, each with its place; the first hundred if there are more.
@@ -87,9 +97,11 @@ impl fmt::Display for Problems {
             }
             problem.fmt(f)?;
         }
-        match self.more {
-            0 => Ok(()),
-            more => write!(f, "\n\nand {more} more"),
+        match (self.more, self.is_cut) {
+            (0, false) => Ok(()),
+            (0, true) => f.write_str("\n\nand there may be more"),
+            (more, false) => write!(f, "\n\nand {more} more"),
+            (more, true) => write!(f, "\n\nand at least {more} more"),
         }
     }
 }

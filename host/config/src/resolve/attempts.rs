@@ -26,7 +26,7 @@ pub(super) fn retries(
         .filter(|_| backoff_max < backoff)
     {
         let message = "`max_backoff` is shorter than `backoff`";
-        scope.refuse(text.place, message, "at least as long");
+        scope.refuse_beside(text.place, message, "at least as long");
     }
     let on = match &written.on {
         None => base.on,
@@ -121,7 +121,7 @@ pub(super) fn waits(scope: &Scope<'_>, written: Option<&At<file::Waits>>) -> Wai
             "`max_total` is shorter than `total`, {}",
             spelling::show_period(total)
         );
-        scope.refuse(text.place, message, "at least as long");
+        scope.refuse_beside(text.place, message, "at least as long");
     }
     waits
 }

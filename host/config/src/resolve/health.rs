@@ -116,7 +116,7 @@ fn pauses(
     if let Some(most) = most.filter(|_| pause_max < pause) {
         let message = "the longest pause is shorter than the first";
         let expected = format!("at least {}", spelling::show_period(pause));
-        scope.refuse(most.place, message, expected);
+        scope.refuse_beside(most.place, message, expected);
     }
     Circuit {
         pause,
@@ -137,7 +137,7 @@ fn active(
         (None, Some(path)) => path.to_owned(),
         (None, None) => {
             let message = "nothing is known of what this dialect's endpoints answer to";
-            scope.refuse(place, message, "`path`, such as `path: /healthz`");
+            scope.refuse_beside(place, message, "`path`, such as `path: /healthz`");
             return None;
         }
     };

@@ -58,7 +58,7 @@ fn has_target(scope: &Scope<'_>, mirror: &file::Mirror) {
     let Some(served_by) = scope.names.served_by.get(&model.value) else {
         return;
     };
-    let is_known = scope.names.upstreams.contains(&upstream.value);
+    let is_known = scope.names.upstreams.names.contains(&upstream.value);
     if is_known && !served_by.is_empty() && !served_by.contains(&upstream.value) {
         let (model, name) = (quote(&model.value), quote(&upstream.value));
         let message = format!("the model {model} has no target at the upstream {name}");

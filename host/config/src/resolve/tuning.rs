@@ -101,7 +101,7 @@ pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts 
         .filter(|_| total_max < Some(total))
     {
         let message = "`max_total` is shorter than `total`";
-        scope.refuse(text.place, message, "at least as long");
+        scope.refuse_beside(text.place, message, "at least as long");
     }
     Timeouts {
         header: period(&section.header, base.header),

@@ -273,6 +273,8 @@ pub struct Target {
 pub struct Route {
     /// Given, or made of the path: unique.
     pub name: String,
+    /// Where it stands, for messages.
+    pub at: Location,
     pub matches: Match,
     /// In order.
     pub policies: Vec<String>,

@@ -263,10 +263,16 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
             ),
             (
                 "/routes/0",
-                "the route `any` goes by the request's model, but there are no models"
+                "the route `any` goes by the request's model, but there are no models: define some under `models`, or give it an `upstream`"
             ),
-            ("/policies/p~1q", "the policy `p/q` is used by nothing"),
-            ("/secrets/s", "the secret `s` is used by nothing"),
+            (
+                "/policies/p~1q",
+                "the policy `p/q` is used by nothing: name it in a route or at a target, or take it away"
+            ),
+            (
+                "/secrets/s",
+                "the secret `s` is used by nothing: grant it to a policy, name it in a header of an upstream, or take it away"
+            ),
         ]
     );
 }

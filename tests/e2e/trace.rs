@@ -507,6 +507,9 @@ async fn a_token_of_the_configuration_is_asked_for() {
     fs::write(site.folder.path().join("token.txt"), "token-two\n").unwrap();
     assert_eq!(ask(Some("token-one")).await, 401);
     assert_eq!(ask(Some("token-two")).await, 200);
+    fs::write(site.folder.path().join("token.txt"), "\n").unwrap();
+    assert_eq!(ask(Some("token-two")).await, 503);
+    assert_eq!(ask(Some("")).await, 503);
     assert_eq!(
         site.look("/metrics").await.status,
         200,

@@ -60,7 +60,10 @@ fn as_json(outcome: Result<Checked, Refused>, is_fine: bool) -> Value {
 
 /// What the warnings come to, and what is next.
 fn closing(warnings: usize, arguments: &CheckArguments) -> String {
-    let next = format!("Next: tollgate run --config {}\n", arguments.config.display());
+    let next = format!(
+        "Next: tollgate run --config {}\n",
+        arguments.config.display()
+    );
     let (count, them) = match warnings {
         0 => return next,
         1 => ("There is a warning".to_owned(), "it"),

@@ -241,9 +241,7 @@ impl Conditions {
     }
 
     fn hold(&self, asked: &Asked<'_>) -> bool {
-        self.path
-            .as_ref()
-            .is_none_or(|path| path.holds(asked.path))
+        self.path.as_ref().is_none_or(|path| path.holds(asked.path))
             && (self.methods.is_empty() || self.methods.contains(asked.method))
             && self.host.as_ref().is_none_or(|host| host.holds(asked.host))
             && self.headers.iter().all(|(name, value)| match value {

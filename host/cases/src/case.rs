@@ -4,6 +4,7 @@
 //! its author's. Bounded in number and size.
 
 mod resolve;
+mod words;
 
 use std::{
     collections::BTreeMap,

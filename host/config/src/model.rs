@@ -265,7 +265,7 @@ pub struct Target {
     /// The name that the upstream knows the model by; `None`: the client's.
     pub model: Option<String>,
     pub weight: u32,
-    /// Policies whose `on-attempt` runs for this target.
+    /// Policies whose `on_attempt` runs for this target.
     pub policies: Vec<String>,
 }
 

@@ -132,7 +132,7 @@ fn active(
     section: &file::Active,
     dialect: Dialect,
 ) -> Option<Active> {
-    let path = match (&section.path, defaults::probe_path(dialect)) {
+    let path = match (&section.path, defaults::check_path(dialect)) {
         (Some(path), _) => scope.read(path, spelling::asked_path)?,
         (None, Some(path)) => path.to_owned(),
         (None, None) => {
@@ -143,14 +143,14 @@ fn active(
     };
     let interval = scope.period_within(
         section.interval.as_ref(),
-        defaults::PROBE_INTERVAL,
+        defaults::CHECK_INTERVAL,
         INTERVAL,
     );
     Some(Active {
         path,
         interval,
-        jitter_percent: scope.count(section.jitter.as_ref(), defaults::PROBE_JITTER, PERCENT),
-        timeout: scope.period(section.timeout.as_ref(), defaults::PROBE_TIMEOUT),
+        jitter_percent: scope.count(section.jitter.as_ref(), defaults::CHECK_JITTER, PERCENT),
+        timeout: scope.period(section.timeout.as_ref(), defaults::CHECK_TIMEOUT),
         down_after: scope.count(section.down_after.as_ref(), defaults::DOWN_AFTER, IN_A_ROW),
         up_after: scope.count(section.up_after.as_ref(), defaults::UP_AFTER, IN_A_ROW),
     })

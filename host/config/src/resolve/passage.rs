@@ -36,12 +36,12 @@ pub(super) fn mirror(scope: &Scope<'_>, written: &At<file::Mirror>) -> Option<Mi
     Some(Mirror {
         model: mirror.model.as_ref().map(|name| scope.model(name)),
         upstream: mirror.upstream.as_ref().map(|name| scope.upstream(name)),
-        share: match &mirror.share {
+        share: match &mirror.percent {
             None => Share::ALL,
-            Some(share) => {
+            Some(percent) => {
                 let text = At {
-                    value: share.value.0.clone(),
-                    place: share.place,
+                    value: percent.value.0.clone(),
+                    place: percent.place,
                 };
                 scope.read(&text, spelling::share)?
             }

@@ -51,6 +51,17 @@ impl Problems {
     /// As many are kept; the others are only counted.
     pub(crate) const KEPT: usize = 100;
 
+    pub(crate) fn new(problems: Vec<Problem>, is_cut: bool) -> Self {
+        let mut all = Self {
+            is_cut,
+            ..Self::default()
+        };
+        for problem in problems {
+            all.add(|| problem);
+        }
+        all.in_order()
+    }
+
     pub(crate) fn add(&mut self, problem: impl FnOnce() -> Problem) {
         if self.kept.len() < Self::KEPT {
             self.kept.push(problem());
@@ -72,7 +83,11 @@ impl Problems {
         }
     }
 
-    pub(crate) fn into_error(mut self) -> ConfigError {
+    pub(crate) fn into_error(self) -> ConfigError {
+        ConfigError::Invalid(self.in_order())
+    }
+
+    fn in_order(mut self) -> Self {
         self.kept.sort_by(|a, b| {
             let place = |p: &Problem| (p.location.line, p.location.column);
             a.location
@@ -80,7 +95,7 @@ impl Problems {
                 .cmp(&b.location.file)
                 .then_with(|| place(a).cmp(&place(b)))
         });
-        ConfigError::Invalid(self)
+        self
     }
 
     /// The mistakes, each with its place; the first hundred if there are more.
@@ -103,6 +118,12 @@ impl fmt::Display for Problems {
             (more, false) => write!(f, "\n\nand {more} more"),
             (more, true) => write!(f, "\n\nand at least {more} more"),
         }
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(only: Problem) -> Self {
+        Self::new(vec![only], false)
     }
 }
 

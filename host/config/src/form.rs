@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
 
 use crate::{
@@ -24,41 +25,54 @@ use crate::{
 const MAX_BYTES: usize = 64 << 20;
 
 /// What could be read of a source.
-#[derive(Debug, Default)]
-pub(crate) struct Form {
+#[derive(Debug)]
+pub(crate) struct Form<T> {
     /// `None`: nothing, or there may be mistakes beyond those that are told.
-    pub(crate) file: Option<File>,
+    pub(crate) file: Option<T>,
     pub(crate) problems: Vec<Problem>,
     /// Whether reading was given up before the end.
     pub(crate) is_cut: bool,
     pub(crate) lost: Lost,
 }
 
-impl Form {
-    fn unreadable(problems: Vec<Problem>) -> Self {
+impl<T> Form<T> {
+    fn of(file: Option<T>, problems: Vec<Problem>) -> Self {
         Self {
+            file,
             problems,
-            ..Self::default()
+            is_cut: false,
+            lost: Lost::default(),
+        }
+    }
+
+    /// What was read, if nothing was wrong.
+    pub(crate) fn whole(self) -> Result<T, Problems> {
+        match self.file {
+            Some(file) if self.problems.is_empty() => Ok(file),
+            _ => Err(Problems::new(self.problems, self.is_cut)),
         }
     }
 }
 
-pub(crate) fn read(source: &Source) -> Form {
+/// A file of the configuration.
+pub(crate) fn read(source: &Source) -> Form<File> {
     if is_blank(&source.text) {
         let expected = "at least `routes:`; see the JSON schema of the configuration";
         let message = "the file is empty".to_owned();
         let problem = source.problem(Place::START, message, Some(expected.to_owned()));
-        return Form::unreadable(vec![problem]);
+        return Form::of(None, vec![problem]);
     }
+    read_any(source)
+}
+
+/// A document of any type.
+pub(crate) fn read_any<T: DeserializeOwned + Send>(source: &Source) -> Form<T> {
     match yaml::read(&source.text) {
-        Ok(file) => Form {
-            file: Some(file),
-            ..Form::default()
-        },
+        Ok(file) => Form::of(Some(file), Vec::new()),
         Err(first) => {
             let first = yaml::problem(source, first.without_snippet());
             yaml::deeply(|| read_on(source, first.clone()))
-                .unwrap_or_else(|| Form::unreadable(vec![first]))
+                .unwrap_or_else(|| Form::of(None, vec![first]))
         }
     }
 }
@@ -71,42 +85,42 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// `first` is the first mistake.
-fn read_on(source: &Source, first: Problem) -> Form {
+fn read_on<T: DeserializeOwned>(source: &Source, first: Problem) -> Form<T> {
     match yaml::outline(&source.text) {
         Ok(shape) => Readings::new(source, &shape).form(),
         Err(broken) => {
             let broken = yaml::problem(source, broken.without_snippet());
             let is_another = broken.location != first.location;
             let second = is_another.then_some(broken);
-            Form::unreadable([first].into_iter().chain(second).collect())
+            Form::of(None, [first].into_iter().chain(second).collect())
         }
     }
 }
 
 /// One source while it is read again and again.
-struct Readings<'a> {
+struct Readings<'a, T> {
     source: &'a Source,
     shape: &'a At<Shape>,
     without: HashSet<Path>,
     /// Keys that a map would have, if what was meant by them could be read.
     meant: HashSet<(Path, String)>,
-    form: Form,
+    form: Form<T>,
 }
 
-impl<'a> Readings<'a> {
+impl<'a, T: DeserializeOwned> Readings<'a, T> {
     fn new(source: &'a Source, shape: &'a At<Shape>) -> Self {
         let mut readings = Self {
             source,
             shape,
             without: HashSet::new(),
             meant: HashSet::new(),
-            form: Form::default(),
+            form: Form::of(None, Vec::new()),
         };
         readings.leave_out_twins(&mut Path::new(), shape);
         readings
     }
 
-    fn form(mut self) -> Form {
+    fn form(mut self) -> Form<T> {
         let most = MAX_BYTES / self.source.text.len().max(1);
         for _ in 0..most.clamp(1, Problems::KEPT + 1) {
             let walk = Walk::without(&self.without);

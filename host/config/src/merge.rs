@@ -52,7 +52,7 @@ pub(crate) struct Merged {
 /// Joins what each source says, and what is wrong with it. Anything that is said twice is
 /// a problem. Where a source could not be read at all, nothing can be judged further.
 pub(crate) fn merge(
-    forms: Vec<Form>,
+    forms: Vec<Form<File>>,
     sources: &[Source],
 ) -> Result<(Merged, Problems), ConfigError> {
     let mut merged = Merged::default();

@@ -269,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_of_form_are_told_all_at_once() {
+        let text = "abuot: it\nrequest: { body: [] }\nexpect: { on_requst: {} }\n";
+        let read = Case::read(Path::new("a.yaml"), text.to_owned());
+        let said = read.unwrap_err().to_string();
+        for part in [
+            "a.yaml:1:1: unknown key `abuot`: did you mean `about`?",
+            "a.yaml:2:18: wrong type",
+            "a.yaml:3:11: unknown key `on_requst`: did you mean `on_request`?",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[test]
     fn all_that_a_decision_is_shown_as_may_be_expected() {
         let header = || Header {
             name: "a".to_owned(),

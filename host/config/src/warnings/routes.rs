@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Later routes are not looked at: each is held against all before it.
-const LOOKED_AT: usize = 2_000;
+const LOOKED_AT: usize = 1_000;
 
 pub(super) fn warn(config: &Config, warnings: &mut Vec<ConfigWarning>) {
     for (nth, route) in config.routes.iter().enumerate().take(LOOKED_AT) {

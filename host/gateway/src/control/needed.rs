@@ -1,10 +1,10 @@
 //! What has to be there when a generation goes live, besides its plugins: files of
-//! certificates and endpoints, and secrets. What stands in the files is looked at later.
+//! certificates, and secrets. What stands in the files is looked at later.
 
 use std::{collections::BTreeSet, fmt, path::Path};
 
 use tollgate_capabilities::{EmbeddedSecrets, SecretStore};
-use tollgate_config::{Config, Endpoints, HeaderValue, SecretSource};
+use tollgate_config::{Config, HeaderValue, SecretSource};
 
 use super::{
     files,
@@ -42,10 +42,6 @@ fn unreadable_files(config: &Config, written: &Path) -> Vec<Refused> {
         if let Some(ca) = &upstream.ca {
             let what = format_args!("the roots (`ca`) of the upstream `{name}`");
             look("generation", &at("ca"), ca, &what);
-        }
-        if let Endpoints::File(file) = &upstream.endpoints {
-            let what = format_args!("the endpoints of the upstream `{name}`");
-            look("generation", &at("endpoints/file"), &file.path, &what);
         }
     }
     refused
@@ -108,8 +104,7 @@ secrets:
   idle: { file: nowhere.txt }
 upstreams:
   one: { endpoints: [\"https://h\"], ca: roots.pem, headers: { a: \"${secret:team/key}\", b: \"${secret:unset}\" } }
-  two: { endpoints: { file: list.txt } }
-routes: [ { upstream: one }, { upstream: two } ]
+routes: [ { upstream: one } ]
 ";
 
     #[test]
@@ -137,7 +132,6 @@ routes: [ { upstream: one }, { upstream: two } ]
             ("tls", Some(1), file("the certificate of `tls`", "tls/cert.pem (nor is there the folder …/tls)")),
             ("tls", Some(1), file("the key of `tls`", "key.pem")),
             ("generation", Some(7), file("the roots (`ca`) of the upstream `one`", "roots.pem")),
-            ("generation", Some(8), file("the endpoints of the upstream `two`", "list.txt")),
             ("secret", Some(3), file("the secret `team/key`", "team.txt")),
             (
                 "secret",

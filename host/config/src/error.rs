@@ -70,6 +70,13 @@ impl Problems {
         }
     }
 
+    /// Whether something there is wrong already.
+    pub(crate) fn are_at(&self, location: &Location) -> bool {
+        self.kept
+            .iter()
+            .any(|problem| problem.location == *location)
+    }
+
     /// Not all was looked at.
     pub(crate) fn cut(&mut self) {
         self.is_cut = true;

@@ -192,9 +192,9 @@ mod tests {
     fn a_misspelt_word_is_refused_at_its_place_with_the_one_that_is_meant() {
         assert_eq!(
             refused("on_request: { verdict: { refused: { status: 400 } } }").unwrap(),
-            "a.yaml:2:38: there is no verdict `refused`: did you mean `refuse`?\n  \
+            "a.yaml:2:37: there is no verdict `refused`: did you mean `refuse`?\n  \
              |\n2 |   on_request: { verdict: { refused: { status: 400 } } }\n  \
-             |                                      ^"
+             |                                     ^"
         );
         for (expect, said) in [
             (

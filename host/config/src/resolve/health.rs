@@ -113,7 +113,8 @@ fn pauses(
     let pause = scope.period(first, base.pause);
     // One written longer than the default bound moves that along.
     let pause_max = scope.period(most, base.pause_max.max(pause));
-    if let Some(most) = most.filter(|_| pause_max < pause) {
+    let is_less = pause_max < pause && !scope.is_refused(first);
+    if let Some(most) = most.filter(|_| is_less) {
         let message = "the longest pause is shorter than the first";
         let expected = format!("at least {}", spelling::show_period(pause));
         scope.refuse_beside(most.place, message, expected);

@@ -60,6 +60,14 @@ impl Scope<'_> {
         }
     }
 
+    /// Whether it was refused, so that nothing else is to be held against it.
+    pub(super) fn is_refused<T>(&self, written: Option<&At<T>>) -> bool {
+        written.is_some_and(|written| {
+            let location = self.source.location(written.place);
+            self.problems.borrow().are_at(&location)
+        })
+    }
+
     pub(super) fn location(&self, place: Place) -> Location {
         self.source.location(place)
     }

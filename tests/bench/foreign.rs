@@ -139,7 +139,7 @@ async fn begun(policy: &Arc<Policy>) -> (Session, Message) {
     (session, request)
 }
 
-/// The hook `on-request` by itself: the session is there, its end is not waited for.
+/// The hook `on_request` by itself: the session is there, its end is not waited for.
 fn hooks(bench: &Bench, policy: &Arc<Policy>, times: u64) -> Duration {
     bench.runtime.block_on(async {
         let mut took = Duration::ZERO;

@@ -125,7 +125,7 @@ impl Bench {
         })
     }
 
-    /// As [`Bench::run`], with `on-finish` in place of `on-request`.
+    /// As [`Bench::run`], with `on_finish` in place of `on_request`.
     fn finish(&self, policy: &Arc<Policy>, times: u64) -> Duration {
         let (head, exchange, outcome) = (head(), ExchangeContext::default(), outcome());
         self.runtime.block_on(async {
@@ -155,7 +155,7 @@ fn sessions(bench: &Bench, criterion: &mut Criterion) {
         });
     }
     group.finish();
-    let mut group = criterion.benchmark_group("session with on-finish alone");
+    let mut group = criterion.benchmark_group("session with on_finish alone");
     for (name, isolation) in BOTH {
         let policy = bench.policy(isolation, "nothing");
         group.bench_function(name, |bencher| {

@@ -39,11 +39,11 @@ async fn the_admin_port_tells_health_generations_and_policies() {
         (
             "hooks",
             json!([
-                "on-request",
-                "on-attempt",
-                "on-response",
-                "on-events",
-                "on-finish"
+                "on_request",
+                "on_attempt",
+                "on_response",
+                "on_events",
+                "on_finish"
             ]),
         ),
         ("grants", json!(["kv", "secrets", "http-call"])),

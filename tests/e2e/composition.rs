@@ -152,7 +152,7 @@ async fn what_nothing_uses_is_shown_where_it_is_written() {
     assert!(
         warning
             .message
-            .contains("the policy `one` is used by nothing\n")
+            .contains("the policy `one` is used by nothing: name it in a route")
             && warning.message.ends_with("^"),
         "{warning}"
     );
@@ -237,6 +237,13 @@ async fn the_command_fails_on_warnings_only_where_it_is_to_be_strict() {
     assert!(err.contains("warning: tollgate.yaml:5:"), "{err}");
     assert!(
         out.contains("There is a warning.") && out.contains("Next: tollgate run"),
+        "{out}"
+    );
+    let strict = check(folder.path(), &["--strict"]).await;
+    assert_eq!(strict.status.code(), Some(1));
+    let out = String::from_utf8_lossy(&strict.stdout);
+    assert!(
+        out.ends_with("There is a warning, and with --strict this check fails for it: mend what stands above, or check without --strict.\n"),
         "{out}"
     );
     let strict = check(folder.path(), &["--strict", "--json"]).await;

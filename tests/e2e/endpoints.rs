@@ -496,7 +496,7 @@ async fn checks_take_an_endpoint_out_and_let_it_back_in() {
         assert_eq!(site.chat().send().await.status, 200);
     }
     assert_eq!((of_clients(&a), of_clients(&b)), (6, 0));
-    let error = &shown(&site).await[1]["probe"]["error"];
+    let error = &shown(&site).await[1]["check"]["error"];
     assert_eq!(error, "status 503");
     well.store(true, Ordering::SeqCst);
     until_states(&site, &["in", "in"]).await;
@@ -505,7 +505,7 @@ async fn checks_take_an_endpoint_out_and_let_it_back_in() {
     }
     assert!(of_clients(&b) > 0);
     assert!(
-        site.metric(r#"tollgate_probes_total{upstream="u",kind="check",result="good"}"#)
+        site.metric(r#"tollgate_checks_total{upstream="u",result="good"}"#)
             .await
             > 0.0
     );

@@ -150,12 +150,12 @@ async fn the_log_line_of_a_failure_names_policy_plugin_hook_and_reason() {
         let ask = Ask::chat(addr, "small").set("stream", hook == "events");
         let ask = ask.header("x-probe", format!("trap@{hook}"));
         assert_eq!(ask.send().await.status, 200, "{hook}");
-        let line = program.logged(&format!("\"on-{hook}\"")).await;
+        let line = program.logged(&format!("\"on_{hook}\"")).await;
         let line: Value = serde_json::from_str(&line).unwrap();
         let said = |name: &str| line[name].as_str();
         assert_eq!(
             (said("policy"), said("plugin"), said("hook")),
-            (Some("guard"), Some("probe"), Some(&*format!("on-{hook}"))),
+            (Some("guard"), Some("probe"), Some(&*format!("on_{hook}"))),
             "{line}"
         );
         let failure = said("failure").unwrap_or_default();

@@ -294,7 +294,7 @@ async fn what_never_goes_to_an_upstream_is_not_copied() {
 
 /// Two policies that ask for copies, before the one that marks the request.
 fn by_policy(shadow: &Standin, first: &str, second: &str) -> String {
-    config(shadow, "model: next, share: 0.01%", "")
+    config(shadow, "model: next, percent: 0.01", "")
         .replace(
             "policies:\n",
             &format!(

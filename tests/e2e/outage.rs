@@ -171,6 +171,6 @@ async fn metrics_are_read_from_another_port_where_one_is_named() {
         (figures["running"] == 1).then_some(())
     })
     .await;
-    let scraped = r#"tollgate_probes_total{upstream="u",kind="scrape""#;
+    let scraped = r#"tollgate_scrapes_total{upstream="u""#;
     assert!(site.metric(scraped).await > 0.0);
 }

@@ -282,7 +282,7 @@ async fn rules_that_leave_responses_alone_are_never_shown_one() {
     let told = site.look("/policies").await.json();
     assert_eq!(
         told["policies"][0]["hooks"],
-        json!(["on-request", "on-attempt"])
+        json!(["on_request", "on_attempt"])
     );
     let metrics = site.look("/metrics").await.text();
     for (hook, calls) in [("request", "2"), ("response", "0"), ("events", "0")] {

@@ -148,15 +148,15 @@ async fn a_trace_tells_policy_by_policy_what_was_read_asked_decided_and_changed(
     assert_eq!(
         order,
         [
-            "first on-request",
-            "second on-request",
-            "second on-response",
-            "first on-response",
-            "first on-finish",
-            "second on-finish"
+            "first on_request",
+            "second on_request",
+            "second on_response",
+            "first on_response",
+            "first on_finish",
+            "second on_finish"
         ]
     );
-    let first = step(&trace, "first", "on-request");
+    let first = step(&trace, "first", "on_request");
     assert!(first.us > 0 && first.plugin == "probe");
     assert_eq!(first.decision.as_ref().unwrap().verdict, "next");
     let edits = |step: &Step| {
@@ -188,7 +188,7 @@ async fn a_trace_tells_policy_by_policy_what_was_read_asked_decided_and_changed(
             .any(|call| call.call == "clock.monotonic-us"),
         "of open"
     );
-    let second = step(&trace, "second", "on-request");
+    let second = step(&trace, "second", "on_request");
     let read = second
         .reads
         .iter()
@@ -208,7 +208,7 @@ async fn a_trace_tells_policy_by_policy_what_was_read_asked_decided_and_changed(
         (&json!("finished"), &json!(0))
     );
     assert!(call.result["ok"].is_i64(), "{call:?}");
-    let removed = &edits(step(&trace, "second", "on-response"))[0];
+    let removed = &edits(step(&trace, "second", "on_response"))[0];
     assert_eq!(
         (&removed[0], &removed[1], &removed[3]),
         (&json!("remove-json"), &json!("/usage"), &json!(null))
@@ -221,7 +221,7 @@ async fn a_trace_tells_policy_by_policy_what_was_read_asked_decided_and_changed(
         (attempt.upstream.as_str(), attempt.status),
         ("standin", Some(200))
     );
-    let finished = step(&trace, "first", "on-finish");
+    let finished = step(&trace, "first", "on_finish");
     assert!(
         finished
             .calls
@@ -246,7 +246,7 @@ async fn no_secret_is_shown_to_who_watches() {
     assert_eq!(ask.send().await.status, 200);
     let trace = watcher.trace().await;
     assert!(!watcher.seen.contains("canary-"), "{}", watcher.seen);
-    let first = step(&trace, "first", "on-request");
+    let first = step(&trace, "first", "on_request");
     let secret = first
         .calls
         .iter()
@@ -271,7 +271,7 @@ async fn no_secret_is_shown_to_who_watches() {
         Some(json!(HIDDEN)),
         "the client's credential, under another name"
     );
-    let second = step(&trace, "second", "on-request");
+    let second = step(&trace, "second", "on_request");
     let call = second
         .calls
         .iter()
@@ -376,10 +376,10 @@ async fn a_streams_events_are_one_step_and_only_the_first_changes_are_shown() {
     let steps = trace
         .steps
         .iter()
-        .filter(|step| step.hook == "on-events")
+        .filter(|step| step.hook == "on_events")
         .count();
     assert_eq!(steps, 1);
-    let events = step(&trace, "probe", "on-events").events.clone().unwrap();
+    let events = step(&trace, "probe", "on_events").events.clone().unwrap();
     assert!(
         events.batches > 0 && events.shown >= 200 && events.changed >= 200,
         "{events:?}"
@@ -409,7 +409,7 @@ async fn refusals_answers_and_failures_show_in_the_trace() {
         (trace.status, trace.error.as_deref()),
         (403, Some("not_today"))
     );
-    let refused = step(&trace, "second", "on-request")
+    let refused = step(&trace, "second", "on_request")
         .decision
         .clone()
         .unwrap();
@@ -424,7 +424,7 @@ async fn refusals_answers_and_failures_show_in_the_trace() {
     assert!(trace.attempts.is_empty());
     site.chat().header("x-probe", "trap").send().await;
     let trace = watcher.trace().await;
-    let failed = step(&trace, "first", "on-request");
+    let failed = step(&trace, "first", "on_request");
     assert_eq!(failed.failure.as_ref().unwrap().kind, "trapped");
     assert!(
         failed.reads.iter().any(|read| read.name == "x-probe"),
@@ -443,7 +443,7 @@ async fn a_swap_goes_on_under_who_watches() {
     site.chat().send().await;
     let trace = watcher.trace().await;
     assert_eq!(trace.generation, 2);
-    let edits = &step(&trace, "probe", "on-request").edits;
+    let edits = &step(&trace, "probe", "on_request").edits;
     assert_eq!(edits[0].after, Some(json!("two")));
     assert_eq!(site.metric("tollgate_trace_watchers").await, 1.0);
     drop(watcher);
@@ -507,6 +507,9 @@ async fn a_token_of_the_configuration_is_asked_for() {
     fs::write(site.folder.path().join("token.txt"), "token-two\n").unwrap();
     assert_eq!(ask(Some("token-one")).await, 401);
     assert_eq!(ask(Some("token-two")).await, 200);
+    fs::write(site.folder.path().join("token.txt"), "\n").unwrap();
+    assert_eq!(ask(Some("token-two")).await, 503);
+    assert_eq!(ask(Some("")).await, 503);
     assert_eq!(
         site.look("/metrics").await.status,
         200,

@@ -4,6 +4,7 @@
 //! its author's. Bounded in number and size.
 
 mod resolve;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use tollgate_capabilities::Place;
-use tollgate_config::{Problem, problem_at, read_yaml};
+use tollgate_config::{Problems, problem_at, read_yaml};
 use tollgate_sandbox::contract::{Ending, Endpoint, Event, Target, Usage};
 
 use crate::{
@@ -35,7 +36,7 @@ pub(crate) const BYTES_MAX: usize = 1 << 20;
 pub enum CaseError {
     /// The text is wrong.
     #[error("{0}")]
-    Wrong(Box<Problem>),
+    Wrong(Problems),
     /// The file system refused.
     #[error("{}: cannot be read: {source}", path.display())]
     Unreadable {
@@ -179,21 +180,22 @@ impl Case {
     /// Reads a case; `file` is where its text stands, and what names it.
     ///
     /// # Errors
-    /// The first mistake, with its line.
+    /// Every mistake of form, or the first of meaning, each with its line.
     pub fn read(file: &Path, text: String) -> Result<Self, CaseError> {
         if text.len() > BYTES_MAX {
             let path = file.to_owned();
             return Err(CaseError::TooLarge { path });
         }
-        let wrong = |problem| CaseError::Wrong(Box::new(problem));
-        let written: CaseFile = read_yaml(&text, file).map_err(wrong)?;
+        let written: CaseFile = read_yaml(&text, file).map_err(CaseError::Wrong)?;
         let resolved = resolve(file, written);
         resolved
             .map(|case| Self {
                 text: text.clone(),
                 ..case
             })
-            .map_err(|At(pointer, message)| wrong(problem_at(&text, file, &pointer, &message)))
+            .map_err(|At(pointer, message)| {
+                CaseError::Wrong(problem_at(&text, file, &pointer, &message).into())
+            })
     }
 
     /// What the plugin is set to.

@@ -196,9 +196,9 @@ mod tests {
         let text = "expect:\n  on_request: { verdict: next, plan: null }\n  events: null\n";
         assert_eq!(updated(&case(text), &got()).unwrap(), text);
         let mut got = got();
-        got.steps[1].plan = Some(json!("a"));
+        got.steps[1].plan = Some(json!({ "kind": "as_it_came" }));
         let written = updated(&case(text), &got).unwrap();
-        assert!(written.contains("plan: a"), "{written}");
+        assert!(written.contains("plan: { kind: as_it_came }"), "{written}");
     }
 
     #[test]
@@ -206,15 +206,15 @@ mod tests {
         let expect = "expect:\n  on_request: { verdict: next }\n";
         for (text, renewed) in [
             (
-                "about: a\r\n\"expect\": { on_request: { verdict: stop } }\r\n# end\r\n",
+                "about: a\r\n\"expect\": { on_request: { verdict: { go_to: { model: m } } } }\r\n# end\r\n",
                 format!("about: a\r\n{expect}# end\r\n"),
             ),
             (
-                "'expect':\n  on_request:\n    verdict: stop\n# of the target\ntarget: {}",
+                "'expect':\n  on_request:\n    verdict: { go_to: { model: m } }\n# of the target\ntarget: {}",
                 format!("{expect}# of the target\ntarget: {{}}"),
             ),
             (
-                "about: |\n  Long.\n\n  expect: no\nexpect: { on_request: { verdict: stop } }",
+                "about: |\n  Long.\n\n  expect: no\nexpect: { on_request: { verdict: { go_to: { model: m } } } }",
                 format!("about: |\n  Long.\n\n  expect: no\n{expect}"),
             ),
         ] {
@@ -225,12 +225,18 @@ mod tests {
     #[test]
     fn a_text_that_could_not_be_read_again_is_left_alone_and_says_where() {
         for (text, line) in [
-            ("{ expect: { on_request: { verdict: stop } } }\n", 1),
+            (
+                "{ expect: { on_request: { verdict: { go_to: { model: m } } } } }\n",
+                1,
+            ),
             ("# why\n{ request: {} }\n", 2),
             ("about: a\n...\n", 2),
-            ("? expect\n: on_request: { verdict: stop }\n", 2),
             (
-                "expect: &e\n  on_request: &h { verdict: stop }\nsettings: { a: *h }\n",
+                "? expect\n: on_request: { verdict: { go_to: { model: m } } }\n",
+                2,
+            ),
+            (
+                "expect: &e\n  on_request: &h { verdict: { go_to: { model: m } } }\nsettings: { a: *h }\n",
                 1,
             ),
         ] {

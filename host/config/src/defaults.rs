@@ -24,7 +24,7 @@
 //! | `limits.upgrades` | 1000 | | `limits.mirrors` | 64 |
 //! | `limits.mirror_bodies` | 16MiB | | `timeouts.upgrade_idle` | 5m |
 //! | `timeouts.upgrade_total` | 24h | | `routes.mirror.timeout` | 60s |
-//! | `routes.mirror.share` | 100% | | `routes.upgrades` | none |
+//! | `routes.mirror.percent` | 100 | | `routes.upgrades` | none |
 //! | `….endpoints.refresh` | 2s for a file, else the records' | | `….endpoints.timeout` | 5s |
 //! | `….health.max_out` | 50 | | `….health.slow_start` | 10s |
 //! | `….health.passive` | below, in `Passive` | | `….health.busy_max` | 30s |
@@ -60,14 +60,14 @@ pub(crate) const CALLS: u32 = 4;
 pub(crate) const MIRROR_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const FILE_REFRESH: Duration = Duration::from_secs(2);
 pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(5);
-pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-pub(crate) const PROBE_JITTER: u32 = 20;
-pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const CHECK_JITTER: u32 = 20;
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const DOWN_AFTER: u32 = 3;
 pub(crate) const UP_AFTER: u32 = 2;
 
 /// What a server of this dialect answers to when it is ready; `None`: nobody knows.
-pub(crate) fn probe_path(dialect: Dialect) -> Option<&'static str> {
+pub(crate) fn check_path(dialect: Dialect) -> Option<&'static str> {
     match dialect {
         Dialect::OpenAi => Some("/health"),
         Dialect::Anthropic => Some("/v1/models"),

@@ -5,15 +5,22 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use crate::{error::Problem, locate::locate_in, place::Place, source::Source, spelling, yaml};
+use crate::{
+    error::{Problem, Problems},
+    form,
+    locate::locate_in,
+    place::Place,
+    source::Source,
+    spelling,
+};
 
 /// Reads one YAML document, shown as `file` in messages.
 ///
 /// # Errors
-/// The first mistake, with its place.
-pub fn read_yaml<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, Problem> {
+/// Every mistake of form, with its place.
+pub fn read_yaml<T: DeserializeOwned + Send>(text: &str, file: &Path) -> Result<T, Problems> {
     let source = Source::new(file.to_owned(), text.to_owned());
-    yaml::read(text).map_err(|error| yaml::problem(&source, error.without_snippet()))
+    form::read_any(&source).whole()
 }
 
 /// A mistake at `pointer` (RFC 6901) of a document that could be read, or at the nearest

@@ -44,11 +44,23 @@ pub enum ConfigError {
 pub struct Problems {
     kept: Vec<Problem>,
     more: usize,
+    is_cut: bool,
 }
 
 impl Problems {
     /// As many are kept; the others are only counted.
-    const KEPT: usize = 100;
+    pub(crate) const KEPT: usize = 100;
+
+    pub(crate) fn new(problems: Vec<Problem>, is_cut: bool) -> Self {
+        let mut all = Self {
+            is_cut,
+            ..Self::default()
+        };
+        for problem in problems {
+            all.add(|| problem);
+        }
+        all.in_order()
+    }
 
     pub(crate) fn add(&mut self, problem: impl FnOnce() -> Problem) {
         if self.kept.len() < Self::KEPT {
@@ -58,11 +70,31 @@ impl Problems {
         }
     }
 
+    /// Whether something there is wrong already.
+    pub(crate) fn are_at(&self, location: &Location) -> bool {
+        self.kept
+            .iter()
+            .any(|problem| problem.location == *location)
+    }
+
+    /// Not all was looked at.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
     /// `value`, if nothing was wrong with it.
-    pub(crate) fn none_or<T>(mut self, value: T) -> Result<T, ConfigError> {
-        if self.kept.is_empty() {
-            return Ok(value);
+    pub(crate) fn none_or<T>(self, value: T) -> Result<T, ConfigError> {
+        match self.kept.is_empty() {
+            true => Ok(value),
+            false => Err(self.into_error()),
         }
+    }
+
+    pub(crate) fn into_error(self) -> ConfigError {
+        ConfigError::Invalid(self.in_order())
+    }
+
+    fn in_order(mut self) -> Self {
         self.kept.sort_by(|a, b| {
             let place = |p: &Problem| (p.location.line, p.location.column);
             a.location
@@ -70,7 +102,7 @@ impl Problems {
                 .cmp(&b.location.file)
                 .then_with(|| place(a).cmp(&place(b)))
         });
-        Err(ConfigError::Invalid(self))
+        self
     }
 
     /// The mistakes, each with its place; the first hundred if there are more.
@@ -87,10 +119,18 @@ impl fmt::Display for Problems {
             }
             problem.fmt(f)?;
         }
-        match self.more {
-            0 => Ok(()),
-            more => write!(f, "\n\nand {more} more"),
+        match (self.more, self.is_cut) {
+            (0, false) => Ok(()),
+            (0, true) => f.write_str("\n\nand there may be more"),
+            (more, false) => write!(f, "\n\nand {more} more"),
+            (more, true) => write!(f, "\n\nand at least {more} more"),
         }
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(only: Problem) -> Self {
+        Self::new(vec![only], false)
     }
 }
 

@@ -82,8 +82,10 @@ pub(crate) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
-    pub(crate) certificate: At<String>,
-    pub(crate) key: At<String>,
+    #[schemars(required)]
+    pub(crate) certificate: Option<At<String>>,
+    #[schemars(required)]
+    pub(crate) key: Option<At<String>>,
     /// The CAs whose certificates clients may show. Without it, none is asked for.
     pub(crate) client_ca: Option<At<String>>,
     /// Whether a client has to show one. Written beside `client_ca`; there is no default.
@@ -122,7 +124,8 @@ pub(crate) enum Secret {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Policy {
     /// The plugin's name: its file in the plugins folder without `.wasm`.
-    pub(crate) plugin: At<String>,
+    #[schemars(required)]
+    pub(crate) plugin: Option<At<String>>,
     /// What an exchange gets when the policy fails. There is no default.
     #[schemars(required)]
     pub(crate) on_error: Option<OnError>,

@@ -2,21 +2,26 @@
 //!
 //! [`load`] reads a file or a folder into what the file says (private, serde) and
 //! resolves that into [`Config`]: every name exists, every limit is in range. All
-//! mistakes of a kind are listed at once, each with file, line and caret.
+//! mistakes are listed at once, each with file, line and caret.
 //! Knows nothing of tokio, of wasm, or of what the secrets hold.
 
 mod defaults;
 mod document;
 mod error;
 mod file;
+mod form;
 mod locate;
+mod lost;
+mod matching;
 mod merge;
 mod model;
 mod place;
 mod resolve;
 mod schema;
+mod shape;
 mod source;
 mod spelling;
+mod walk;
 mod warnings;
 mod yaml;
 
@@ -25,9 +30,11 @@ use std::path::Path;
 pub use document::{parse_address, parse_period, parse_size, problem_at, read_yaml};
 pub use error::{ConfigError, Problem, Problems};
 pub use locate::{locate, locate_in, render};
+pub use matching::glob_holds;
 pub use model::*;
 pub use schema::{json_schema, json_schema_with};
 use source::Source;
+pub use spelling::nearest;
 pub use warnings::ConfigWarning;
 
 /// Reads a configuration: one file, or a folder whose `*.yaml` and `*.yml` files
@@ -53,7 +60,7 @@ pub fn parse_str(text: &str, file_name: &str, base_dir: &Path) -> Result<Config,
 }
 
 fn from_sources(sources: &[Source], base: &Path) -> Result<Config, ConfigError> {
-    let files = sources.iter().map(yaml::parse).collect::<Vec<_>>();
-    let merged = merge::merge(files, sources)?;
-    resolve::resolve(merged, sources, base)
+    let forms = sources.iter().map(form::read).collect();
+    let (merged, problems) = merge::merge(forms, sources)?;
+    resolve::resolve(merged, problems, sources, base)
 }

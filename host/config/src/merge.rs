@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use crate::{
-    error::{ConfigError, Problem, Problems},
+    error::{ConfigError, Problems},
     file::{
         Compile, File, Geo, Limits, Model, Overload, Policy, Route, Sandbox, Secret, Timeouts, Tls,
         Upstream,
     },
+    form::Form,
+    lost::Lost,
     place::{At, Named, Place},
     source::Source,
     spelling::quote,
@@ -43,28 +45,42 @@ pub(crate) struct Merged {
     pub(crate) overload: Option<In<At<Overload>>>,
     pub(crate) sandbox: Option<In<At<Sandbox>>>,
     pub(crate) compile: Option<In<At<Compile>>>,
+    /// What is missing of each source.
+    pub(crate) lost: Vec<Lost>,
 }
 
-/// Joins what each source says. A source that could not be parsed is a problem,
-/// as is anything that is said twice.
+/// Joins what each source says, and what is wrong with it. Anything that is said twice is
+/// a problem. Where a source could not be read at all, nothing can be judged further.
 pub(crate) fn merge(
-    files: Vec<Result<File, Problem>>,
+    forms: Vec<Form<File>>,
     sources: &[Source],
-) -> Result<Merged, ConfigError> {
+) -> Result<(Merged, Problems), ConfigError> {
     let mut merged = Merged::default();
     let mut problems = Problems::default();
-    for (source, file) in files.into_iter().enumerate() {
-        match file {
-            Ok(file) => Merger {
-                source,
-                sources,
-                problems: &mut problems,
-            }
-            .add(&mut merged, file),
-            Err(problem) => problems.add(|| problem),
+    let mut is_whole = true;
+    for (source, form) in forms.into_iter().enumerate() {
+        for problem in form.problems {
+            problems.add(|| problem);
         }
+        if form.is_cut {
+            problems.cut();
+        }
+        merged.lost.push(form.lost);
+        let Some(file) = form.file else {
+            is_whole = false;
+            continue;
+        };
+        Merger {
+            source,
+            sources,
+            problems: &mut problems,
+        }
+        .add(&mut merged, file);
     }
-    problems.none_or(merged)
+    match is_whole {
+        true => Ok((merged, problems)),
+        false => Err(problems.into_error()),
+    }
 }
 
 /// Adds one source to those before it.

@@ -265,7 +265,7 @@ pub struct Target {
     /// The name that the upstream knows the model by; `None`: the client's.
     pub model: Option<String>,
     pub weight: u32,
-    /// Policies whose `on-attempt` runs for this target.
+    /// Policies whose `on_attempt` runs for this target.
     pub policies: Vec<String>,
 }
 
@@ -273,6 +273,8 @@ pub struct Target {
 pub struct Route {
     /// Given, or made of the path: unique.
     pub name: String,
+    /// Where it stands, for messages.
+    pub at: Location,
     pub matches: Match,
     /// In order.
     pub policies: Vec<String>,

@@ -13,7 +13,7 @@ use serde::{
 use serde_saphyr::Spanned;
 
 /// A line and a column of a file, both counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) line: usize,
     pub(crate) column: usize,

@@ -1,9 +1,10 @@
 //! What is allowed, and probably not meant.
 
-use std::collections::BTreeSet;
+mod routes;
+mod unused;
 
 use crate::{
-    model::{Cause, Config, Destination, HeaderValue, Model},
+    model::{Cause, Config, Destination, Location},
     spelling::show_period,
 };
 
@@ -13,42 +14,53 @@ pub struct ConfigWarning {
     /// Where it is written: a JSON pointer (RFC 6901). Of an item of a list it is the place in
     /// the lists of all files together.
     pub pointer: String,
+    /// The same as a place, of an item of such a list.
+    pub at: Option<Location>,
     /// One sentence.
     pub message: String,
+}
+
+impl ConfigWarning {
+    fn new(pointer: impl Into<String>, message: String) -> Self {
+        Self {
+            pointer: pointer.into(),
+            at: None,
+            message,
+        }
+    }
 }
 
 impl Config {
     /// Empty if all is well.
     pub fn warnings(&self) -> Vec<ConfigWarning> {
         let mut warnings = Vec::new();
-        let mut warn = |pointer: String, message| warnings.push(ConfigWarning { pointer, message });
         if !self.admin.ip().is_loopback() {
-            warn(
-                "/admin".to_owned(),
-                format!(
-                    "the admin port listens on {}, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
-                    self.admin
-                ),
+            let message = format!(
+                "the admin port listens on {}, which others than this machine may reach; only `admin_token` is asked for, and only of who watches exchanges",
+                self.admin
             );
+            warnings.push(ConfigWarning::new("/admin", message));
         }
+        self.warn_of_routes_without_models(&mut warnings);
+        self.warn_of_waits(&mut warnings);
+        routes::warn(self, &mut warnings);
+        unused::warn(self, &mut warnings);
+        warnings
+    }
+
+    fn warn_of_routes_without_models(&self, warnings: &mut Vec<ConfigWarning>) {
         for (nth, route) in self.routes.iter().enumerate() {
             if route.to == Destination::Model && self.models.is_empty() {
-                warn(
-                    format!("/routes/{nth}"),
-                    format!(
-                        "the route `{}` goes by the request's model, but there are no models",
-                        route.name
-                    ),
+                let message = format!(
+                    "the route `{}` goes by the request's model, but there are no models: define some under `models`, or give it an `upstream`",
+                    route.name
                 );
+                warnings.push(ConfigWarning {
+                    at: Some(route.at.clone()),
+                    ..ConfigWarning::new(format!("/routes/{nth}"), message)
+                });
             }
         }
-        if self.geo.is_some() && !self.policies.values().any(|policy| policy.grants.geo) {
-            let message = "the file of `geo` is used by nothing".to_owned();
-            warn("/geo".to_owned(), message);
-        }
-        self.warn_of_waits(&mut warnings);
-        self.warn_of_unused(&mut warnings);
-        warnings
     }
 
     /// Where the whole is over before an answer can be late, nothing follows a late one.
@@ -66,46 +78,11 @@ impl Config {
                     show_period(total),
                     show_period(first_byte)
                 );
-                let pointer = format!("/routes/{nth}");
-                warnings.push(ConfigWarning { pointer, message });
+                warnings.push(ConfigWarning {
+                    at: Some(route.at.clone()),
+                    ..ConfigWarning::new(format!("/routes/{nth}"), message)
+                });
             }
         }
-    }
-
-    fn warn_of_unused(&self, warnings: &mut Vec<ConfigWarning>) {
-        let targets = || self.models.values().flat_map(Model::all_targets);
-        let on_routes = self.routes.iter().flat_map(|route| &route.policies);
-        let policies: BTreeSet<&String> = on_routes
-            .chain(targets().flat_map(|target| &target.policies))
-            .collect();
-        let granted = self
-            .policies
-            .values()
-            .flat_map(|policy| &policy.grants.secrets);
-        let sent = self
-            .upstreams
-            .values()
-            .flat_map(|upstream| &upstream.headers);
-        let sent = sent.filter_map(|header| match &header.value {
-            HeaderValue::Secret { name, .. } => Some(name),
-            HeaderValue::Plain(_) => None,
-        });
-        let secrets: BTreeSet<&String> = granted.chain(sent).chain(&self.admin_token).collect();
-        let unused = |(section, noun): (&str, &str), name: &String| ConfigWarning {
-            pointer: format!("/{section}/{}", name.replace('~', "~0").replace('/', "~1")),
-            message: format!("the {noun} `{name}` is used by nothing"),
-        };
-        warnings.extend(
-            self.policies
-                .keys()
-                .filter(|name| !policies.contains(name))
-                .map(|name| unused(("policies", "policy"), name)),
-        );
-        warnings.extend(
-            self.secrets
-                .keys()
-                .filter(|name| !secrets.contains(name))
-                .map(|name| unused(("secrets", "secret"), name)),
-        );
     }
 }

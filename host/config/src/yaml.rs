@@ -1,4 +1,4 @@
-//! YAML text into the file's types, and the parser's errors into problems.
+//! YAML text into types, and the parser's errors into problems.
 //!
 //! Everything that an input could blow up is bounded here: nodes, depth, aliases.
 
@@ -10,40 +10,47 @@ use serde_saphyr::{
 
 use crate::{
     error::Problem,
-    file::File,
-    place::Place,
+    place::{At, Place},
+    shape::Shape,
     source::Source,
-    spelling::{printable, quote},
+    spelling::{nearest, printable, quote},
+    walk::Walk,
 };
 
 /// Deep enough for any settings; a JSON value in them stays far below every other parser's limit.
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 500_000;
 
-pub(crate) fn parse(source: &Source) -> Result<File, Problem> {
-    if is_blank(&source.text) {
-        let expected = "at least `routes:`; see the JSON schema of the configuration";
-        return Err(source.problem(
-            Place::START,
-            "the file is empty".into(),
-            Some(expected.into()),
-        ));
-    }
-    read(&source.text).map_err(|error| problem(source, error.without_snippet()))
-}
-
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_saphyr::from_str_with_options(text, options())
+    serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error))
 }
 
-fn is_blank(text: &str) -> bool {
-    let text = text.trim_start_matches('\u{feff}');
-    text.lines()
-        .map(str::trim)
-        .all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+/// As [`read`], but without some values; of a key that stands twice, both are read.
+pub(crate) fn read_walked<T: DeserializeOwned>(text: &str, walk: &Walk<'_>) -> Result<T, Error> {
+    let options = options(DuplicateKeyPolicy::PassThrough);
+    serde_saphyr::with_deserializer_from_str_with_options(text, options, |parser| walk.read(parser))
 }
 
-fn options() -> Options {
+/// Runs `work`, which may go as deep as a document does; `None` if there is no room for it.
+pub(crate) fn deeply<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    /// Several frames a level, and the parser's are large where it is not optimised.
+    const STACK_BYTES: usize = 16 << 20;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let running = thread.spawn_scoped(scope, work).ok()?;
+        match running.join() {
+            Ok(done) => Some(done),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// The places of what [`read_walked`] reads.
+pub(crate) fn outline(text: &str) -> Result<At<Shape>, Error> {
+    serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::PassThrough))
+}
+
+fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -63,7 +70,7 @@ fn options() -> Options {
             max_replay_stack_depth: 16,
             max_alias_expansions_per_anchor: 1_000,
         },
-        duplicate_keys: DuplicateKeyPolicy::Error,
+        duplicate_keys: duplicate_keys,
         strict_booleans: true,
         underscored_numbers_as_strings: true,
         with_snippet: false,
@@ -76,22 +83,23 @@ pub(crate) fn problem(source: &Source, error: &Error) -> Problem {
     source.problem(place, message, expected)
 }
 
+/// The error itself, wherever an alias led to it.
+pub(crate) fn cause(error: &Error) -> &Error {
+    match error {
+        Error::AliasError { error, .. } => cause(error),
+        itself => itself,
+    }
+}
+
 /// What is wrong, and what was expected.
 fn describe(error: &Error) -> (String, Option<String>) {
-    match error {
-        Error::AliasError { error, .. } => describe(error),
+    match cause(error) {
         Error::SerdeUnknownField {
             field, expected, ..
-        } => (
-            format!("unknown key {}", quote(field)),
-            Some(one_of(expected)),
-        ),
+        } => (unknown("key", field, expected), Some(one_of(expected))),
         Error::SerdeUnknownVariant {
             variant, expected, ..
-        } => (
-            format!("unknown value {}", quote(variant)),
-            Some(one_of(expected)),
-        ),
+        } => (unknown("value", variant, expected), Some(one_of(expected))),
         Error::SerdeMissingField { field, .. } => (format!("`{field}` is missing here"), None),
         Error::SerdeInvalidType {
             unexpected,
@@ -157,6 +165,15 @@ fn too_much(breach: &BudgetBreach) -> String {
         }
         BudgetBreach::Documents { .. } => "a second YAML document starts here".into(),
         _ => format!("larger than a configuration may be: {MAX_NODES} values"),
+    }
+}
+
+fn unknown(noun: &str, found: &str, expected: &[&str]) -> String {
+    let unknown = format!("unknown {noun} {}", quote(found));
+    match nearest(found, expected.iter().copied()) {
+        // One alone is told as what was expected.
+        Some(meant) if expected.len() > 1 => format!("{unknown}: did you mean `{meant}`?"),
+        _ => unknown,
     }
 }
 

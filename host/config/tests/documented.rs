@@ -143,6 +143,9 @@ fn load(written: &Value) -> Config {
     for policy in config.policies.values_mut() {
         policy.settings_at = Location::default();
     }
+    for route in &mut config.routes {
+        route.at = Location::default();
+    }
     config
 }
 

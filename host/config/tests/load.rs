@@ -263,10 +263,16 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
             ),
             (
                 "/routes/0",
-                "the route `any` goes by the request's model, but there are no models"
+                "the route `any` goes by the request's model, but there are no models: define some under `models`, or give it an `upstream`"
             ),
-            ("/policies/p~1q", "the policy `p/q` is used by nothing"),
-            ("/secrets/s", "the secret `s` is used by nothing"),
+            (
+                "/policies/p~1q",
+                "the policy `p/q` is used by nothing: name it in a route or at a target, or take it away"
+            ),
+            (
+                "/secrets/s",
+                "the secret `s` is used by nothing: grant it to a policy, name it in a header of an upstream, or take it away"
+            ),
         ]
     );
 }
@@ -395,6 +401,27 @@ fn a_thousand_mistakes_are_counted_and_a_hundred_shown() {
     let routes = "  - { upstream: nowhere }\n".repeat(1000);
     let error = parse(&format!("routes:\n{routes}")).unwrap_err();
     assert!(error.to_string().ends_with("\n\nand 900 more"));
+}
+
+#[test]
+fn mistakes_of_form_are_bounded_too_and_it_is_said_when_not_all_was_read() {
+    let with = |count: usize| {
+        let mistakes = "  - { upstream: u, colour: blue }\n".repeat(count);
+        let upstreams = "upstreams: { u: { endpoints: [\"http://h\"] } }\n";
+        let error = parse(&format!("{upstreams}routes:\n{mistakes}")).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(with(100).matches("unknown key `colour`").count(), 100);
+    assert!(with(100).ends_with("or `timeouts`"), "{}", with(100));
+    assert!(with(1000).ends_with("\n\nand at least 1 more"));
+    // A large file is not read a hundred times.
+    let large = format!("# {}\nlisten: []\nadmin: []\n", "x".repeat(7 << 20));
+    let shown = parse(&format!("{large}{}", "x: 1\n".repeat(20))).unwrap_err();
+    let shown = shown.to_string();
+    assert!(shown.contains("the key `x` stands here twice"), "{shown}");
+    let many: String = (0..20).map(|nth| format!("x{nth}x: 1\n")).collect();
+    let shown = parse(&format!("{large}{many}")).unwrap_err().to_string();
+    assert!(shown.ends_with("\n\nand there may be more"), "{shown}");
 }
 
 #[test]

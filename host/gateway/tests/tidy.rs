@@ -435,3 +435,31 @@ fn pages_fit_a_screen_in_width_and_records_in_length() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn hooks_are_written_as_their_authors_write_them() {
+    const HOOKS: [&str; 6] = ["request", "attempt", "response", "events", "finish", "pick"];
+    // The contract is where they are called otherwise, as are records of before.
+    let is_of_contract = |path: &PathBuf| {
+        let path = shown(path);
+        path.starts_with("docs/decisions")
+            || path.starts_with("host/sandbox/tests")
+            || ["docs/reference/contract.md", "docs/introduction.md"].contains(&&*path)
+    };
+    let pages = files(&["README.md", "docs", "examples", "plugins", "sdk"], "md");
+    let code = files(&["host", "sdk", "plugins", "tests"], "rs");
+    let all = pages.into_iter().chain(code);
+    let mut wrong = Vec::new();
+    for file in all.filter(|file| !is_of_contract(file)) {
+        let text = fs::read_to_string(&file).unwrap();
+        // The names of exports, and the file of a decision.
+        let text = text
+            .replace("session.on-", "")
+            .replace("0022-on-pick-is", "");
+        let other = HOOKS.map(|hook| format!("on-{hook}"));
+        if let Some(other) = other.iter().find(|other| names(&text, other)) {
+            wrong.push(format!("{}: `{other}`", shown(&file)));
+        }
+    }
+    assert!(wrong.is_empty(), "with `_`, please: {}", wrong.join("\n"));
+}

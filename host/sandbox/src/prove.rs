@@ -68,7 +68,7 @@ async fn run(
     let mut answered = None;
     if wants(Hook::Request) {
         let decided = session.on_request(&mut request).await;
-        let decision = decided.map_err(|failure| failed("on-request", failure))?;
+        let decision = decided.map_err(|failure| failed("on_request", failure))?;
         observed.see(&decision, Stage::Request, model);
         answered = settle(&mut session, &mut request, decision, Side::Request)?;
     }
@@ -76,7 +76,7 @@ async fn run(
     if answered.is_none() {
         if wants(Hook::Attempt) {
             let decided = session.on_attempt(&target(), &mut request).await;
-            let decision = decided.map_err(|failure| failed("on-attempt", failure))?;
+            let decision = decided.map_err(|failure| failed("on_attempt", failure))?;
             observed.see(&decision, Stage::Attempt, model);
             settle(&mut session, &mut request, decision, Side::Request)?;
         }
@@ -85,7 +85,7 @@ async fn run(
     session
         .on_finish(&outcome(sample))
         .await
-        .map_err(|failure| failed("on-finish", failure))?;
+        .map_err(|failure| failed("on_finish", failure))?;
     session.close().await;
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn respond(
         let decided = session
             .on_response(sample.response_status, &mut response)
             .await;
-        let decision = decided.map_err(|failure| format!("on-response: it {failure}"))?;
+        let decision = decided.map_err(|failure| format!("on_response: it {failure}"))?;
         observed.see(&decision, Stage::Response, model);
         settle(session, &mut response, decision, Side::Response)?;
     }
@@ -130,11 +130,11 @@ async fn respond(
         session
             .on_events(&events, false)
             .await
-            .map_err(|failure| format!("on-events: it {failure}"))?;
+            .map_err(|failure| format!("on_events: it {failure}"))?;
         session
             .on_events(&[], true)
             .await
-            .map_err(|failure| format!("on-events: it {failure}"))?;
+            .map_err(|failure| format!("on_events: it {failure}"))?;
     }
     Ok(())
 }

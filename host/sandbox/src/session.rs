@@ -161,7 +161,7 @@ impl Session {
         &self.policy
     }
 
-    /// Asks the `on-request` hook. The decision is not applied: call
+    /// Asks the `on_request` hook. The decision is not applied: call
     /// [`Message::apply`], and [`Session::reject`] if that fails. A future that is
     /// dropped half-way loses the message.
     ///
@@ -172,7 +172,7 @@ impl Session {
             .await
     }
 
-    /// Asks the `on-attempt` hook, as [`Session::on_request`] does.
+    /// Asks the `on_attempt` hook, as [`Session::on_request`] does.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -185,7 +185,7 @@ impl Session {
             .await
     }
 
-    /// Asks the `on-response` hook, as [`Session::on_request`] does.
+    /// Asks the `on_response` hook, as [`Session::on_request`] does.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -230,7 +230,7 @@ impl Session {
         Ok(decision)
     }
 
-    /// Asks the `on-events` hook about the events that are ready.
+    /// Asks the `on_events` hook about the events that are ready.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -255,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Asks the `on-finish` hook, if the plugin has it: the last call of an exchange.
+    /// Asks the `on_finish` hook, if the plugin has it: the last call of an exchange.
     /// [`Session::close`] it afterwards.
     ///
     /// # Errors

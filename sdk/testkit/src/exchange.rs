@@ -38,19 +38,19 @@ pub struct Exchange {
 pub struct Run {
     /// The request with the policy's edits, or as far as it came.
     pub request: Message,
-    /// What `on-request` decided, if the plugin has that hook.
+    /// What `on_request` decided, if the plugin has that hook.
     pub verdict: Option<Verdict>,
-    /// What `on-attempt` decided, if the plugin has that hook and the request came so far.
+    /// What `on_attempt` decided, if the plugin has that hook and the request came so far.
     pub attempt_verdict: Option<Verdict>,
     /// The response with the policy's edits; `None` if the request was answered without an upstream.
     pub response: Option<Message>,
-    /// What `on-response` decided, if the plugin has that hook.
+    /// What `on_response` decided, if the plugin has that hook.
     pub response_verdict: Option<Verdict>,
-    /// What `on-request` planned for the answer, for the gateway to keep.
+    /// What `on_request` planned for the answer, for the gateway to keep.
     pub plan: Option<Box<CachePlan>>,
-    /// Where `on-request` wants a copy to go.
+    /// Where `on_request` wants a copy to go.
     pub shadow: Option<Box<Destination>>,
-    /// What `on-attempt` thinks of each endpoint that there is to choose from.
+    /// What `on_attempt` thinks of each endpoint that there is to choose from.
     pub scores: Option<Vec<f64>>,
     /// The events that the client would see, as `data`.
     pub events: Vec<String>,
@@ -64,7 +64,7 @@ pub enum RunError {
     /// The policy failed in this hook.
     #[error("{hook}: it {failure}")]
     Failed {
-        /// Such as `on-request`.
+        /// Such as `on_request`.
         hook: &'static str,
         /// How.
         failure: Failure,
@@ -213,7 +213,7 @@ impl Exchange {
         let spent = session
             .on_finish(&self.outcome())
             .await
-            .map_err(failed("on-finish"))?;
+            .map_err(failed("on_finish"))?;
         session.close().await;
         if !needs_body(policy.needs(), Side::Request) {
             run.request.body.get_or_insert_with(|| self.body.clone());
@@ -235,7 +235,7 @@ impl Exchange {
         if policy.hooks().contains(Hooks::REQUEST) {
             let decision = session.on_request(&mut run.request).await;
             let decision = decision.map_err(|failure| RunError::Failed {
-                hook: "on-request",
+                hook: "on_request",
                 failure,
             })?;
             apply(
@@ -243,7 +243,7 @@ impl Exchange {
                 &mut run.request,
                 decision.edits,
                 Side::Request,
-                "on-request",
+                "on_request",
             )?;
             run.verdict = Some(decision.verdict);
             run.plan = run.request.plan.take();
@@ -259,7 +259,7 @@ impl Exchange {
             run.request.endpoints = Some(self.endpoints.clone());
             let decision = session.on_attempt(&target, &mut run.request).await;
             let decision = decision.map_err(|failure| RunError::Failed {
-                hook: "on-attempt",
+                hook: "on_attempt",
                 failure,
             })?;
             apply(
@@ -267,7 +267,7 @@ impl Exchange {
                 &mut run.request,
                 decision.edits,
                 Side::Request,
-                "on-attempt",
+                "on_attempt",
             )?;
             run.attempt_verdict = Some(decision.verdict);
             run.scores = run.request.scores.take();
@@ -285,7 +285,7 @@ impl Exchange {
         if policy.hooks().contains(Hooks::RESPONSE) {
             let decision = session.on_response(self.status, &mut response).await;
             let decision = decision.map_err(|failure| RunError::Failed {
-                hook: "on-response",
+                hook: "on_response",
                 failure,
             })?;
             apply(
@@ -293,7 +293,7 @@ impl Exchange {
                 &mut response,
                 decision.edits,
                 Side::Response,
-                "on-response",
+                "on_response",
             )?;
             run.response_verdict = Some(decision.verdict);
         }
@@ -313,7 +313,7 @@ impl Exchange {
                     .on_events(batch, last)
                     .await
                     .map_err(|failure| RunError::Failed {
-                        hook: "on-events",
+                        hook: "on_events",
                         failure,
                     })?;
             let mut actions = decision.actions.into_iter();

@@ -94,12 +94,27 @@ async fn the_command_says_why_there_is_nothing_to_be_seen() {
     );
     let site = Site::start_in(folder, &config, "tokens=1").await;
     let admin = site.gateway.admin_addr();
-    let refused = command(admin, &[]).output().await.unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        !refused.status.success() && said.contains("admin_token"),
-        "{said}"
-    );
+    for (token, why) in [
+        (None, "and none was given: set TOLLGATE_ADMIN_TOKEN"),
+        (
+            Some(""),
+            "TOLLGATE_ADMIN_TOKEN is empty: put the token there",
+        ),
+        (
+            Some("tokens"),
+            "has another token than the one in the environment variable",
+        ),
+    ] {
+        let mut asking = command(admin, &[]);
+        asking.envs(token.map(|token| ("TOLLGATE_ADMIN_TOKEN", token)));
+        let refused = asking.output().await.unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(why), "{said}");
+        assert!(
+            !said.contains("a-token") && !said.contains("tokens"),
+            "{said}"
+        );
+    }
     let mut by_variable = command(admin, &[]);
     by_variable.env("TOLLGATE_ADMIN_TOKEN", "a-token");
     drop(Watching::start(by_variable).await);

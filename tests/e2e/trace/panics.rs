@@ -47,7 +47,7 @@ async fn a_panics_words_and_place_are_in_the_trace_and_in_the_log() {
     );
     let ask = Ask::chat(addr, "small").header("x-probe", "trap");
     ask.send().await;
-    let said_in_trace = said(&watcher.trace().await, "on-request");
+    let said_in_trace = said(&watcher.trace().await, "on_request");
     assert!(said_in_trace.starts_with(&place), "{said_in_trace}");
     assert!(
         said_in_trace.ends_with(": trapped, as told"),

@@ -17,7 +17,7 @@ use crate::{model, place::At};
 pub(crate) struct Health {
     /// Endpoints that fail exchanges are ejected for a time; or `off`.
     pub(crate) passive: Option<Switch<Passive>>,
-    /// Each endpoint is asked whether it is ready; or `off`. Default: off.
+    /// Each endpoint is checked, asked whether it is ready; or `off`. Default: off.
     pub(crate) active: Option<At<Switch<Active>>>,
     /// An upstream that fails as a whole is left alone for a time; or `off`. Default: off.
     pub(crate) breaker: Option<Switch<Breaker>>,
@@ -80,12 +80,12 @@ pub(crate) struct Breaker {
 pub(crate) struct Active {
     /// Stands by itself, not behind the base path. Default: by the dialect; opaque has none.
     pub(crate) path: Option<At<String>>,
-    /// Between two questions. Default: 5s.
+    /// Between two checks. Default: 5s.
     pub(crate) interval: Option<At<Period>>,
     /// By how much of it each pause differs at random, in percent. Default: 20.
     #[schemars(range(min = 0, max = model::PERCENT_MAX))]
     pub(crate) jitter: Option<At<u64>>,
-    /// Of one question. Default: 2s.
+    /// Of one check. Default: 2s.
     pub(crate) timeout: Option<At<Period>>,
     /// Failures in a row after which an endpoint is down. Default: 3.
     #[schemars(range(min = 1, max = model::IN_A_ROW_MAX))]

@@ -16,26 +16,27 @@ pub(crate) struct Mirror {
     pub(crate) model: Option<At<String>>,
     /// A name of `upstreams`. With `model`: the model's target there.
     pub(crate) upstream: Option<At<String>>,
-    /// How many of the requests are copied. Default: 100%.
-    pub(crate) share: Option<At<Share>>,
+    /// Of the requests, how many percent are copied. Default: 100.
+    pub(crate) percent: Option<At<Percent>>,
     /// Of a copy and its answer in whole. Default: 60s.
     pub(crate) timeout: Option<At<Period>>,
 }
 
-/// A share such as `10%` or `0.5%`.
+/// A percentage such as `10` or `0.5`: the text of it, since it is exact to the hundredth.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Share(pub(crate) String);
+pub(crate) struct Percent(pub(crate) String);
 
-impl JsonSchema for Share {
+impl JsonSchema for Percent {
     fn schema_name() -> Cow<'static, str> {
-        "Share".into()
+        "Percent".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A share such as `10%` or `0.5%`.",
-            "type": "string",
-            "pattern": "^[0-9]+([.][0-9]{1,2})?%$",
+            "description": "A percentage such as `10` or `0.5`, to the hundredth.",
+            "type": "number",
+            "minimum": 0.01,
+            "maximum": 100,
         })
     }
 }

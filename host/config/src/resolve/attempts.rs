@@ -23,10 +23,10 @@ pub(super) fn retries(
     if let Some(text) = written
         .max_backoff
         .as_ref()
-        .filter(|_| backoff_max < backoff)
+        .filter(|_| backoff_max < backoff && !scope.is_refused(written.backoff.as_ref()))
     {
         let message = "`max_backoff` is shorter than `backoff`";
-        scope.refuse(text.place, message, "at least as long");
+        scope.refuse_beside(text.place, message, "at least as long");
     }
     let on = match &written.on {
         None => base.on,
@@ -116,12 +116,14 @@ pub(super) fn waits(scope: &Scope<'_>, written: Option<&At<file::Waits>>) -> Wai
     if let (Some(total), Some(most), Some(text)) =
         (waits.total, waits.total_max, &written.max_total)
         && most < total
+        && !scope.is_refused(written.total.as_ref())
+        && !scope.is_refused(Some(text))
     {
         let message = format!(
             "`max_total` is shorter than `total`, {}",
             spelling::show_period(total)
         );
-        scope.refuse(text.place, message, "at least as long");
+        scope.refuse_beside(text.place, message, "at least as long");
     }
     waits
 }

@@ -120,7 +120,7 @@ fn scrape(scope: &Scope<'_>, written: &file::Scrape) -> Scrape {
     {
         let message = "figures would be stale before the next are asked for";
         let expected = "a time longer than `interval`, best three of it";
-        scope.refuse(place, message, expected);
+        scope.refuse_beside(place, message, expected);
     }
     Scrape {
         path: written

@@ -113,10 +113,11 @@ fn pauses(
     let pause = scope.period(first, base.pause);
     // One written longer than the default bound moves that along.
     let pause_max = scope.period(most, base.pause_max.max(pause));
-    if let Some(most) = most.filter(|_| pause_max < pause) {
+    let is_less = pause_max < pause && !scope.is_refused(first);
+    if let Some(most) = most.filter(|_| is_less) {
         let message = "the longest pause is shorter than the first";
         let expected = format!("at least {}", spelling::show_period(pause));
-        scope.refuse(most.place, message, expected);
+        scope.refuse_beside(most.place, message, expected);
     }
     Circuit {
         pause,
@@ -132,25 +133,25 @@ fn active(
     section: &file::Active,
     dialect: Dialect,
 ) -> Option<Active> {
-    let path = match (&section.path, defaults::probe_path(dialect)) {
+    let path = match (&section.path, defaults::check_path(dialect)) {
         (Some(path), _) => scope.read(path, spelling::asked_path)?,
         (None, Some(path)) => path.to_owned(),
         (None, None) => {
             let message = "nothing is known of what this dialect's endpoints answer to";
-            scope.refuse(place, message, "`path`, such as `path: /healthz`");
+            scope.refuse_beside(place, message, "`path`, such as `path: /healthz`");
             return None;
         }
     };
     let interval = scope.period_within(
         section.interval.as_ref(),
-        defaults::PROBE_INTERVAL,
+        defaults::CHECK_INTERVAL,
         INTERVAL,
     );
     Some(Active {
         path,
         interval,
-        jitter_percent: scope.count(section.jitter.as_ref(), defaults::PROBE_JITTER, PERCENT),
-        timeout: scope.period(section.timeout.as_ref(), defaults::PROBE_TIMEOUT),
+        jitter_percent: scope.count(section.jitter.as_ref(), defaults::CHECK_JITTER, PERCENT),
+        timeout: scope.period(section.timeout.as_ref(), defaults::CHECK_TIMEOUT),
         down_after: scope.count(section.down_after.as_ref(), defaults::DOWN_AFTER, IN_A_ROW),
         up_after: scope.count(section.up_after.as_ref(), defaults::UP_AFTER, IN_A_ROW),
     })

@@ -30,6 +30,7 @@ use crate::{
     defaults,
     error::{ConfigError, Problems},
     file,
+    lost::Lost,
     merge::{Entry, In, Merged},
     model::{ClientCertificates, Config, SandboxLimits, SecretSource, Tls},
     place::{At, Place},
@@ -40,31 +41,47 @@ use crate::{
 /// The names that others may be resolved to.
 #[derive(Debug)]
 struct Names {
-    secrets: BTreeSet<String>,
-    policies: BTreeSet<String>,
-    upstreams: BTreeSet<String>,
-    models: BTreeSet<String>,
-    /// The upstreams that each model is served by.
+    secrets: Known,
+    policies: Known,
+    upstreams: Known,
+    models: Known,
+    /// The upstreams that each model is served by, of those models that are whole.
     served_by: BTreeMap<String, BTreeSet<String>>,
     /// Whether there is a file of places.
     geo: bool,
 }
 
+/// The names of a section.
+#[derive(Debug)]
+struct Known {
+    /// Those that could not be read included.
+    names: BTreeSet<String>,
+    /// Whether these are all of them: the section could be read.
+    is_all: bool,
+}
+
 impl Names {
     fn of(merged: &Merged) -> Self {
-        fn keys<T>(entries: &[Entry<T>]) -> BTreeSet<String> {
-            entries
-                .iter()
-                .map(|entry| entry.value.0.value.clone())
-                .collect()
+        fn known<T>(section: &str, entries: &[Entry<T>], lost: &[Lost]) -> Known {
+            let read = entries.iter().map(|entry| &entry.value.0.value);
+            let lost_names = lost.iter().flat_map(|lost| lost.names(section));
+            Known {
+                names: read.chain(lost_names).cloned().collect(),
+                is_all: !lost.iter().any(|lost| lost.all_of(section)),
+            }
+        }
+        let lost = &merged.lost;
+        let mut served: BTreeMap<_, _> = merged.models.iter().map(served_by).collect();
+        for name in lost.iter().flat_map(|lost| lost.names("models")) {
+            served.remove(name);
         }
         Self {
-            secrets: keys(&merged.secrets),
-            policies: keys(&merged.policies),
-            upstreams: keys(&merged.upstreams),
-            models: keys(&merged.models),
-            served_by: merged.models.iter().map(served_by).collect(),
-            geo: merged.geo.is_some(),
+            secrets: known("secrets", &merged.secrets, lost),
+            policies: known("policies", &merged.policies, lost),
+            upstreams: known("upstreams", &merged.upstreams, lost),
+            models: known("models", &merged.models, lost),
+            served_by: served,
+            geo: merged.geo.is_some() || lost.iter().any(|lost| lost.any_of("geo")),
         }
     }
 }
@@ -85,11 +102,14 @@ struct Resolver<'a> {
     sources: &'a [Source],
     base: &'a Path,
     names: Names,
+    lost: Vec<Lost>,
     problems: RefCell<Problems>,
 }
 
+/// `problems` are those of what is not in `merged`.
 pub(crate) fn resolve(
-    merged: Merged,
+    mut merged: Merged,
+    problems: Problems,
     sources: &[Source],
     base: &Path,
 ) -> Result<Config, ConfigError> {
@@ -97,7 +117,8 @@ pub(crate) fn resolve(
         sources,
         base,
         names: Names::of(&merged),
-        problems: RefCell::default(),
+        lost: std::mem::take(&mut merged.lost),
+        problems: RefCell::new(problems),
     };
     let config = resolver.config(merged);
     resolver.problems.into_inner().none_or(config)
@@ -109,6 +130,7 @@ impl Resolver<'_> {
             source: &self.sources[source],
             base: self.base,
             names: &self.names,
+            lost: &self.lost[source],
             problems: &self.problems,
         }
     }
@@ -117,7 +139,7 @@ impl Resolver<'_> {
         let sandbox = self.section(merged.sandbox, |scope, section| {
             tuning::sandbox(scope, Some(&section), &SandboxLimits::default())
         });
-        if merged.routes.is_empty() {
+        if merged.routes.is_empty() && !self.lost.iter().any(|lost| lost.any_of("routes")) {
             let expected = "`routes:` with at least one route";
             self.scope(0).refuse(
                 Place::START,
@@ -231,7 +253,7 @@ impl Resolver<'_> {
         if let Some(text) = admin.or(listen) {
             let message = format!("`listen` and `admin` are both {same}");
             self.scope(text.source)
-                .refuse(text.value.place, message, "two addresses");
+                .refuse_beside(text.value.place, message, "two addresses");
         }
     }
 
@@ -245,9 +267,24 @@ impl Resolver<'_> {
     fn tls(&self, tls: &In<At<file::Tls>>) -> Tls {
         let scope = self.scope(tls.source);
         let written = &tls.value.value;
+        let path = |file: &Option<At<String>>, key, what| match file {
+            Some(path) => scope.path(path),
+            None => {
+                scope.refuse(tls.value.place, format!("`{key}` is missing here"), what);
+                PathBuf::new()
+            }
+        };
         Tls {
-            certificate: scope.path(&written.certificate),
-            key: scope.path(&written.key),
+            certificate: path(
+                &written.certificate,
+                "certificate",
+                "a PEM file: the certificate, and those between it and its CA",
+            ),
+            key: path(
+                &written.key,
+                "key",
+                "a PEM file: the private key of the certificate",
+            ),
             clients: client_certificates(&scope, &tls.value),
         }
     }
@@ -263,12 +300,12 @@ fn client_certificates(scope: &Scope<'_>, tls: &At<file::Tls>) -> Option<ClientC
         }),
         (Some(ca), None) => {
             let message = "`client_ca` does not say whether a client has to show a certificate";
-            scope.refuse(ca.place, message, AUTH);
+            scope.refuse_beside(ca.place, message, AUTH);
             None
         }
         (None, Some(_)) => {
             let message = "`client_auth` does not say whose certificates hold";
-            scope.refuse(tls.place, message, "`client_ca`, a PEM file of CAs");
+            scope.refuse_beside(tls.place, message, "`client_ca`, a PEM file of CAs");
             None
         }
         (None, None) => None,

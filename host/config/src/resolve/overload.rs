@@ -18,7 +18,7 @@ pub(super) fn overload(scope: &Scope<'_>, written: &file::Overload) -> Overload 
     if let (None, Some(queue)) = (limit, &written.queue) {
         let message = "nobody would ever wait in this queue";
         let expected = "`concurrency`, the number of requests at once, beside it";
-        scope.refuse(queue.place, message, expected);
+        scope.refuse_beside(queue.place, message, expected);
     }
     Overload {
         exchanges: size(scope.count(
@@ -84,14 +84,14 @@ fn priorities(scope: &Scope<'_>, written: &file::Priorities) -> Priorities {
             if found.is_none() && !weights.is_empty() {
                 let message = format!("there is no priority {}", quote(&name.value));
                 let names: Vec<_> = weights.iter().map(|(name, _)| quote(name)).collect();
-                scope.refuse(name.place, message, format!("one of {}", names.join(", ")));
+                scope.refuse_beside(name.place, message, format!("one of {}", names.join(", ")));
             }
             found.unwrap_or(0)
         }
         (None, None) => base.default,
         (None, Some(weights)) => {
             let message = "`weights` does not say who has the priority of everybody else";
-            scope.refuse(weights.place, message, "`default: NAME` beside it");
+            scope.refuse_beside(weights.place, message, "`default: NAME` beside it");
             0
         }
     };

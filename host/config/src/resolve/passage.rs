@@ -36,12 +36,12 @@ pub(super) fn mirror(scope: &Scope<'_>, written: &At<file::Mirror>) -> Option<Mi
     Some(Mirror {
         model: mirror.model.as_ref().map(|name| scope.model(name)),
         upstream: mirror.upstream.as_ref().map(|name| scope.upstream(name)),
-        share: match &mirror.share {
+        share: match &mirror.percent {
             None => Share::ALL,
-            Some(share) => {
+            Some(percent) => {
                 let text = At {
-                    value: share.value.0.clone(),
-                    place: share.place,
+                    value: percent.value.0.clone(),
+                    place: percent.place,
                 };
                 scope.read(&text, spelling::share)?
             }
@@ -58,7 +58,7 @@ fn has_target(scope: &Scope<'_>, mirror: &file::Mirror) {
     let Some(served_by) = scope.names.served_by.get(&model.value) else {
         return;
     };
-    let is_known = scope.names.upstreams.contains(&upstream.value);
+    let is_known = scope.names.upstreams.names.contains(&upstream.value);
     if is_known && !served_by.is_empty() && !served_by.contains(&upstream.value) {
         let (model, name) = (quote(&model.value), quote(&upstream.value));
         let message = format!("the model {model} has no target at the upstream {name}");

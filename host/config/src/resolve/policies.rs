@@ -16,7 +16,18 @@ pub(super) fn policy(
     policy: file::Policy,
     sandbox: &SandboxLimits,
 ) -> Option<Policy> {
-    let plugin = scope.read(&policy.plugin, spelling::plugin);
+    let plugin = match &policy.plugin {
+        Some(plugin) => scope.read(plugin, spelling::plugin),
+        None => {
+            let message = format!(
+                "the policy {} does not say which plugin it is",
+                spelling::quote(&name.value)
+            );
+            let expected = "`plugin`, the name of a file in the plugins folder without `.wasm`";
+            scope.refuse(name.place, message, expected);
+            None
+        }
+    };
     let grants = grants(scope, &policy.grants);
     let sandbox = tuning::sandbox(scope, policy.limits.as_ref(), sandbox);
     if policy.on_error.is_none() {

@@ -49,7 +49,7 @@ pub(super) fn routes(resolver: &Resolver<'_>, written: Vec<In<At<file::Route>>>)
                  value: route,
              }| Route {
                 name: name(&route.value),
-                ..self::route(&resolver.scope(source), route.value)
+                ..self::route(&resolver.scope(source), route)
             },
         )
         .collect()
@@ -82,9 +82,14 @@ fn made_name(
     }
 }
 
-fn route(scope: &Scope<'_>, written: file::Route) -> Route {
+fn route(scope: &Scope<'_>, route: At<file::Route>) -> Route {
+    let At {
+        value: written,
+        place,
+    } = route;
     Route {
         name: String::new(),
+        at: scope.location(place),
         matches: matches(scope, written.matches),
         policies: scope.policies(&written.policies),
         to: match &written.upstream {

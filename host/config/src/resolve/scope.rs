@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::Names;
+use super::{Known, Names};
 use crate::{
     error::{Problem, Problems},
     file::{Period, Size},
+    lost::Lost,
     model::Location,
     place::{At, Place},
     source::Source,
@@ -25,21 +26,46 @@ pub(super) struct Scope<'a> {
     pub(super) source: &'a Source,
     pub(super) base: &'a Path,
     pub(super) names: &'a Names,
+    pub(super) lost: &'a Lost,
     pub(super) problems: &'a RefCell<Problems>,
 }
 
 impl Scope<'_> {
+    /// What stands there is wrong by itself.
     pub(super) fn refuse(
         &self,
         place: Place,
         message: impl Into<String>,
         expected: impl Into<String>,
     ) {
+        if self.lost.is_partial(place) {
+            return;
+        }
         let problem = || {
             self.source
                 .problem(place, message.into(), Some(expected.into()))
         };
         self.problems.borrow_mut().add(problem);
+    }
+
+    /// What stands there is wrong for what stands beside it, or does not.
+    pub(super) fn refuse_beside(
+        &self,
+        place: Place,
+        message: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        if !self.lost.is_unsure(place) {
+            self.refuse(place, message, expected);
+        }
+    }
+
+    /// Whether it was refused, so that nothing else is to be held against it.
+    pub(super) fn is_refused<T>(&self, written: Option<&At<T>>) -> bool {
+        written.is_some_and(|written| {
+            let location = self.source.location(written.place);
+            self.problems.borrow().are_at(&location)
+        })
     }
 
     pub(super) fn location(&self, place: Place) -> Location {
@@ -202,8 +228,9 @@ impl Scope<'_> {
         self.known("secret", name, &self.names.secrets)
     }
 
-    fn known(&self, noun: &str, name: &At<String>, names: &BTreeSet<String>) -> String {
-        if !names.contains(&name.value) {
+    fn known(&self, noun: &str, name: &At<String>, known: &Known) -> String {
+        let Known { names, is_all } = known;
+        if *is_all && !names.contains(&name.value) {
             let expected = match names.len() {
                 0 => format!("one to be defined first: there is no {noun} at all"),
                 _ => one_of(names),

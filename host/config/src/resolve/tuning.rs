@@ -98,10 +98,10 @@ pub(super) fn timeouts(scope: &Scope<'_>, section: &file::Timeouts) -> Timeouts 
     if let Some(text) = section
         .max_total
         .as_ref()
-        .filter(|_| total_max < Some(total))
+        .filter(|_| total_max < Some(total) && !scope.is_refused(section.total.as_ref()))
     {
         let message = "`max_total` is shorter than `total`";
-        scope.refuse(text.place, message, "at least as long");
+        scope.refuse_beside(text.place, message, "at least as long");
     }
     Timeouts {
         header: period(&section.header, base.header),

@@ -107,7 +107,7 @@ fn fallback(scope: &Scope<'_>, written: &file::Model) -> (Vec<Target>, Vec<Cause
     let Some(line) = &written.fallback else {
         if let Some(on) = &written.fallback_on {
             let message = "`fallback_on` without `fallback`: nobody is in line";
-            scope.refuse(on.place, message, "`fallback`, a list of targets");
+            scope.refuse_beside(on.place, message, "`fallback`, a list of targets");
         }
         return (Vec::new(), Vec::new());
     };

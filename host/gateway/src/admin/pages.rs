@@ -97,11 +97,11 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
 
 fn hooks(hooks: Hooks) -> Vec<&'static str> {
     [
-        (Hooks::REQUEST, "on-request"),
-        (Hooks::ATTEMPT, "on-attempt"),
-        (Hooks::RESPONSE, "on-response"),
-        (Hooks::EVENTS, "on-events"),
-        (Hooks::FINISH, "on-finish"),
+        (Hooks::REQUEST, "on_request"),
+        (Hooks::ATTEMPT, "on_attempt"),
+        (Hooks::RESPONSE, "on_response"),
+        (Hooks::EVENTS, "on_events"),
+        (Hooks::FINISH, "on_finish"),
     ]
     .into_iter()
     .filter(|(hook, _)| hooks.contains(*hook))

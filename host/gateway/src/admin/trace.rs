@@ -137,23 +137,33 @@ fn not_let_in(config: &Config, lifetime: &Lifetime, headers: &HeaderMap) -> Opti
         let message = "the secret of `admin_token` cannot be read now\n";
         return Some((StatusCode::SERVICE_UNAVAILABLE, message).into_response());
     };
-    let shown = headers
-        .get(header::AUTHORIZATION)
-        .map(|value| value.as_bytes());
-    let shown = shown.and_then(|value| {
-        let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-        scheme
-            .eq_ignore_ascii_case(b"Bearer ")
-            .then_some(token.trim_ascii())
-    });
+    if token.expose().is_empty() {
+        let message = "the secret of `admin_token` is empty, so nobody is let in: fill it\n";
+        return Some((StatusCode::SERVICE_UNAVAILABLE, message).into_response());
+    }
     // Of digests: how far two tokens are alike takes no time that could be measured.
     let is_it = |shown: &[u8]| Sha256::digest(shown) == Sha256::digest(token.expose());
-    if !token.expose().is_empty() && shown.is_some_and(is_it) {
-        return None;
-    }
-    let message = "this takes the configuration's `admin_token`: authorization: Bearer TOKEN\n";
+    let message = match bearer(headers) {
+        Some(shown) if is_it(shown) => return None,
+        Some([]) => {
+            "the token in `authorization` is empty: send `Bearer TOKEN`, the configuration's `admin_token`\n"
+        }
+        Some(_) => "the token in `authorization` is not the configuration's `admin_token`\n",
+        None => {
+            "this takes the configuration's `admin_token`: send `authorization: Bearer TOKEN`\n"
+        }
+    };
     let asks = [(header::WWW_AUTHENTICATE, "Bearer")];
     Some((StatusCode::UNAUTHORIZED, asks, message).into_response())
+}
+
+/// The token that is shown. Clients cut a space at the end of a header off.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let shown = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = shown.split_at_checked(b"Bearer".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer");
+    let is_apart = token.first().is_none_or(|byte| *byte == b' ');
+    (is_bearer && is_apart).then_some(token.trim_ascii())
 }
 
 struct Lines {

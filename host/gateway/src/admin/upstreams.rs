@@ -1,7 +1,10 @@
 //! The upstreams of the live generation: as JSON, and in numbers.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,7 +18,7 @@ use tollgate_upstreams::{
 use super::Shown;
 use crate::{
     serve::{Asked, Endpoint, Fleet, Generation, Upstream},
-    telemetry::exposition::{Exposition, Kind},
+    telemetry::exposition::{Exposition, Family, Kind},
 };
 
 /// States of an endpoint, as they are called here.
@@ -83,10 +86,17 @@ fn endpoint(endpoint: &Endpoint, upstream: &Upstream, now: Instant) -> Value {
         "change": why,
         "in_flight": endpoint.load.in_flight(),
         "latency_ms": endpoint.load.latency(now).map(millis),
-        "probe": notes.probe.map(|asked| question(&asked, now)),
+        "check": notes.check.map(|asked| question(&asked, now)),
         "scrape": notes.scrape.map(|asked| question(&asked, now)),
         "figures": figures,
     })
+}
+
+fn results(family: &mut Family<'_>, upstream: &str, [good, bad]: &[AtomicU64; 2]) {
+    for (result, count) in [("good", good), ("bad", bad)] {
+        let labels = [("upstream", upstream), ("result", result)];
+        family.sample(&labels, count.load(Ordering::Relaxed));
+    }
 }
 
 fn question(asked: &Asked, now: Instant) -> Value {
@@ -234,25 +244,20 @@ fn counters(fleets: &[&Fleet], out: &mut Exposition) {
         }
     }
     let mut family = out.family(
-        "tollgate_probes_total",
+        "tollgate_checks_total",
         Kind::Counter,
-        "Checks of endpoints and reads of their metrics, by result.",
+        "Checks of endpoints, by result.",
     );
     for fleet in fleets {
-        let kinds = [
-            ("check", &fleet.counts.probes),
-            ("scrape", &fleet.counts.scrapes),
-        ];
-        for (kind, [good, bad]) in kinds {
-            for (result, count) in [("good", good), ("bad", bad)] {
-                let labels = [
-                    ("upstream", &*fleet.name),
-                    ("kind", kind),
-                    ("result", result),
-                ];
-                family.sample(&labels, count.load(Ordering::Relaxed));
-            }
-        }
+        results(&mut family, &fleet.name, &fleet.counts.checks);
+    }
+    let mut family = out.family(
+        "tollgate_scrapes_total",
+        Kind::Counter,
+        "Reads of endpoints' metrics, by result.",
+    );
+    for fleet in fleets {
+        results(&mut family, &fleet.name, &fleet.counts.scrapes);
     }
     let mut family = out.family(
         "tollgate_discovery_failed_total",

@@ -58,6 +58,25 @@ fn as_json(outcome: Result<Checked, Refused>, is_fine: bool) -> Value {
     }
 }
 
+/// What the warnings come to, and what is next.
+fn closing(warnings: usize, arguments: &CheckArguments) -> String {
+    let next = format!(
+        "Next: tollgate run --config {}\n",
+        arguments.config.display()
+    );
+    let (count, them) = match warnings {
+        0 => return next,
+        1 => ("There is a warning".to_owned(), "it"),
+        many => (format!("There are {many} warnings"), "them"),
+    };
+    match arguments.strict {
+        false => format!("{count}.\n{next}"),
+        true => format!(
+            "{count}, and with --strict this check fails for {them}: mend what stands above, or check without --strict.\n"
+        ),
+    }
+}
+
 fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) -> io::Result<()> {
     match outcome {
         Ok(checked) => {
@@ -65,15 +84,7 @@ fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) -> io::Re
                 say::err(format_args!("warning: {warning}\n\n"));
             }
             say::out(format_args!("{checked}\n"))?;
-            match checked.warnings.len() {
-                0 => {}
-                1 => say::out("There is a warning.\n")?,
-                count => say::out(format_args!("There are {count} warnings.\n"))?,
-            }
-            if !arguments.strict || checked.warnings.is_empty() {
-                let config = arguments.config.display();
-                say::out(format_args!("Next: tollgate run --config {config}\n"))?;
-            }
+            say::out(closing(checked.warnings.len(), arguments))?;
         }
         Err(refused) => {
             let count = refused.clone().into_parts().len();
@@ -84,4 +95,30 @@ fn tell(outcome: Result<Checked, Refused>, arguments: &CheckArguments) -> io::Re
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_say_what_the_warnings_come_to() {
+        let said = |warnings, strict| {
+            let arguments = CheckArguments {
+                config: "t.yaml".into(),
+                json: false,
+                strict,
+            };
+            closing(warnings, &arguments)
+        };
+        let next = "Next: tollgate run --config t.yaml\n";
+        assert_eq!(said(0, false), next);
+        assert_eq!(said(0, true), next);
+        assert_eq!(said(1, false), format!("There is a warning.\n{next}"));
+        assert_eq!(said(2, false), format!("There are 2 warnings.\n{next}"));
+        assert_eq!(
+            said(2, true),
+            "There are 2 warnings, and with --strict this check fails for them: mend what stands above, or check without --strict.\n"
+        );
+    }
 }

@@ -87,7 +87,7 @@ fn asked(temperature: f64) -> Step {
             ),
             edit("set-json", "/max_tokens", None, json!(256)),
         ],
-        ..step("on-request", 150, 38)
+        ..step("on_request", 150, 38)
     }
 }
 
@@ -116,7 +116,7 @@ fn refused() -> Trace {
                 message: Some("This prompt is too long.".to_owned()),
                 ..Decision::default()
             }),
-            ..step("on-request", 120, 21)
+            ..step("on_request", 120, 21)
         }],
         ..base("c1d2e3f4", 2_077)
     }
@@ -147,7 +147,7 @@ fn stream() -> Trace {
                     }],
                     ended: false,
                 }),
-                ..step("on-events", 243_700, 61)
+                ..step("on_events", 243_700, 61)
             },
         ],
         ..base("d2e3f4a5", 4_350)

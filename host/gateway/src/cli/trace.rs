@@ -1,6 +1,7 @@
 //! `tollgate trace`: the next exchanges of a running gateway, policy by policy.
 
 pub(crate) mod attached;
+pub(crate) mod token;
 pub(crate) mod view;
 
 use std::{
@@ -11,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use attached::{Attached, NotAttached, Query};
+use token::Token;
 use tokio::time::{Instant, sleep};
 use tollgate_config::parse_address;
 use view::View;
@@ -26,8 +27,6 @@ use crate::{
 /// How long a gateway that went away is waited for.
 const WAIT: Duration = Duration::from_secs(30);
 const BETWEEN_TRIES: Duration = Duration::from_millis(250);
-/// Where the token is, unless a file is named.
-const TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -92,7 +91,7 @@ impl Color {
 pub(super) async fn trace(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
     let query = Query {
         admin: arguments.admin,
-        token: token(&arguments)?,
+        token: Token::read(arguments.token_file.as_deref())?,
         filter: Filter {
             route: arguments.route,
             model: arguments.model,
@@ -114,15 +113,6 @@ pub(super) async fn trace(arguments: TraceArguments) -> anyhow::Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-fn token(arguments: &TraceArguments) -> anyhow::Result<Option<String>> {
-    let Some(file) = &arguments.token_file else {
-        return Ok(std::env::var(TOKEN).ok());
-    };
-    let token = std::fs::read_to_string(file);
-    let token = token.with_context(|| format!("cannot read the token in {}", file.display()))?;
-    Ok(Some(token.trim().to_owned()))
 }
 
 /// Until so many were shown, or the gateway is gone for good.

@@ -5,7 +5,7 @@
 //! is kept as it is. Knows nothing of why a candidate is built, or when.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     path::Path,
     sync::Arc,
@@ -16,11 +16,12 @@ use futures_util::{
     stream::{self, StreamExt},
 };
 use tollgate_capabilities::{EmbeddedSecrets, GeoLocator, SecretStore};
-use tollgate_config::{CompileLimits, Config, HeaderValue, Location, SecretSource};
+use tollgate_config::{CompileLimits, Config, Location, SecretSource};
 use tollgate_sandbox::{LoadError, Policy, PolicySpec, Sandbox};
 
 use super::{
     generations::{Generations, InFlight},
+    needed,
     picture::Digest,
     places::Places,
     refused::{Refused, Stage, policy_at, token},
@@ -185,7 +186,7 @@ impl Loaded {
             }
         }
         if !refused.is_empty() {
-            refused.extend(unreadable_secrets(&compiled.config, &secrets, source));
+            refused.extend(needed::missing(&compiled.config, &secrets, source));
         }
         Refused::all(refused).map_or(Ok(compiled), Err)
     }
@@ -293,8 +294,8 @@ impl Compiled {
         source: &Path,
     ) -> Result<Proven, Refused> {
         let secrets = &self.secrets;
-        let unreadable = unreadable_secrets(&self.config, secrets, source);
-        if let Some(refused) = Refused::all(unreadable) {
+        let missing = needed::missing(&self.config, secrets, source);
+        if let Some(refused) = Refused::all(missing) {
             return Err(refused);
         }
         if let Some(tls) = &self.config.tls {
@@ -343,42 +344,6 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Missing(_) => String::new(),
     };
     Refused::written(Stage::Prove, "generation", (source, &at), error)
-}
-
-/// A secret that is used has to be there when the generation goes live.
-fn unreadable_secrets(config: &Config, secrets: &EmbeddedSecrets, written: &Path) -> Vec<Refused> {
-    let granted = config
-        .policies
-        .values()
-        .flat_map(|policy| &policy.grants.secrets);
-    let headers = config
-        .upstreams
-        .values()
-        .flat_map(|upstream| &upstream.headers);
-    let sent = headers.filter_map(|header| match &header.value {
-        HeaderValue::Secret { name, .. } => Some(name),
-        HeaderValue::Plain(_) => None,
-    });
-    let used: BTreeSet<&String> = granted.chain(sent).chain(&config.admin_token).collect();
-    let unreadable = used.into_iter().filter_map(|name| {
-        let error = secrets.get(name).err()?;
-        let at = format!("/secrets/{name}");
-        Some(Refused::written(
-            Stage::Prove,
-            "secret",
-            (written, &at),
-            format_args!("secret `{name}` ({}): {error}", source(config, name)),
-        ))
-    });
-    unreadable.collect()
-}
-
-fn source(config: &Config, secret: &str) -> String {
-    match config.secrets.get(secret) {
-        Some(SecretSource::Env(variable)) => format!("environment variable {variable}"),
-        Some(SecretSource::File(file)) => format!("file {}", file.display()),
-        None => "not configured".to_owned(),
-    }
 }
 
 impl Proven {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tollgate_config::{Config, ConfigWarning, Destination, Location, OnError, Route, render};
+use tollgate_config::{Config, Destination, Location, OnError, Route, render};
 use tollgate_sandbox::{Changed, Field, Policy, Stage};
 
 use super::refused::{token, written_at};
@@ -44,11 +44,9 @@ pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
         source,
         warnings: Vec::new(),
     };
-    for ConfigWarning { pointer, message } in generation.config.warnings() {
-        let is_in_list = pointer.starts_with("/routes/");
-        let at = compositions.find(&pointer);
-        let at = at.filter(|_| !is_in_list || source.is_file());
-        compositions.push("config", at, message);
+    for warning in generation.config.warnings() {
+        let at = warning.at.or_else(|| compositions.find(&warning.pointer));
+        compositions.push("config", at, warning.message);
     }
     for (nth, route) in generation.config.routes.iter().enumerate() {
         compositions.route(nth, route);

@@ -7,9 +7,11 @@
 mod ask;
 mod candidate;
 mod composition;
+mod files;
 mod first;
 mod generations;
 mod interest;
+mod needed;
 mod picture;
 mod places;
 mod refused;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tollgate_config::{Config, ConfigError, SecretSource};
 
 use super::{
+    files,
     interest::Interest,
     picture::{Content, Digest, FILE_MAX, Picture},
     refused::{Refused, Stage, policy_at},
@@ -125,7 +126,7 @@ fn take_once(source: &Path, folder: Option<&Path>, before: Option<&Picture>) -> 
             }
             let config = Arc::new(config);
             let (plugins, mut missing) = plugins((source, &config), &mut picture, before);
-            let geo = places(&config, &mut picture, before);
+            let geo = places((source, &config), &mut picture, before);
             let geo = geo.unwrap_or_else(|refused| {
                 missing.push(refused);
                 None
@@ -227,7 +228,6 @@ fn plugins(
     picture: &mut Picture,
     before: Option<&Picture>,
 ) -> (BTreeMap<String, Part>, Vec<Refused>) {
-    let most = config.compile.input_bytes;
     let names: BTreeSet<&str> = config
         .policies
         .values()
@@ -236,7 +236,7 @@ fn plugins(
     let mut plugins = BTreeMap::new();
     let mut missing = Vec::new();
     for name in names {
-        match plugin(&config.plugins, name, most, picture, before) {
+        match plugin((source, config), name, picture, before) {
             Ok(plugin) => {
                 plugins.insert(name.to_owned(), plugin);
             }
@@ -248,12 +248,12 @@ fn plugins(
 
 /// The file is named as the plugin, or as cargo names it, with `_` for `-`.
 fn plugin(
-    folder: &Path,
+    (source, config): (&Path, &Config),
     name: &str,
-    most: u64,
     picture: &mut Picture,
     before: Option<&Picture>,
 ) -> Result<Part, Refused> {
+    let (folder, most) = (&config.plugins, config.compile.input_bytes);
     let given = folder.join(format!("{name}.wasm"));
     let cargos = folder.join(format!("{}.wasm", name.replace('-', "_")));
     let file = if !given.exists() && cargos.exists() {
@@ -273,7 +273,7 @@ fn plugin(
         Content::Unreadable(reason) => refuse("unreadable", reason),
         Content::Missing | Content::Digest(_) => refuse(
             "missing_plugin",
-            format!("there is no such file for the plugin `{name}`"),
+            files::missing_plugin(folder, name, source),
         ),
     })
 }
@@ -312,7 +312,7 @@ const PLACES_MAX: u64 = 1 << 30;
 
 /// Reads the file that addresses are looked up in.
 fn places(
-    config: &Config,
+    (source, config): (&Path, &Config),
     picture: &mut Picture,
     before: Option<&Picture>,
 ) -> Result<Option<Part>, Refused> {
@@ -321,12 +321,18 @@ fn places(
     };
     let read = part(file, PLACES_MAX, picture, before);
     let part = read.map_err(|content| {
+        let told = || files::unreadable(file, &"the file of `geo`", source);
         let reason = match content {
-            Content::Unreadable(reason) => reason,
-            Content::TooLong(length) => format!("it has {length} bytes, more than 1 GiB"),
-            Content::Missing | Content::Digest(_) => "there is no such file".to_owned(),
+            Content::TooLong(length) => format!(
+                "the file of `geo`: {} has {length} bytes, more than 1 GiB",
+                file.display()
+            ),
+            Content::Unreadable(reason) => told().unwrap_or(reason),
+            Content::Missing | Content::Digest(_) => {
+                told().unwrap_or_else(|| "there is no such file".to_owned())
+            }
         };
-        Refused::file(Stage::Load, "geo", file, reason)
+        Refused::written(Stage::Load, "geo", (source, "/geo/file"), reason)
     })?;
     Ok(Some(part))
 }

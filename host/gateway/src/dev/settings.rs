@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tollgate_cases::{CaseError, read_folder};
-use tollgate_config::{Problem, read_yaml};
+use tollgate_config::{Problems, read_yaml};
 
 /// In the crate's folder, unless another is named.
 const FILE: &str = "dev.yaml";
@@ -42,7 +42,7 @@ pub(super) enum SettingsError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{0}")]
-    Wrong(Box<Problem>),
+    Wrong(Problems),
     #[error(transparent)]
     Case(#[from] CaseError),
 }
@@ -93,7 +93,7 @@ impl Settings {
         let settings: Self = if text.trim().is_empty() {
             Self::default()
         } else {
-            read_yaml(&text, file).map_err(|problem| SettingsError::Wrong(Box::new(problem)))?
+            read_yaml(&text, file).map_err(SettingsError::Wrong)?
         };
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {

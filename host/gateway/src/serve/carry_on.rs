@@ -1,7 +1,7 @@
 //! Lets a future that must not be dropped half-way run on after its client left.
 //!
 //! hyper drops the future of an exchange when the client goes away. A hook must
-//! never be dropped inside a call, and `on-finish` has to run, so a [`CarryOn`] that
+//! never be dropped inside a call, and `on_finish` has to run, so a [`CarryOn`] that
 //! is dropped unfinished raises its [`Gone`] flag and moves itself onto the runtime.
 //! Waits on the network run under [`Gone::or`] and end at once; hooks do not.
 

@@ -59,7 +59,7 @@ pub(crate) struct State {
 pub(crate) struct Notes {
     /// Why it stands where it does, and since when.
     pub(crate) why: Option<(String, Instant)>,
-    pub(crate) probe: Option<Asked>,
+    pub(crate) check: Option<Asked>,
     pub(crate) scrape: Option<Asked>,
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct Counts {
     pub(crate) unavailable: AtomicU64,
     pub(crate) breaker_opened: AtomicU64,
     /// Good, and not.
-    pub(crate) probes: [AtomicU64; 2],
+    pub(crate) checks: [AtomicU64; 2],
     pub(crate) scrapes: [AtomicU64; 2],
     pub(crate) changes: AtomicU64,
     pub(crate) discovery_failed: AtomicU64,

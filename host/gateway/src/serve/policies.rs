@@ -61,7 +61,7 @@ impl Asked {
     };
 }
 
-/// Asks the `on-request` hooks in order, each about what the ones before left.
+/// Asks the `on_request` hooks in order, each about what the ones before left.
 ///
 /// # Errors
 /// A refusal, a failure that is not to be bypassed, or a client that left.
@@ -135,7 +135,7 @@ async fn ask_each(
     Ok(Answer::Forward(wish))
 }
 
-/// Asks the `on-attempt` hooks of a target's policies.
+/// Asks the `on_attempt` hooks of a target's policies.
 ///
 /// # Errors
 /// As [`ask_request`].
@@ -183,7 +183,7 @@ pub(super) async fn ask_attempt(
     Ok(None)
 }
 
-/// Asks the `on-response` hooks, the last policy first. A reply replaces the
+/// Asks the `on_response` hooks, the last policy first. A reply replaces the
 /// response and is shown to no one further.
 ///
 /// # Errors
@@ -548,7 +548,7 @@ impl Slot {
         self.record
     }
 
-    /// Asks `on-finish`, if the session is open; hands it on to be closed.
+    /// Asks `on_finish`, if the session is open; hands it on to be closed.
     pub(super) async fn finish(mut self, outcome: &Outcome) -> (PolicyRecord, Option<Session>) {
         let State::Open(mut session) = mem::replace(&mut self.state, State::Spent) else {
             return (self.record, None);

@@ -204,7 +204,7 @@ pub struct PolicyRecord {
     pub failure: Option<Failure>,
     /// It failed and the exchange went on without it.
     pub bypassed: bool,
-    /// Time and host calls, `on-finish` not included.
+    /// Time and host calls, `on_finish` not included.
     pub spent: Spent,
 }
 

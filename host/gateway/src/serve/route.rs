@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tollgate_config::{Dialect, Match, PathMatch};
+use tollgate_config::{Dialect, Match, PathMatch, glob_holds};
 use tollgate_sandbox::{
     Policy,
     contract::{Hooks, Needs},
@@ -241,9 +241,7 @@ impl Conditions {
     }
 
     fn hold(&self, asked: &Asked<'_>) -> bool {
-        self.path
-            .as_ref()
-            .is_none_or(|path| path_holds(path, asked.path))
+        self.path.as_ref().is_none_or(|path| path.holds(asked.path))
             && (self.methods.is_empty() || self.methods.contains(asked.method))
             && self.host.as_ref().is_none_or(|host| host.holds(asked.host))
             && self.headers.iter().all(|(name, value)| match value {
@@ -255,17 +253,6 @@ impl Conditions {
     fn models_hold(&self, model: Option<&str>) -> bool {
         self.models.is_empty()
             || model.is_some_and(|model| self.models.iter().any(|wanted| wanted.holds(model)))
-    }
-}
-
-fn path_holds(wanted: &PathMatch, path: &str) -> bool {
-    match wanted {
-        PathMatch::Exact(wanted) => wanted == path,
-        PathMatch::Prefix(prefix) => {
-            let prefix = prefix.trim_end_matches('/');
-            path.strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        }
     }
 }
 
@@ -298,25 +285,6 @@ impl ModelMatch {
             Self::Glob(parts) => glob_holds(parts, model),
         }
     }
-}
-
-fn glob_holds(parts: &[String], text: &str) -> bool {
-    let [first, middle @ .., last] = parts else {
-        return false;
-    };
-    let Some(text) = text.strip_prefix(first.as_str()) else {
-        return false;
-    };
-    let Some(mut text) = text.strip_suffix(last.as_str()) else {
-        return false;
-    };
-    middle.iter().all(|part| match text.find(part.as_str()) {
-        Some(at) => {
-            text = &text[at + part.len()..];
-            true
-        }
-        None => false,
-    })
 }
 
 #[cfg(test)]

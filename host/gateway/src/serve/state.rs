@@ -1,7 +1,7 @@
 //! What one exchange holds from its first byte to its last hook.
 //!
 //! However it ends, by its last byte, an error, or a client that hung up, it ends by
-//! being dropped: [`Exchange::drop`] is the one place where `on-finish` and the
+//! being dropped: [`Exchange::drop`] is the one place where `on_finish` and the
 //! observer come from, so both happen exactly once.
 
 use std::{

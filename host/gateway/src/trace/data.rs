@@ -119,7 +119,7 @@ pub struct Step {
     pub policy: String,
     /// Its plugin's.
     pub plugin: String,
-    /// `on-request`, `on-attempt`, `on-response`, `on-events`, `on-finish`; `open` where the
+    /// `on_request`, `on_attempt`, `on_response`, `on_events`, `on_finish`; `open` where the
     /// session could not be opened.
     pub hook: String,
     /// When it ended, after the request's arrival.

@@ -137,14 +137,14 @@ fn failed((failure, bypassed): (&Failure, bool)) -> data::Failure {
 /// As the contract calls it.
 pub(crate) fn hook_name(hook: Hooks) -> &'static str {
     [
-        (Hooks::REQUEST, "on-request"),
-        (Hooks::ATTEMPT, "on-attempt"),
-        (Hooks::RESPONSE, "on-response"),
-        (Hooks::EVENTS, "on-events"),
+        (Hooks::REQUEST, "on_request"),
+        (Hooks::ATTEMPT, "on_attempt"),
+        (Hooks::RESPONSE, "on_response"),
+        (Hooks::EVENTS, "on_events"),
     ]
     .into_iter()
     .find(|(known, _)| *known == hook)
-    .map_or("on-finish", |(_, name)| name)
+    .map_or("on_finish", |(_, name)| name)
 }
 
 fn read(read: tollgate_sandbox::Read) -> Read {

@@ -92,8 +92,8 @@ async fn check(upstream: &Upstream, endpoint: &Endpoint, active: &Active) {
             Err(_) => Some("no answer in time".to_owned()),
         };
         let is_good = error.is_none();
-        count(&fleet.counts.probes[usize::from(!is_good)]);
-        endpoint.state.notes.lock().probe = Some(asked(begun, error));
+        count(&fleet.counts.checks[usize::from(!is_good)]);
+        endpoint.state.notes.lock().check = Some(asked(begun, error));
         upstream.checked(endpoint, is_good);
         sleep(spread(active.interval, active.jitter_percent)).await;
     }

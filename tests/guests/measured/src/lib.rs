@@ -3,7 +3,7 @@
 
 use tollgate_sdk::prelude::*;
 
-/// What `on-request` does, or `on-events`.
+/// What `on_request` does, or `on_events`.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deed {

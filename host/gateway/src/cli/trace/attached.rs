@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
+use super::token::{Token, TokenError};
 use crate::trace::{Filter, Line};
 
 /// To the head of the answer.
@@ -26,7 +27,7 @@ const MESSAGE_MAX: usize = 64 << 10;
 /// Which exchanges, of which gateway.
 pub(crate) struct Query {
     pub(crate) admin: SocketAddr,
-    pub(crate) token: Option<String>,
+    pub(crate) token: Token,
     pub(crate) filter: Filter,
     /// `None`: without end.
     pub(crate) count: Option<u64>,
@@ -39,6 +40,8 @@ pub(crate) enum NotAttached {
         "there is no gateway to be reached at {admin}: {reason}; is it running, and is that its `admin` address?"
     )]
     Unreachable { admin: SocketAddr, reason: String },
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error("the gateway at {admin} answers {status}: {message}")]
     Refused {
         admin: SocketAddr,
@@ -67,6 +70,9 @@ impl Attached {
         let (status, attached) = asked.map_err(|error| unreachable(error.to_string()))?;
         if status.is_success() {
             return Ok(attached);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(query.token.refused(admin).into());
         }
         let message = Limited::new(attached.body, MESSAGE_MAX).collect();
         let message = timeout(PATIENCE, message).await;
@@ -112,7 +118,7 @@ async fn ask(query: &Query) -> io::Result<(StatusCode, Attached)> {
     let mut driver = JoinSet::new();
     driver.spawn(async move { drop(connection.await) });
     let mut request = Request::get(path(query)).header("host", query.admin.to_string());
-    if let Some(token) = &query.token {
+    if let Some(token) = query.token.shown() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
     let request = request.body(Empty::new()).map_err(io::Error::other)?;
@@ -163,7 +169,7 @@ mod tests {
     fn a_filter_goes_into_the_query_whatever_is_in_it() {
         let query = Query {
             admin: ([127, 0, 0, 1], 1).into(),
-            token: None,
+            token: Token::default(),
             filter: Filter {
                 model: Some("a/b&c=d e*".to_owned()),
                 ..Filter::default()

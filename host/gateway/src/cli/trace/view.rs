@@ -419,7 +419,7 @@ mod tests {
                 Step {
                     policy: "rules".to_owned(),
                     plugin: "model-rules".to_owned(),
-                    hook: "on-request".to_owned(),
+                    hook: "on_request".to_owned(),
                     at_us: 100,
                     us: 42,
                     reads: vec![Read {
@@ -451,7 +451,7 @@ mod tests {
                 Step {
                     policy: "redact".to_owned(),
                     plugin: "redact".to_owned(),
-                    hook: "on-events".to_owned(),
+                    hook: "on_events".to_owned(),
                     at_us: 900,
                     us: 7,
                     events: Some(Events {
@@ -490,7 +490,7 @@ mod tests {
         let expected = "\
 12:34:56.789 POST /v1/chat/completions 200 complete  12.3 ms
   route chat, model small, at vllm, generation 3, id req-1
-  rules (model-rules) on-request  next  42 µs
+  rules (model-rules) on_request  next  42 µs
     read header x-tier: none
     kv.get {\"key\":\"a\"} = {\"ok\":null}  1.5 ms
     set-json /prompt
@@ -499,7 +499,7 @@ mod tests {
     remove-header x-evil
       - \\u{1b}[2J
   → vllm llama 200 in 3.0 ms
-  redact on-events  7 µs
+  redact on_events  7 µs
     5 events in 2 calls, 1 changed
     event 4 drop
       - {\"a\":1}

@@ -251,7 +251,7 @@ impl<'a> Tries<'a> {
         if !self.line.has_next() {
             exchange.look_again();
         }
-        // One that has only `on-attempt` is asked again with the next try.
+        // One that has only `on_attempt` is asked again with the next try.
         let again = if self.is_kept {
             Hooks::ATTEMPT
         } else {
@@ -413,7 +413,7 @@ fn disagreement(exchange: &mut Exchange, answer: &mut Answer) -> Option<ServeErr
         .then(|| upgrade::agree(exchange, &mut answer.response).err())?
 }
 
-/// Asks the `on-attempt` hooks of the target.
+/// Asks the `on_attempt` hooks of the target.
 async fn ask_policies(
     exchange: &mut Exchange,
     choice: &Choice<'_>,

@@ -363,7 +363,7 @@ mod tests {
     fn of_more_values_than_are_searched_for_no_text_is_shown() {
         let many: Vec<_> = (0..=VALUES_MAX).map(|n| format!("canary-{n:03}")).collect();
         let step = json!({
-            "policy": "first", "hook": "on-request", "us": 12,
+            "policy": "first", "hook": "on_request", "us": 12,
             "reads": [{ "part": "header", "name": "x", "value": "canary-128" }],
             "calls": [{ "call": "kv.put", "arguments": { "key": "canary-128" }, "us": 3 }],
             "failure": { "kind": "trapped", "reason": "of canary-128" },

@@ -19,7 +19,7 @@ use crate::{
 
 const MEMORY: usize = 2 * PAGE;
 
-/// A module with the contract's functions, of which `on-finish` has this body.
+/// A module with the contract's functions, of which `on_finish` has this body.
 fn module(on_finish: &str, extra: &str) -> Vec<u8> {
     let policy = "tollgate:policy/policy@0.1.0";
     let text = format!(
@@ -129,7 +129,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
-/// Memory and globals after `on-finish` and after the instance was put back.
+/// Memory and globals after `on_finish` and after the instance was put back.
 async fn written_and_restored(on_finish: &str) -> (bool, bool) {
     let stage = Stage::new();
     let pre = stage.pre(on_finish);

@@ -1,0 +1,213 @@
+//! The form of a source: the keys that it may have, and the types of their values.
+//!
+//! The parser stops at the first mistake. So a source that has one is read again without
+//! the value that it stands in, until all that is left can be read: each mistake is found
+//! by the same types that read a source without any, and the rest can be judged further.
+
+use std::collections::HashSet;
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::Error;
+
+use crate::{
+    error::{Problem, Problems},
+    file::File,
+    lost::Lost,
+    place::{At, Place},
+    shape::Shape,
+    source::Source,
+    spelling::{nearest, quote},
+    walk::{Path, Walk},
+    yaml,
+};
+
+/// Of all readings of one source together.
+const MAX_BYTES: usize = 64 << 20;
+
+/// What could be read of a source.
+#[derive(Debug)]
+pub(crate) struct Form<T> {
+    /// `None`: nothing, or there may be mistakes beyond those that are told.
+    pub(crate) file: Option<T>,
+    pub(crate) problems: Vec<Problem>,
+    /// Whether reading was given up before the end.
+    pub(crate) is_cut: bool,
+    pub(crate) lost: Lost,
+}
+
+impl<T> Form<T> {
+    fn of(file: Option<T>, problems: Vec<Problem>) -> Self {
+        Self {
+            file,
+            problems,
+            is_cut: false,
+            lost: Lost::default(),
+        }
+    }
+
+    /// What was read, if nothing was wrong.
+    pub(crate) fn whole(self) -> Result<T, Problems> {
+        match self.file {
+            Some(file) if self.problems.is_empty() => Ok(file),
+            _ => Err(Problems::new(self.problems, self.is_cut)),
+        }
+    }
+}
+
+/// A file of the configuration.
+pub(crate) fn read(source: &Source) -> Form<File> {
+    if is_blank(&source.text) {
+        let expected = "at least `routes:`; see the JSON schema of the configuration";
+        let message = "the file is empty".to_owned();
+        let problem = source.problem(Place::START, message, Some(expected.to_owned()));
+        return Form::of(None, vec![problem]);
+    }
+    read_any(source)
+}
+
+/// A document of any type.
+pub(crate) fn read_any<T: DeserializeOwned + Send>(source: &Source) -> Form<T> {
+    match yaml::read(&source.text) {
+        Ok(file) => Form::of(Some(file), Vec::new()),
+        Err(first) => {
+            let first = yaml::problem(source, first.without_snippet());
+            yaml::deeply(|| read_on(source, first.clone()))
+                .unwrap_or_else(|| Form::of(None, vec![first]))
+        }
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    text.lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+}
+
+/// `first` is the first mistake.
+fn read_on<T: DeserializeOwned>(source: &Source, first: Problem) -> Form<T> {
+    match yaml::outline(&source.text) {
+        Ok(shape) => Readings::new(source, &shape).form(),
+        Err(broken) => {
+            let broken = yaml::problem(source, broken.without_snippet());
+            let is_another = broken.location != first.location;
+            let second = is_another.then_some(broken);
+            Form::of(None, [first].into_iter().chain(second).collect())
+        }
+    }
+}
+
+/// One source while it is read again and again.
+struct Readings<'a, T> {
+    source: &'a Source,
+    shape: &'a At<Shape>,
+    without: HashSet<Path>,
+    /// Keys that a map would have, if what was meant by them could be read.
+    meant: HashSet<(Path, String)>,
+    form: Form<T>,
+}
+
+impl<'a, T: DeserializeOwned> Readings<'a, T> {
+    fn new(source: &'a Source, shape: &'a At<Shape>) -> Self {
+        let mut readings = Self {
+            source,
+            shape,
+            without: HashSet::new(),
+            meant: HashSet::new(),
+            form: Form::of(None, Vec::new()),
+        };
+        readings.leave_out_twins(&mut Path::new(), shape);
+        readings
+    }
+
+    fn form(mut self) -> Form<T> {
+        let most = MAX_BYTES / self.source.text.len().max(1);
+        for _ in 0..most.clamp(1, Problems::KEPT + 1) {
+            let walk = Walk::without(&self.without);
+            let error = match yaml::read_walked(&self.source.text, &walk) {
+                Ok(file) => {
+                    self.form.file = Some(file);
+                    return self.form;
+                }
+                Err(error) => error,
+            };
+            let Some(path) = walk.stopped() else {
+                self.tell(&error);
+                return self.form;
+            };
+            if !self.leave_out(path, &error) {
+                return self.form;
+            }
+        }
+        self.form.is_cut = true;
+        self.form
+    }
+
+    /// Whether reading again would come further.
+    fn leave_out(&mut self, path: Path, error: &Error) -> bool {
+        let meant = match yaml::cause(error) {
+            Error::SerdeMissingField { field, .. } => {
+                let is_known = self.meant.contains(&(path.clone(), field.to_string()));
+                if !is_known {
+                    self.tell(error);
+                }
+                self.own_key(&path)
+            }
+            Error::SerdeUnknownField {
+                field, expected, ..
+            } => {
+                self.tell(error);
+                let Some(meant) = nearest(field, expected.iter().copied()) else {
+                    self.form.lost.pass_over(self.shape, &path);
+                    return self.without.insert(path);
+                };
+                Some(meant.to_owned())
+            }
+            _ => {
+                self.tell(error);
+                self.own_key(&path)
+            }
+        };
+        let lost = &mut self.form.lost;
+        lost.leave_out(self.shape, &path, meant.as_deref());
+        if let (Some(meant), Some((_, above))) = (meant, path.split_last()) {
+            self.meant.insert((above.to_vec(), meant));
+        }
+        self.without.insert(path)
+    }
+
+    fn tell(&mut self, error: &Error) {
+        let problem = yaml::problem(self.source, error.without_snippet());
+        self.form.problems.push(problem);
+    }
+
+    fn own_key(&self, path: &[usize]) -> Option<String> {
+        let (last, above) = path.split_last()?;
+        let mut here = self.shape;
+        for step in above {
+            (_, here) = here.value.nth(*step)?;
+        }
+        let (key, _) = here.value.nth(*last)?;
+        key.map(|key| key.value.clone())
+    }
+
+    /// Of a key that stands in a map more than once, the first holds.
+    fn leave_out_twins(&mut self, path: &mut Path, of: &At<Shape>) {
+        let mut seen = HashSet::new();
+        let mut nth = 0;
+        while let Some((key, value)) = of.value.nth(nth) {
+            path.push(nth);
+            match key.filter(|key| !seen.insert(key.value.as_str())) {
+                Some(key) => {
+                    let message = format!("the key {} stands here twice", quote(&key.value));
+                    let problem = self.source.problem(key.place, message, None);
+                    self.form.problems.push(problem);
+                    self.without.insert(path.clone());
+                }
+                None => self.leave_out_twins(path, value),
+            }
+            path.pop();
+            nth += 1;
+        }
+    }
+}

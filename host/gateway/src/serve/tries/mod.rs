@@ -44,7 +44,7 @@ use super::{
     upgrade,
 };
 pub(super) use ask::Answer;
-use ask::{FirstToken, Missed, Terms};
+use ask::{Missed, Terms};
 use follow::{Ahead, End, Failure};
 use manner::Hedges;
 pub(super) use manner::{Manner, Retry};
@@ -179,6 +179,11 @@ impl<'a> Tries<'a> {
         }
         (self.may_retry() && self.retry.rules.on.contains(&cause))
             || (self.line.has_next() && self.fallback_on.contains(&cause))
+    }
+
+    /// Whether an answer of this status may be given up for another try.
+    fn pass_over(&self, status: StatusCode) -> bool {
+        status.as_u16() >= 400 && self.follows(Cause::Status(status.as_u16()))
     }
 
     /// An endpoint of the target; one of these only where there is no other.
@@ -344,13 +349,7 @@ impl<'a> Tries<'a> {
         // A body that passes by is gone with the try.
         let first_token =
             first_token.filter(|_| !prepared.is_streamed() && self.follows(Cause::Timeout));
-        let first_token = first_token.map(|most| FirstToken { most, tries: self });
-        Terms::new(
-            exchange,
-            self.connect_max,
-            first_token,
-            self.hedge.is_some(),
-        )
+        Terms::new(exchange, self, first_token)
     }
 
     fn judge(
@@ -362,15 +361,15 @@ impl<'a> Tries<'a> {
         match ended {
             Ok(answer) => {
                 exchange.record.upstream_head = Some(answer.head);
-                let status = answer.response.status().as_u16();
-                if status < 400 || !self.follows(Cause::Status(status)) {
+                let status = answer.response.status();
+                if !self.pass_over(status) {
                     self.leave_off();
                     return Attempted::Answered(exchange.keep(answer));
                 }
                 let headers = answer.response.headers();
                 let value = |name| headers.get(name).map(http::HeaderValue::as_bytes);
                 Attempted::failed(Failure {
-                    outcome: TryOutcome::Status(status),
+                    outcome: TryOutcome::Status(status.as_u16()),
                     endpoint: Some(answer.pick.endpoint().clone()),
                     took: answer.head,
                     asked_pause: asked_pause(

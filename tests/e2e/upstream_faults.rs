@@ -21,6 +21,7 @@ mod hedging;
 mod late;
 mod retries;
 mod trickle;
+mod turns;
 
 /// A stand-in that always behaves so, unless a request says otherwise.
 async fn standin(behaviour: &str) -> Standin {

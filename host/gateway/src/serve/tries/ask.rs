@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     super::{
+        admission::Permits,
         at_hand::{is_encoded, is_json},
         begun::{Begun, Until},
         content::Content,
@@ -128,6 +129,8 @@ pub(super) struct Missed {
     pub(super) unanswered: Unanswered,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) took: Duration,
+    /// What it was let in with.
+    pub(super) permits: Permits,
 }
 
 /// See the module.
@@ -159,6 +162,7 @@ pub(super) async fn ask(
                 unanswered,
                 endpoint: pick.endpoint().clone(),
                 took: sent.elapsed(),
+                permits: pick.take_permits(),
             })
         }
     }
@@ -211,6 +215,7 @@ impl Answer {
             unanswered: error.into(),
             endpoint: self.pick.endpoint().clone(),
             took: self.took,
+            permits: self.pick.take_permits(),
         }
     }
 }

@@ -23,7 +23,7 @@ use tollgate_sandbox::{
 use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
 
 use super::{
-    admission,
+    admission::{self, Permits},
     arrival::Arrival,
     content::Content,
     dialect,
@@ -122,6 +122,9 @@ struct Tries<'a> {
     ahead: Ahead,
     /// Of the last try at this target.
     hints: Option<Hints>,
+    /// What the last try was let in with, if another follows at once: the exchange had a
+    /// place, and would be behind all who wait if it asked for one anew.
+    permits: Permits,
 }
 
 enum Attempted {
@@ -163,6 +166,7 @@ impl<'a> Tries<'a> {
             is_copy,
             ahead: Ahead::default(),
             hints: None,
+            permits: Permits::default(),
         }
     }
 
@@ -269,7 +273,8 @@ impl<'a> Tries<'a> {
             Err(error) => {
                 exchange.record.attempts -= 1;
                 let unread = is_streamed.then(|| request.into_body());
-                return Ok(Attempted::failed(Failure::unasked(error, unread)));
+                let permits = mem::take(&mut self.permits);
+                return Ok(Attempted::failed(Failure::unasked(error, unread, permits)));
             }
         };
         exchange.record.endpoint = Some(pick.endpoint().label.clone());
@@ -316,19 +321,21 @@ impl<'a> Tries<'a> {
     }
 
     /// Waits for its turn, and for the endpoint that is the best by then.
-    async fn enter(&self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
+    async fn enter(&mut self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
         let upstream = self.choice.upstream;
+        let left = mem::take(&mut self.permits);
         let permits = match self.is_copy {
             true => {
                 let all = exchange.generation.gate.as_ref();
                 admission::try_admit_spare(all, upstream.door.as_ref())
                     .ok_or(ServeError::NoEndpoint(None))?
             }
-            false => admission::admit(exchange, upstream.door.as_ref()).await?,
+            false => admission::admit(exchange, upstream.door.as_ref(), left).await?,
         };
         exchange.record.note_queued(permits.waited);
         let Some(pick) = self.pick(&exchange.record, hints, &self.failed) else {
             count(&upstream.care.fleet.counts.unavailable);
+            self.permits = permits;
             return Err(ServeError::NoEndpoint(upstream.pause_left()));
         };
         Ok(pick.under(permits))
@@ -379,12 +386,14 @@ impl<'a> Tries<'a> {
                     ),
                     end: End::Answer(Box::new(answer)),
                     streamed: is_streamed.then_some(None),
+                    permits: Permits::default(),
                 })
             }
             Err(Missed {
                 unanswered,
                 endpoint,
                 took,
+                permits,
             }) => {
                 exchange.record.upstream_head = Some(took);
                 Attempted::failed(Failure {
@@ -394,6 +403,7 @@ impl<'a> Tries<'a> {
                     took,
                     asked_pause: None,
                     streamed: is_streamed.then_some(unanswered.unread),
+                    permits,
                 })
             }
         }

@@ -76,6 +76,11 @@ impl Begun {
         Ok(begun)
     }
 
+    /// There was nothing of it, to its end.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_over && self.first.is_none() && self.more.is_empty()
+    }
+
     async fn event(&mut self, stall: &mut Stall) -> Result<(), ServeError> {
         let mut framer = Framer::new(HELD_MAX);
         let mut held = 0;

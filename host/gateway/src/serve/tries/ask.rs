@@ -3,6 +3,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Response, response::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -199,7 +200,12 @@ async fn answer(
             let stall = Stall::new(terms.between_bytes, terms.bounds.deadline);
             let begun = terms.bounds.gone.or(Begun::wait(body, until, stall));
             let begun = terms.unless_late(&mut late, begun).await?;
-            Content::Begun(begun.map_err(ServeError::from)??)
+            let begun = begun.map_err(ServeError::from)??;
+            match begun.is_empty() && until != Until::Event {
+                // Nobody polls a body of which it is known that nothing comes.
+                true => Content::AtHand(Bytes::new()),
+                false => Content::Begun(begun),
+            }
         }
     };
     Ok((Response::from_parts(parts, content), head))

@@ -280,6 +280,14 @@ impl Streamed {
         }
     }
 
+    /// The rest of a body that is no stream, or that it broke off.
+    pub(crate) async fn try_text(self) -> Result<String, hyper::Error> {
+        let Self { body, .. } = self;
+        let collected = timeout(PATIENCE, body.body.collect()).await;
+        let bytes = collected.expect("the answer ends")?.to_bytes();
+        Ok(String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     async fn read_on(&mut self) -> Result<Option<String>, hyper::Error> {
         loop {
             if let Some((event, rest)) = self.buffer.split_once("\n\n") {

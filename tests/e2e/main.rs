@@ -14,6 +14,7 @@ mod bounds;
 mod cache;
 mod client;
 mod client_certs;
+mod closing;
 mod composition;
 mod crowd;
 mod data_path;

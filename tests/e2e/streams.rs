@@ -281,7 +281,7 @@ async fn a_plain_answer_that_is_cut_short_never_looks_complete() {
     let site = Site::start(&chat_through("", "")).await;
     let body = json!({ "model": "small", "messages": [] }).to_string();
     let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-standin: cut-after=40\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-standin: big=100000,cut-after=40\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -291,10 +291,18 @@ async fn a_plain_answer_that_is_cut_short_never_looks_complete() {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("chunked") || body.len() <= 40, "{answer}");
     assert_eq!(site.exchanges(1).await[0]["ending"], "upstream_failed");
-    // With a policy that has to see it whole, it is an error from the start.
-    let site = Site::start(&probing("")).await;
-    let answer = site.chat().behaving("cut-after=40").send().await;
-    assert_eq!(answer.refusal(), (502, "upstream_failed".to_owned()));
+    // A short document is waited for whole, and with a policy that has to see it any is: then
+    // it is an error from the start.
+    let long = "big=100000,cut-after=40";
+    for (config, behaviour) in [
+        (chat_through("", ""), "cut-after=40"),
+        (probing(""), "cut-after=40"),
+        (probing(""), long),
+    ] {
+        let site = Site::start(&config).await;
+        let answer = site.chat().behaving(behaviour).send().await;
+        assert_eq!(answer.refusal(), (502, "upstream_failed".to_owned()));
+    }
 }
 
 /// An upstream that says everything, and goes on with comments until it is cut.

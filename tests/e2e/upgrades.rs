@@ -17,6 +17,7 @@ use crate::{
 
 mod handshakes;
 mod lasting;
+mod over_http2;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";

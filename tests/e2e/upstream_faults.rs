@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
 };
 use tollgate::demo::standin::{Standin, StandinOptions};
@@ -14,12 +14,14 @@ use tollgate::demo::standin::{Standin, StandinOptions};
 use crate::fixture::{PATIENCE, Site};
 
 mod blame;
+mod broken;
 mod deadlines;
 mod fallback;
 mod hedging;
 mod late;
 mod retries;
 mod trickle;
+mod turns;
 
 /// A stand-in that always behaves so, unless a request says otherwise.
 async fn standin(behaviour: &str) -> Standin {
@@ -62,10 +64,18 @@ impl Babbling {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let _ = stream.read(&mut [0; 16 * 1024]).await;
                 let _ = stream.write_all(answer).await;
+                tokio::spawn(hang_up(stream));
             }
         });
         Self { addr, task }
     }
+}
+
+/// Ends a connection in order: one with bytes that nobody has read is reset, and what was
+/// sent on it may be lost.
+async fn hang_up(mut stream: TcpStream) {
+    let _ = stream.shutdown().await;
+    let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
 impl Drop for Babbling {

@@ -45,6 +45,18 @@ async fn streams_that_stall_or_break_behind_their_heads_eject_their_endpoint() {
 }
 
 #[tokio::test]
+async fn a_plain_answer_that_breaks_behind_its_head_counts_once() {
+    let (good, bad) = (standin("").await, standin("cut-after=0").await);
+    let site = Site::start(&beside(&good, &bad.url(), "")).await;
+    for _ in 0..12 {
+        let status = site.chat().send().await.status;
+        assert!([200, 502].contains(&status), "{status}");
+    }
+    assert_eq!(states(&site).await, ["in", "ejected"]);
+    assert_eq!(bad.seen().requests, 5);
+}
+
+#[tokio::test]
 async fn an_endpoint_is_to_blame_if_it_was_awaited_until_the_exchange_s_time_was_over() {
     const TOTAL: &str = "timeouts: { total: 1s }";
     let good = standin("tokens=2").await;

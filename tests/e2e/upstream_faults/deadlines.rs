@@ -67,7 +67,7 @@ async fn a_model_waits_less_for_a_connection_than_the_rest() {
     let mut is_full = false;
     while !is_full {
         assert!(filling.len() < 64, "its queue takes all");
-        let connecting = tokio::net::TcpStream::connect(addr);
+        let connecting = TcpStream::connect(addr);
         match tokio::time::timeout(std::time::Duration::from_millis(300), connecting).await {
             Ok(connected) => filling.push(connected.unwrap()),
             Err(_) => is_full = true,
@@ -98,9 +98,7 @@ async fn an_upstream_that_does_not_read_an_upload_is_late() {
         url(listener.local_addr().unwrap())
     );
     let site = Site::start(&config).await;
-    let mut client = tokio::net::TcpStream::connect(site.gateway.addr())
-        .await
-        .unwrap();
+    let mut client = TcpStream::connect(site.gateway.addr()).await.unwrap();
     let sending = tokio::spawn(async move {
         let length = 9 << 20;
         let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");

@@ -19,14 +19,22 @@ fn bounded(standin: &Standin) -> String {
 
 #[tokio::test]
 async fn a_plain_answer_that_trickles_is_cut_when_the_exchange_has_had_its_time() {
-    let trickling = standin("trickle=20ms").await;
+    let trickling = standin("big=100000,trickle=20ms").await;
     let site = Site::start(&bounded(&trickling)).await;
     let answer = site.chat().stream().await;
     assert_eq!(answer.status, 200);
-    let collected = answer.collect().await;
-    assert!(!collected.is_complete(), "{}", collected.text());
+    assert!(answer.try_text().await.is_err());
     let line = site.exchanges(1).await.pop().unwrap();
     assert_eq!(line["error"], "exchange_timeout", "{line}");
+    given_back(&site, &trickling).await;
+}
+
+#[tokio::test]
+async fn a_short_document_that_trickles_is_an_error_from_the_start() {
+    let trickling = standin("trickle=20ms").await;
+    let site = Site::start(&bounded(&trickling)).await;
+    let answer = site.chat().send().await;
+    assert_eq!(answer.refusal(), (504, "exchange_timeout".to_owned()));
     given_back(&site, &trickling).await;
 }
 

@@ -3,8 +3,9 @@
 //! A request passes two gates before each try: that of the upstream, then that of all
 //! upstreams together. In this order, so that nobody who waits for a busy upstream keeps a
 //! place that a request to another could use. What it was let in with it gives back when
-//! the try is over, the answer's last byte included. Where nothing is bounded, nothing is
-//! asked. How gates work is [`tollgate_upstreams::admission`]'s to know.
+//! the try is over, the answer's last byte included, unless another follows at once: that
+//! one is let in with it. Where nothing is bounded, nothing is asked. How gates work is
+//! [`tollgate_upstreams::admission`]'s to know.
 
 use std::{
     future::Future,
@@ -34,9 +35,9 @@ static CALLERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 /// What a try is let in with: of each gate, if there is one. Given back when dropped.
 #[derive(Default)]
 pub(super) struct Permits {
-    _upstream: Option<Permit>,
-    _all: Option<Permit>,
-    /// How long they were waited for.
+    upstream: Option<Permit>,
+    all: Option<Permit>,
+    /// How long they were waited for by the try that has them.
     pub(super) waited: Option<Duration>,
 }
 
@@ -60,36 +61,70 @@ impl<'a> Standing<'a> {
         }
     }
 
-    /// Waits for its turn.
+    /// Waits for its turn, as far as the try before this one does not leave it its own: a
+    /// place once had is not waited for again.
     ///
     /// # Errors
     /// There is no place to wait in, or it took too long; the client left.
-    pub(super) async fn admit(&self, door: Option<&Door>) -> Result<Permits, ServeError> {
+    pub(super) async fn admit(
+        &self,
+        door: Option<&Door>,
+        left: Permits,
+    ) -> Result<Permits, ServeError> {
+        let mut waited = None;
+        let mut all = left.all;
         let upstream = match door {
-            Some(door) => Some(self.pass(&door.gate).await?),
             None => None,
+            Some(door) => match left.upstream.filter(|permit| permit.is_of(&door.gate)) {
+                Some(permit) => Some(permit),
+                None => Some(self.change_to(&door.gate, &mut all, &mut waited).await?),
+            },
         };
-        let all = match self.all {
-            Some(gate) => Some(self.pass(gate).await?),
-            None => None,
+        let all = match (self.all, all) {
+            (None, _) => None,
+            (Some(_), Some(permit)) => Some(permit),
+            (Some(gate), None) => Some(self.pass(gate, &mut waited).await?),
         };
-        let waits = [&upstream, &all].map(|permit| permit.as_ref().and_then(Permit::waited));
         Ok(Permits {
-            _upstream: upstream,
-            _all: all,
-            waited: waits.into_iter().flatten().reduce(|one, other| one + other),
+            upstream,
+            all,
+            waited,
         })
     }
 
-    async fn pass(&self, gate: &Arc<Gate>) -> Result<Permit, ServeError> {
+    /// Of an upstream that the try before was not at. Nobody keeps a place among all for as
+    /// long as that takes.
+    async fn change_to(
+        &self,
+        gate: &Arc<Gate>,
+        all: &mut Option<Permit>,
+        waited: &mut Option<Duration>,
+    ) -> Result<Permit, ServeError> {
+        if all.is_some() {
+            if let Some(permit) = gate.try_admit() {
+                return Ok(permit);
+            }
+            *all = None;
+        }
+        self.pass(gate, waited).await
+    }
+
+    async fn pass(
+        &self,
+        gate: &Arc<Gate>,
+        waited: &mut Option<Duration>,
+    ) -> Result<Permit, ServeError> {
         let admitted = self.gone.or(gate.admit(self.asker, self.deadline)).await?;
-        admitted.map_err(|refused| {
+        let permit = admitted.map_err(|refused| {
             if Instant::now() >= self.deadline {
                 ServeError::TotalTimeout
             } else {
                 ServeError::Overloaded(refused)
             }
-        })
+        })?;
+        let waits = [*waited, permit.waited()].into_iter().flatten();
+        *waited = waits.reduce(|one, other| one + other);
+        Ok(permit)
     }
 }
 
@@ -100,12 +135,13 @@ impl<'a> Standing<'a> {
 pub(super) fn admit<'a>(
     exchange: &'a Exchange,
     door: Option<&'a Door>,
+    left: Permits,
 ) -> impl Future<Output = Result<Permits, ServeError>> + use<'a> {
     let is_bounded = door.is_some() || exchange.generation.gate.is_some();
     let standing = is_bounded.then(|| Standing::of(exchange));
     async move {
         match standing {
-            Some(standing) => standing.admit(door).await,
+            Some(standing) => standing.admit(door, left).await,
             None => Ok(Permits::default()),
         }
     }
@@ -135,8 +171,8 @@ fn try_by(
         None => None,
     };
     Some(Permits {
-        _upstream: upstream,
-        _all: all,
+        upstream,
+        all,
         waited: None,
     })
 }
@@ -315,6 +351,9 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::{FutureExt, poll};
     use tollgate_upstreams::discovery::Found;
 
     use super::{
@@ -404,6 +443,57 @@ mod tests {
         gate.fit(|| 5);
         assert!(try_admit(None, Some(&door)).is_none());
         drop(held);
+    }
+
+    /// The way to an upstream that takes one at a time.
+    fn one_at_a_time() -> Door {
+        let gate = UpstreamGate::new();
+        let bounds = Concurrency {
+            total: Some(1),
+            endpoint: None,
+            queue: QUEUE,
+        };
+        let door = Door::new(&gate, Some(bounds), &Overload::default()).unwrap();
+        gate.follow(Some(&door), || 1);
+        door
+    }
+
+    #[tokio::test]
+    async fn a_try_that_follows_is_let_in_with_what_the_one_before_it_had() {
+        let (near, far, busy) = (one_at_a_time(), one_at_a_time(), one_at_a_time());
+        let all = one_at_a_time().gate;
+        let (gone, overload) = (Gone::default(), Overload::default());
+        let standing = Standing {
+            asker: asker(&Record::default(), &overload),
+            gone: &gone,
+            deadline: Instant::now() + Duration::from_secs(3600),
+            all: Some(&all),
+        };
+        let enter = |door, left| standing.admit(Some(door), left);
+        let at_once = |entering: Result<Permits, ServeError>| entering.unwrap();
+        let first = at_once(enter(&near, Permits::default()).await);
+        let mut other = pin!(enter(&near, Permits::default()));
+        assert!(poll!(&mut other).is_pending());
+        // At the same upstream nobody else comes first.
+        let again = enter(&near, first).now_or_never();
+        let again = at_once(again.unwrap());
+        assert!(poll!(&mut other).is_pending());
+        assert_eq!(again.waited, None, "what was waited for counts once");
+        // At another one with room, it keeps its place among all.
+        let elsewhere = enter(&far, again).now_or_never();
+        let elsewhere = at_once(elsewhere.unwrap());
+        assert!(poll!(&mut other).is_pending(), "it waits among all");
+        assert_eq!((near.counts().in_use, all.counts().in_use), (1, 1));
+        // Nobody keeps that place while it waits for a busy one.
+        let held = try_admit(None, Some(&busy)).unwrap();
+        let mut waits = pin!(enter(&busy, elsewhere));
+        assert!(poll!(&mut waits).is_pending());
+        let other = at_once(other.await);
+        drop((held, other));
+        drop(at_once(waits.await));
+        for gate in [&near.gate, &far.gate, &busy.gate, &all] {
+            assert_eq!(gate.counts().in_use, 0);
+        }
     }
 
     #[test]

@@ -144,7 +144,10 @@ pub(super) async fn request_at_hand(
     let bytes_max = config.limits.request_body_bytes;
     let stall = Stall::new(config.timeouts.request_body, exchange.deadline);
     match exchange.gone.or(collect(body, bytes_max, stall)).await? {
-        Ok(bytes) => Ok(Content::AtHand(bytes)),
+        Ok(bytes) => {
+            exchange.note_body_read();
+            Ok(Content::AtHand(bytes))
+        }
         Err(Uncollected::TooLong) => Err(ServeError::BodyTooLarge(bytes_max)),
         Err(Uncollected::Broken(_)) => Err(ServeError::BodyBroken),
         Err(Uncollected::Stalled(Stalled::Total(_))) => Err(ServeError::TotalTimeout),

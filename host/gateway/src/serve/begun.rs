@@ -1,7 +1,8 @@
-//! The body of a stream whose head is held back until its first event with content came.
+//! The body of an answer whose head is held back until enough of it came.
 //!
-//! A server may send its head, and an event that says only that it begins, long before it
-//! has a token. Until there is one, nothing went to the client, and another may be asked.
+//! A server may break off behind a good head. Until something of its body went to the
+//! client, another may be asked. A server may also send its head, and an event that says
+//! only that a stream begins, long before it has a token: then that is what is waited for.
 
 use std::{
     collections::VecDeque,
@@ -28,29 +29,73 @@ const HELD_MAX: usize = 256 * 1024;
 /// An event that says only that it begins is not nested deeper.
 const DEPTH_MAX: usize = 32;
 
+/// What of a body is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The first event with content.
+    Event,
+    /// Any byte.
+    Byte,
+    /// All of it.
+    End,
+}
+
 /// See the module.
 pub(super) struct Begun {
-    first: VecDeque<Bytes>,
+    /// Most bodies come in one piece, which costs no queue.
+    first: Option<Bytes>,
+    more: VecDeque<Bytes>,
     body: Incoming,
+    /// Nothing comes behind what is held.
+    is_over: bool,
 }
 
 impl Begun {
-    /// Waits for the first event with content.
+    /// Waits for so much of the body, or for its end.
     ///
     /// # Errors
-    /// The stream broke before it, or fell silent.
-    pub(super) async fn wait(body: Incoming, stall: Stall) -> Result<Self, ServeError> {
+    /// It broke off before, or fell silent.
+    pub(super) async fn wait(
+        body: Incoming,
+        until: Until,
+        mut stall: Stall,
+    ) -> Result<Self, ServeError> {
         let mut begun = Self {
-            first: VecDeque::new(),
+            first: None,
+            more: VecDeque::new(),
             body,
+            is_over: false,
         };
-        begun.content(stall).await?;
+        match until {
+            Until::Event => begun.event(&mut stall).await?,
+            Until::Byte => drop(begun.piece(&mut stall).await?),
+            Until::End => {
+                while !begun.body.is_end_stream() && begun.piece(&mut stall).await?.is_some() {}
+            }
+        }
         Ok(begun)
     }
 
-    async fn content(&mut self, mut stall: Stall) -> Result<(), ServeError> {
+    /// There was nothing of it, to its end.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_over && self.first.is_none() && self.more.is_empty()
+    }
+
+    async fn event(&mut self, stall: &mut Stall) -> Result<(), ServeError> {
         let mut framer = Framer::new(HELD_MAX);
         let mut held = 0;
+        while let Some(data) = self.piece(stall).await? {
+            held += data.len();
+            framer.feed(data);
+            if held > HELD_MAX || has_content(&mut framer) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next piece, which is held; `None`: there is no other.
+    async fn piece(&mut self, stall: &mut Stall) -> Result<Option<Bytes>, ServeError> {
         loop {
             let frame = poll_fn(
                 |context| match Pin::new(&mut self.body).poll_frame(context) {
@@ -63,17 +108,20 @@ impl Begun {
                 Stalled::Total(silent) => ServeError::Overdue(silent),
             })?;
             stall.moved();
-            let data = match frame {
-                None => return Ok(()),
-                Some(Err(_)) => return Err(ServeError::UpstreamFailed),
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            let Some(frame) = frame else {
+                self.is_over = true;
+                return Ok(None);
             };
-            held += data.len();
-            self.first.push_back(data.clone());
-            framer.feed(data);
-            if held > HELD_MAX || has_content(&mut framer) {
-                return Ok(());
+            // Trailers are not passed on.
+            let data = frame.map_err(|_| ServeError::UpstreamFailed)?.into_data();
+            let Some(data) = data.ok().filter(|data| !data.is_empty()) else {
+                continue;
+            };
+            match self.first {
+                None => self.first = Some(data.clone()),
+                Some(_) => self.more.push_back(data.clone()),
             }
+            return Ok(Some(data));
         }
     }
 }
@@ -156,18 +204,27 @@ impl Body for Begun {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.first.pop_front() {
+        let Self { first, more, .. } = &mut *self;
+        match first.take().or_else(|| more.pop_front()) {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None if self.is_over => Poll::Ready(None),
             None => Pin::new(&mut self.body).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.body.is_end_stream()
+        let is_given = self.first.is_none() && self.more.is_empty();
+        is_given && (self.is_over || self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        let held = self.first.iter().chain(&self.more);
+        let held: u64 = held.map(|data| data.len() as u64).sum();
+        let rest = match self.is_over {
+            true => Some(0),
+            false => self.body.size_hint().exact(),
+        };
+        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(held + rest))
     }
 }
 

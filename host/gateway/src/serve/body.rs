@@ -41,7 +41,7 @@ enum Inner {
     AtHand(AtHand),
     Relay(Box<Relay<Incoming>>),
     Kept(Box<Relay<Box<Kept>>>),
-    Begun(Box<Relay<Box<Begun>>>),
+    Begun(Box<Relay<Begun>>),
     Stream(EventStream),
 }
 

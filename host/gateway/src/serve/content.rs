@@ -15,7 +15,7 @@ pub(super) enum Content {
     /// To come, but from no upstream of this exchange's own.
     Kept(Box<Kept>),
     /// Of a response: its first part is there.
-    Begun(Box<Begun>),
+    Begun(Begun),
 }
 
 /// A body that is still to come, from wherever.

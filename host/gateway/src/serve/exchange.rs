@@ -37,7 +37,11 @@ pub(super) async fn serve(
     let mut exchange = Exchange::begin(connection, &request);
     let entry = match arrival::enter(&mut exchange, &mut request) {
         Ok(entry) => entry,
-        Err(error) => return reply::deliver_error(&error, exchange),
+        Err(error) => {
+            drop(request);
+            exchange.leave_body().await;
+            return reply::deliver_error(&error, exchange);
+        }
     };
     if !entry.asks_policies() {
         return answer(exchange, entry, request).await;
@@ -58,7 +62,9 @@ async fn answer(
     entry: Entry,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    match travel(&mut exchange, entry, request).await {
+    let travelled = travel(&mut exchange, entry, request).await;
+    exchange.leave_body().await;
+    match travelled {
         // It left while the last hook ran: nobody takes this reply.
         Ok(_) if exchange.gone.is_gone() => reply::deliver_error(&ServeError::ClientGone, exchange),
         Ok(reply) => reply.deliver(exchange),

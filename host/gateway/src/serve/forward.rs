@@ -170,6 +170,14 @@ pub(super) struct Bounds<'a> {
     pub(super) upload: (Duration, u64),
 }
 
+/// The head of a response.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    /// The request's body is still on its way: the client may wait for the head before it
+    /// sends more.
+    pub(super) is_uploading: bool,
+}
+
 /// There is no response.
 pub(super) struct Unanswered {
     pub(super) error: ServeError,
@@ -194,7 +202,7 @@ pub(super) async fn send(
     bounds: Bounds<'_>,
     pick: &Pick,
     prepared: Prepared,
-) -> Result<Response<Incoming>, Unanswered> {
+) -> Result<Answered, Unanswered> {
     let Prepared {
         method,
         path,
@@ -223,15 +231,21 @@ pub(super) async fn send(
         StatusCode::SWITCHING_PROTOCOLS if !is_upgrade => Err(ServeError::UpstreamFailed),
         _ => Ok(response),
     });
-    // The request is gone by now, and has given back what it did not take.
-    waited.map_err(|error| Unanswered {
-        error,
-        unread: progress.and_then(|progress| {
-            let unread = progress.unread();
-            progress.give_up();
-            unread
+    match waited {
+        Ok(response) => Ok(Answered {
+            response,
+            is_uploading: progress.is_some_and(|progress| !progress.is_over()),
         }),
-    })
+        // The request is gone by now, and has given back what it did not take.
+        Err(error) => Err(Unanswered {
+            error,
+            unread: progress.and_then(|progress| {
+                let unread = progress.unread();
+                progress.give_up();
+                unread
+            }),
+        }),
+    }
 }
 
 async fn wait(

@@ -98,7 +98,7 @@ pub(super) struct Pick {
     /// The answer says that the endpoint works: how long it took counts.
     is_good: bool,
     /// Last, so that they are back when everything else is.
-    _permits: Permits,
+    permits: Permits,
 }
 
 /// How far a try is. Each says once how its endpoint did: a head of success promises that it
@@ -168,7 +168,7 @@ impl Upstream {
             stage: Stage::Awaited,
             is_good: false,
             _slot: slot,
-            _permits: Permits::default(),
+            permits: Permits::default(),
         })
     }
 
@@ -337,8 +337,13 @@ fn rank(
 impl Pick {
     /// With what the try was let in with.
     pub(super) fn under(mut self, permits: Permits) -> Self {
-        self._permits = permits;
+        self.permits = permits;
         self
+    }
+
+    /// Leaves them to the try that follows.
+    pub(super) fn take_permits(&mut self) -> Permits {
+        std::mem::take(&mut self.permits)
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {

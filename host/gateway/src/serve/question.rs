@@ -5,8 +5,9 @@
 
 use std::error::Error;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, StatusCode, header};
+use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
 use super::{endpoint::Endpoint, upload::Upload, upstream::Upstream};
@@ -50,15 +51,81 @@ impl Upstream {
         let answered = endpoint.pool.request(request).await;
         let answer = answered.map_err(|error| root(&error))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), question.bytes_max);
-        let body = body.collect().await;
-        let body = body.map_err(|error| root(&*error))?;
-        Ok((status, body.to_bytes()))
+        let body = whole(answer.into_body(), question.bytes_max).await?;
+        Ok((status, body))
     }
+}
+
+/// In one buffer: pieces as they came may be small, and each holds on to what was read with
+/// it.
+async fn whole<B>(body: B, bytes_max: usize) -> Result<Bytes, String>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut body = Limited::new(body, bytes_max);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| root(&*error))?;
+        if let Ok(data) = frame.into_data() {
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
 }
 
 /// The last of the causes, which says it best.
 fn root(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |cause| (*cause).source());
     causes.last().map_or_else(String::new, ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// A byte of its own.
+    struct Piece(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+
+    impl Drop for Piece {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_an_answer_in_small_pieces_none_is_kept_and_its_length_is_bounded() {
+        let held = &Arc::new(AtomicUsize::new(0));
+        let most = &AtomicUsize::new(0);
+        let pieces = |count: usize| {
+            let pieces = (0..count).map(move |_| {
+                let now = held.fetch_add(1, Ordering::Relaxed) + 1;
+                most.fetch_max(now, Ordering::Relaxed);
+                let piece = Bytes::from_owner(Piece(held.clone()));
+                Ok::<_, Infallible>(Frame::data(piece))
+            });
+            StreamBody::new(stream::iter(pieces))
+        };
+        assert_eq!(whole(pieces(5_000), 5_000).await.unwrap().len(), 5_000);
+        assert!(whole(pieces(5_001), 5_000).await.is_err());
+        assert!(most.load(Ordering::Relaxed) < 4);
+    }
 }

@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, task::yield_now, time::Instant};
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
     Policy, Session,
@@ -57,6 +58,9 @@ pub(super) struct Exchange {
     pub(super) cache: Option<Box<Part>>,
     /// What its connection is to become, if the client asks and the route lets it.
     pub(super) upgrade: Option<Box<Upgrade>>,
+    /// Over HTTP/1: a body came with the request, and nobody has read it to its end, as far
+    /// as is known here.
+    has_unread: bool,
     /// The endpoint that answers, from the head of its response to the end of the body.
     held: Option<Holding>,
     busy: Option<Busy>,
@@ -101,6 +105,7 @@ impl Exchange {
             generation,
             cache: None,
             upgrade: None,
+            has_unread: request.version() < Version::HTTP_2 && !request.body().is_end_stream(),
             held: None,
             busy: Some(Busy::new(connection)),
             streaming: false,
@@ -127,6 +132,7 @@ impl Exchange {
             generation: self.generation.clone(),
             cache: Some(Box::new(Part::Source(flight.clone()))),
             upgrade: None,
+            has_unread: false,
             held: None,
             busy: busy.map(|busy| Busy::new(busy.0.stand_in())),
             streaming: false,
@@ -151,6 +157,7 @@ impl Exchange {
             generation: self.generation.clone(),
             cache: None,
             upgrade: None,
+            has_unread: false,
             held: None,
             busy: busy.map(|busy| Busy::with_copy(&busy.0)),
             streaming: false,
@@ -299,6 +306,23 @@ impl Exchange {
         }
     }
 
+    /// The request's body is at hand.
+    pub(super) fn note_body_read(&mut self) {
+        self.has_unread = false;
+    }
+
+    /// Lets hyper look at a body that the gateway's own answer leaves unread, and that was let
+    /// go of. What is there of it already it reads; if more is to come, this answer is the
+    /// connection's last, and hyper says so in its head.
+    pub(super) fn leave_body(&self) -> impl Future<Output = ()> + use<> {
+        let has_unread = self.has_unread;
+        async move {
+            if has_unread {
+                yield_now().await;
+            }
+        }
+    }
+
     /// An upstream is about to be asked.
     pub(super) fn begin_try(&mut self, reason: Reason, upstream: &Arc<str>) {
         let record = &mut self.record;
@@ -327,6 +351,8 @@ impl Exchange {
             sent,
             has_begun,
         });
+        // This one is the upstream's, which may go on reading.
+        self.has_unread = false;
         response
     }
 

@@ -54,6 +54,11 @@ impl Progress {
         self.0.held.lock().upstream_since
     }
 
+    /// Whether nothing more of the body is asked for.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.held.lock().is_left
+    }
+
     /// The body, if the request is gone and nothing of it was taken.
     pub(super) fn unread(&self) -> Option<Incoming> {
         let mut held = self.0.held.lock();

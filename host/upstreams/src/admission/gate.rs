@@ -339,6 +339,12 @@ impl Permit {
     pub fn waited(&self) -> Option<Duration> {
         self.waited
     }
+
+    /// Whether it lets in at this gate.
+    #[must_use]
+    pub fn is_of(&self, gate: &Arc<Gate>) -> bool {
+        Arc::ptr_eq(&self.gate, gate)
+    }
 }
 
 impl Drop for Permit {

@@ -8,7 +8,10 @@ use tokio::time::{Instant, sleep};
 use tollgate_config::Cause;
 
 use super::{
-    super::{arrival::Arrival, chance, endpoint::Endpoint, errors::ServeError, state::Exchange},
+    super::{
+        admission::Permits, arrival::Arrival, chance, endpoint::Endpoint, errors::ServeError,
+        state::Exchange,
+    },
     Answer, Reason, Tries, Try, TryOutcome,
 };
 
@@ -22,6 +25,8 @@ pub(super) struct Failure {
     pub(super) asked_pause: Option<Duration>,
     /// The request's body was still to come, and this came back of it.
     pub(super) streamed: Option<Option<Incoming>>,
+    /// What it was let in with, unless the answer has it.
+    pub(super) permits: Permits,
 }
 
 /// What the client gets if no other try follows.
@@ -30,9 +35,33 @@ pub(super) enum End {
     Answer(Box<Answer>),
 }
 
+impl End {
+    /// When the exchange's time is over, that is what the client is told, and not what came of
+    /// a try that would be followed by another if there were time. An answer that is there it
+    /// gets.
+    fn when_time_is_over(self, cause: Option<Cause>) -> Self {
+        match self {
+            Self::Error(_) if cause.is_some() => Self::Error(ServeError::TotalTimeout),
+            end => end,
+        }
+    }
+
+    /// What the try was let in with, and its connection no longer.
+    fn into_permits(self, permits: Permits) -> Permits {
+        match self {
+            Self::Error(_) => permits,
+            Self::Answer(mut answer) => answer.pick.take_permits(),
+        }
+    }
+}
+
 impl Failure {
     /// Nobody was asked.
-    pub(super) fn unasked(error: ServeError, streamed: Option<Option<Incoming>>) -> Self {
+    pub(super) fn unasked(
+        error: ServeError,
+        streamed: Option<Option<Incoming>>,
+        permits: Permits,
+    ) -> Self {
         Self {
             outcome: TryOutcome::of(&error),
             end: End::Error(error),
@@ -40,6 +69,7 @@ impl Failure {
             took: Duration::ZERO,
             asked_pause: None,
             streamed,
+            permits,
         }
     }
 }
@@ -104,6 +134,7 @@ impl Tries<'_> {
             took,
             asked_pause,
             streamed,
+            permits,
         } = failure;
         let told = Try {
             upstream: self.choice.upstream.name.clone(),
@@ -115,27 +146,15 @@ impl Tries<'_> {
         // A body of which something was taken is gone.
         let is_whole = streamed.is_none_or(|unread| arrival.take_back(unread));
         let is_time = Instant::now() < exchange.deadline;
+        let end = match is_time {
+            true => end,
+            false => end.when_time_is_over(outcome.cause()),
+        };
         let cause = outcome
             .cause()
             .filter(|_| self.is_kept && is_whole && is_time);
         self.failed.extend(endpoint);
-        let ahead = mem::take(self.ahead.0.get_mut());
-        // A try was given up for it, whether or not that is the one that counts.
-        let sure = ahead.next.filter(|_| cause.is_some());
-        let mut over_budget = ahead.over_budget;
-        let next = cause.and_then(|cause| {
-            let deadline = exchange.deadline;
-            let planned = || {
-                self.plan(
-                    deadline,
-                    &self.failed,
-                    (cause, asked_pause),
-                    &mut over_budget,
-                )
-            };
-            sure.or_else(planned)
-        });
-        exchange.record.over_budget += over_budget;
+        let next = self.next(exchange, (cause, asked_pause));
         let next = next.and_then(|next| self.turn_to(next));
         if next.is_some() || matches!(end, End::Error(_)) {
             exchange.record.tries.push(told);
@@ -143,12 +162,38 @@ impl Tries<'_> {
         let Some(pause) = next else {
             return Ok(Some(end));
         };
-        // Its connection and its place in line are free from now on.
-        drop(end);
-        if !pause.is_zero() {
+        let permits = end.into_permits(permits);
+        if pause.is_zero() {
+            self.permits = permits;
+        } else {
+            // Others have its place for as long.
+            drop(permits);
             exchange.gone.or(sleep(pause)).await?;
         }
         Ok(None)
+    }
+
+    /// What follows, paid for: what was made sure of before a try was given up, whether or not
+    /// that is the one that counts, or what is planned now.
+    fn next(
+        &mut self,
+        exchange: &mut Exchange,
+        (cause, asked_pause): (Option<Cause>, Option<Duration>),
+    ) -> Option<Next> {
+        let Some(cause) = cause else {
+            self.leave_off();
+            return None;
+        };
+        let Prospect {
+            next: sure,
+            mut over_budget,
+            ..
+        } = mem::take(self.ahead.0.get_mut());
+        let cause = (cause, asked_pause);
+        let next =
+            sure.or_else(|| self.plan(exchange.deadline, &self.failed, cause, &mut over_budget));
+        exchange.record.over_budget += over_budget;
+        next
     }
 
     /// What follows, paid for; `None`: nothing does.
@@ -201,7 +246,8 @@ impl Tries<'_> {
         Some(pause)
     }
 
-    /// What was made sure of is not needed: the other of a race has answered.
+    /// What was made sure of is not needed: the other of a race has answered, or nothing
+    /// follows after all.
     pub(super) fn leave_off(&mut self) {
         let next = mem::take(&mut self.ahead.0.get_mut().next);
         if let Some(Next::Elsewhere | Next::Again(_)) = next {
@@ -212,5 +258,32 @@ impl Tries<'_> {
     /// Tries that were due while one was awaited, and that no budget was left for.
     pub(super) fn take_over_budget(&mut self) -> u32 {
         mem::take(&mut self.ahead.0.get_mut().over_budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_when_the_time_is_over_is_that() {
+        let told = |error: ServeError| {
+            let cause = TryOutcome::of(&error).cause();
+            match End::Error(error).when_time_is_over(cause) {
+                End::Error(error) => error.code().to_owned(),
+                End::Answer(_) => panic!("it is none"),
+            }
+        };
+        for error in [
+            ServeError::UpstreamUnreachable,
+            ServeError::UpstreamFailed,
+            ServeError::FirstByteTimeout,
+            ServeError::NoEndpoint(None),
+        ] {
+            assert_eq!(told(error), "exchange_timeout");
+        }
+        // What is the client's doing stays so.
+        assert_eq!(told(ServeError::ClientGone), "client_gone");
+        assert_eq!(told(ServeError::BodyBroken), "request_incomplete");
     }
 }

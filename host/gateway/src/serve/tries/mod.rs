@@ -23,7 +23,7 @@ use tollgate_sandbox::{
 use tollgate_upstreams::{hedge::Hedge, retry::asked_pause};
 
 use super::{
-    admission,
+    admission::{self, Permits},
     arrival::Arrival,
     content::Content,
     dialect,
@@ -44,7 +44,7 @@ use super::{
     upgrade,
 };
 pub(super) use ask::Answer;
-use ask::{FirstToken, Missed, Terms};
+use ask::{Missed, Terms};
 use follow::{Ahead, End, Failure};
 use manner::Hedges;
 pub(super) use manner::{Manner, Retry};
@@ -122,6 +122,9 @@ struct Tries<'a> {
     ahead: Ahead,
     /// Of the last try at this target.
     hints: Option<Hints>,
+    /// What the last try was let in with, if another follows at once: the exchange had a
+    /// place, and would be behind all who wait if it asked for one anew.
+    permits: Permits,
 }
 
 enum Attempted {
@@ -163,6 +166,7 @@ impl<'a> Tries<'a> {
             is_copy,
             ahead: Ahead::default(),
             hints: None,
+            permits: Permits::default(),
         }
     }
 
@@ -179,6 +183,11 @@ impl<'a> Tries<'a> {
         }
         (self.may_retry() && self.retry.rules.on.contains(&cause))
             || (self.line.has_next() && self.fallback_on.contains(&cause))
+    }
+
+    /// Whether an answer of this status may be given up for another try.
+    fn pass_over(&self, status: StatusCode) -> bool {
+        status.as_u16() >= 400 && self.follows(Cause::Status(status.as_u16()))
     }
 
     /// An endpoint of the target; one of these only where there is no other.
@@ -264,7 +273,8 @@ impl<'a> Tries<'a> {
             Err(error) => {
                 exchange.record.attempts -= 1;
                 let unread = is_streamed.then(|| request.into_body());
-                return Ok(Attempted::failed(Failure::unasked(error, unread)));
+                let permits = mem::take(&mut self.permits);
+                return Ok(Attempted::failed(Failure::unasked(error, unread, permits)));
             }
         };
         exchange.record.endpoint = Some(pick.endpoint().label.clone());
@@ -311,19 +321,21 @@ impl<'a> Tries<'a> {
     }
 
     /// Waits for its turn, and for the endpoint that is the best by then.
-    async fn enter(&self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
+    async fn enter(&mut self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
         let upstream = self.choice.upstream;
+        let left = mem::take(&mut self.permits);
         let permits = match self.is_copy {
             true => {
                 let all = exchange.generation.gate.as_ref();
                 admission::try_admit_spare(all, upstream.door.as_ref())
                     .ok_or(ServeError::NoEndpoint(None))?
             }
-            false => admission::admit(exchange, upstream.door.as_ref()).await?,
+            false => admission::admit(exchange, upstream.door.as_ref(), left).await?,
         };
         exchange.record.note_queued(permits.waited);
         let Some(pick) = self.pick(&exchange.record, hints, &self.failed) else {
             count(&upstream.care.fleet.counts.unavailable);
+            self.permits = permits;
             return Err(ServeError::NoEndpoint(upstream.pause_left()));
         };
         Ok(pick.under(permits))
@@ -344,13 +356,7 @@ impl<'a> Tries<'a> {
         // A body that passes by is gone with the try.
         let first_token =
             first_token.filter(|_| !prepared.is_streamed() && self.follows(Cause::Timeout));
-        let first_token = first_token.map(|most| FirstToken { most, tries: self });
-        Terms::new(
-            exchange,
-            self.connect_max,
-            first_token,
-            self.hedge.is_some(),
-        )
+        Terms::new(exchange, self, first_token)
     }
 
     fn judge(
@@ -362,15 +368,15 @@ impl<'a> Tries<'a> {
         match ended {
             Ok(answer) => {
                 exchange.record.upstream_head = Some(answer.head);
-                let status = answer.response.status().as_u16();
-                if status < 400 || !self.follows(Cause::Status(status)) {
+                let status = answer.response.status();
+                if !self.pass_over(status) {
                     self.leave_off();
                     return Attempted::Answered(exchange.keep(answer));
                 }
                 let headers = answer.response.headers();
                 let value = |name| headers.get(name).map(http::HeaderValue::as_bytes);
                 Attempted::failed(Failure {
-                    outcome: TryOutcome::Status(status),
+                    outcome: TryOutcome::Status(status.as_u16()),
                     endpoint: Some(answer.pick.endpoint().clone()),
                     took: answer.head,
                     asked_pause: asked_pause(
@@ -380,12 +386,14 @@ impl<'a> Tries<'a> {
                     ),
                     end: End::Answer(Box::new(answer)),
                     streamed: is_streamed.then_some(None),
+                    permits: Permits::default(),
                 })
             }
             Err(Missed {
                 unanswered,
                 endpoint,
                 took,
+                permits,
             }) => {
                 exchange.record.upstream_head = Some(took);
                 Attempted::failed(Failure {
@@ -395,6 +403,7 @@ impl<'a> Tries<'a> {
                     took,
                     asked_pause: None,
                     streamed: is_streamed.then_some(unanswered.unread),
+                    permits,
                 })
             }
         }

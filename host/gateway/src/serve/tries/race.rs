@@ -9,7 +9,6 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout};
-use tollgate_config::Cause;
 use tollgate_upstreams::hedge::Hedge;
 
 use super::{
@@ -134,9 +133,10 @@ impl Worth {
         let Ok(answer) = ended else {
             return Self::Nothing;
         };
-        match answer.response.status().as_u16() {
+        let status = answer.response.status();
+        match status.as_u16() {
             ..400 => Self::Good,
-            status if tries.follows(Cause::Status(status)) => Self::Answer,
+            _ if tries.pass_over(status) => Self::Answer,
             _ => Self::Final,
         }
     }

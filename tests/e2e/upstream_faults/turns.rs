@@ -1,0 +1,78 @@
+//! A try that follows another, while others wait for their turn.
+
+use tokio::{sync::mpsc, time::timeout};
+
+use super::*;
+use crate::client::Ask;
+
+/// A request, by its head, and where its answer goes.
+struct Heard {
+    head: String,
+    stream: TcpStream,
+}
+
+impl Heard {
+    async fn next(came: &mut mpsc::Receiver<Self>) -> Self {
+        timeout(PATIENCE, came.recv()).await.unwrap().unwrap()
+    }
+
+    fn is_from(&self, name: &str) -> bool {
+        self.head.contains(&format!("x-name: {name}\r\n"))
+    }
+
+    async fn answer(mut self, status: &str) {
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        self.stream.write_all(answer.as_bytes()).await.unwrap();
+        hang_up(self.stream).await;
+    }
+}
+
+/// A server that leaves its answers to the test.
+async fn server(heard: &mpsc::Sender<Heard>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (addr, heard) = (listener.local_addr().unwrap(), heard.clone());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+            }
+            let head = String::from_utf8(head).unwrap();
+            heard.send(Heard { head, stream }).await.unwrap();
+        }
+    });
+    addr
+}
+
+fn ask(ask: Ask) -> JoinHandle<u16> {
+    tokio::spawn(async move { ask.send().await.status })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_goes_on_with_the_place_that_its_exchange_had() {
+    let (sender, mut came) = mpsc::channel(8);
+    let endpoints = [url(server(&sender).await), url(server(&sender).await)];
+    let bounds = "concurrency: { total: 1, queue: { length: 4, timeout: 10m } }";
+    let config = at(&endpoints, "retries: { on: [ 503 ] }");
+    let config = config.replacen(" ] } }", &format!(" ], {bounds} }} }}"), 1);
+    let site = Site::start(&config).await;
+    let by = |name: &str| ask(site.chat().header("x-name", name));
+
+    let first = by("a");
+    let asked = Heard::next(&mut came).await;
+    assert!(asked.is_from("a"));
+    let second = by("b");
+    site.metric_becomes(r#"tollgate_gate_waiting{upstream="near"}"#, 1.0)
+        .await;
+    asked.answer("503 Service Unavailable").await;
+    for name in ["a", "b"] {
+        let asked = Heard::next(&mut came).await;
+        assert!(asked.is_from(name), "{}", asked.head);
+        asked.answer("200 OK").await;
+    }
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (200, 200));
+    site.metric_becomes("tollgate_gate_in_use", 0.0).await;
+}

@@ -8,6 +8,7 @@ mod ask;
 mod candidate;
 mod composition;
 mod first;
+mod first_ticks;
 mod generations;
 mod interest;
 mod picture;

@@ -30,7 +30,6 @@ wit_bindgen::generate!({ path: "../../../sdk/wit", world: "plugin" });
 
 mod timed {
     wit_bindgen::generate!({ path: "../../../sdk/wit", world: "timed" });
-    pub(crate) use export;
 }
 
 /// What it misbehaves with, besides the settings.

@@ -8,3 +8,15 @@ wit_bindgen::generate!({
     default_bindings_module: "tollgate_sdk::bindings",
     additional_derives: [PartialEq],
 });
+
+/// What a policy exports besides if it has a timer: a world of its own, since a world has
+/// all of its exports or is another one.
+pub mod timed {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "timed",
+        pub_export_macro: true,
+        export_macro_name: "export_timed",
+        default_bindings_module: "tollgate_sdk::bindings::timed",
+    });
+}

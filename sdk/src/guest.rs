@@ -13,6 +13,7 @@ use crate::{
     Head, Outcome, Policy, RawEvent, Sample, Target,
     bindings::{
         exports::tollgate::policy::policy::{Description, Guest, GuestSession, Hooks, Needs},
+        timed::exports::tollgate::policy::timer,
         tollgate::policy::{
             exchange::Message,
             types::{Decision, EventsDecision},
@@ -72,6 +73,13 @@ impl<P: Policy> Guest for Plugin<P> {
 
     fn samples() -> Vec<Sample> {
         P::samples(settings::<P>())
+    }
+}
+
+impl<P: Policy> timer::Guest for Plugin<P> {
+    fn on_tick() -> Option<u64> {
+        let next = P::on_tick(settings::<P>())?;
+        Some(u64::try_from(next.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

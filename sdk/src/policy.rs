@@ -1,5 +1,7 @@
 //! What an author implements.
 
+use std::time::Duration;
+
 use crate::{
     Event, Events, Head, Outcome, PolicySettings, RawEvent, Request, Response, Sample, Target,
     Verdict,
@@ -196,6 +198,58 @@ pub trait Policy: Described + Sized + 'static {
     fn on_finish(&mut self, outcome: &Outcome) {
         let _ = outcome;
     }
+
+    /// Work without an exchange: what has to be fetched, refreshed or cleared away. Returns
+    /// in how long it is to be called again, counted from its end, or `None` for never.
+    ///
+    /// It is called a first time before the policy takes exchanges, so that what it fetches
+    /// is there for the first; they wait for it for a short while only, and go on without
+    /// it. Less than a second is a second, more than a day a day, and up to a tenth more is
+    /// added. There is no session and no message; what it finds it leaves in
+    /// [`kv`](crate::kv), where the hooks of every exchange see it. It is never called twice
+    /// at once for a policy, but may be while exchanges run, and in another gateway that
+    /// shares the store. It may take `limits.tick_time`, waiting for capabilities included,
+    /// and one that panics is called again after a pause that grows.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tollgate_sdk::{http, kv, prelude::*, testing::{Exchange, Run, answer_http}};
+    /// struct Motd;
+    ///
+    /// #[policy]
+    /// impl Policy for Motd {
+    ///     type Settings = NoSettings;
+    ///
+    ///     fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+    ///         Self
+    ///     }
+    ///
+    ///     fn on_response(&mut self, response: &mut Response) -> Verdict {
+    ///         if let Ok(Some(motd)) = kv::get("motd") {
+    ///             response.set_header("x-motd", motd);
+    ///         }
+    ///         Verdict::next()
+    ///     }
+    ///
+    ///     fn on_tick(_settings: &'static NoSettings) -> Option<Duration> {
+    ///         let motd = http::get("https://intranet.example/motd").send().ok()?;
+    ///         let lives = Duration::from_secs(3600);
+    ///         kv::put("motd", &motd.body, Some(lives)).ok().map(|()| lives / 2)
+    ///     }
+    /// }
+    ///
+    /// # fn main() {
+    /// answer_http(|_| Ok(http::Response { status: 200, headers: Vec::new(), body: b"hello".to_vec() }));
+    /// let run = Run::<Motd>::new(serde_json::json!({}));
+    /// assert_eq!(run.tick(), Some(Duration::from_secs(1800)));
+    /// let answered = run.open(Exchange::chat()).response(Answer::new(200));
+    /// assert_eq!(answered.header("x-motd").as_deref(), Some("hello"));
+    /// # }
+    /// ```
+    fn on_tick(settings: &'static Self::Settings) -> Option<Duration> {
+        let _ = settings;
+        None
+    }
 }
 
 /// What [`#[policy]`](macro@crate::policy) writes about a policy.
@@ -235,6 +289,8 @@ pub trait Described {
     const NEEDS: Needs;
     /// Whether `on_pick` is written, which is called after `on_attempt`.
     const PICKS: bool;
+    /// Whether `on_tick` is written, which is called by the clock.
+    const TICKS: bool;
 }
 
 /// The hooks that a policy has. One that it has not is never called.

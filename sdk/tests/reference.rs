@@ -55,7 +55,10 @@ fn page(contract: &str) -> String {
             }
         } else if let Some(name) = block(text, "world") {
             writeln!(page, "\n## World `{name}`\n").unwrap();
-            say(&mut page, &mut comment);
+            if !comment.is_empty() {
+                say(&mut page, &mut comment);
+                page.push('\n');
+            }
             for item in items(&mut lines) {
                 writeln!(page, "- `{}`", item.lines.join(" ").trim_end_matches(';')).unwrap();
             }

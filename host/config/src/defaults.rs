@@ -35,6 +35,7 @@
 //! | `….concurrency` | no bound | | `overload.concurrency` | no bound |
 //! | `….queue.length` | 128 | | `….queue.timeout` | 10s |
 //! | `overload.exchanges` | 20000 | | `overload.priorities` | fact `priority`: high 8, normal 4, low 1 |
+//! | `sandbox.tick_time` | 10s | | | |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -119,6 +120,7 @@ impl Default for SandboxLimits {
         Self {
             hook_time: Duration::from_millis(10),
             exchange_time: Duration::from_secs(1),
+            tick_time: Duration::from_secs(10),
             memory_bytes: 16 << 20,
             table_elements: 10_000,
             host_calls: 1_000,

@@ -205,6 +205,8 @@ pub(crate) struct Sandbox {
     pub(crate) hook_time: Option<At<Period>>,
     /// Of all hooks of an exchange together. Default: 1s.
     pub(crate) exchange_time: Option<At<Period>>,
+    /// Of one tick, which is of no exchange, waiting included. Default: 10s.
+    pub(crate) tick_time: Option<At<Period>>,
     /// Default: 16MiB.
     pub(crate) memory: Option<At<Size>>,
     /// Of each table. Default: 10000.

@@ -157,6 +157,8 @@ pub struct SandboxLimits {
     pub hook_time: Duration,
     /// Of all hooks of an exchange together.
     pub exchange_time: Duration,
+    /// Of one tick, waiting included.
+    pub tick_time: Duration,
     pub memory_bytes: usize,
     /// Of each table, at most [`TABLE_ELEMENTS_MAX`](Self::TABLE_ELEMENTS_MAX).
     pub table_elements: usize,

@@ -128,6 +128,7 @@ impl Gateway {
         let admin_listener = bind("admin", configured_admin).await?;
         let admin_addr = admin_listener.local_addr()?;
 
+        first.proven.first_ticks().await;
         let reports = Reports::default();
         reports.exchanges.know(&config);
         let observer = Observer {

@@ -27,7 +27,7 @@ use wasmtime::Engine;
 
 use crate::{LoadError, contract, sandbox::SettingError};
 pub(crate) use cache::Cache;
-pub(crate) use pipeline::{ON_GRANT, PACKAGE, VERSION, componentize, exported};
+pub(crate) use pipeline::{ON_GRANT, PACKAGE, VERSION, componentize, exported, timer};
 
 /// What is asked of the compiling child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub(crate) struct Facts {
     pub(crate) hooks: [bool; 5],
     /// request-json, request-body, response-json, response-body.
     pub(crate) needs: [bool; 4],
+    /// Whether it has `on-tick`, which is no flag of the contract's.
+    pub(crate) ticks: bool,
     pub(crate) samples: Vec<SampleText>,
     pub(crate) imports: Vec<String>,
     /// `false`: the component's shape cannot be snapshotted, so every instance

@@ -29,6 +29,8 @@ pub(crate) struct Exports {
     response: ComponentExportIndex,
     events: ComponentExportIndex,
     finish: ComponentExportIndex,
+    /// Of a plugin that has it.
+    tick: Option<ComponentExportIndex>,
 }
 
 impl Exports {
@@ -39,12 +41,20 @@ impl Exports {
     pub(crate) async fn check(
         pre: &InstancePre<State>,
         mut store: Store<State>,
-        interface: &str,
+        (policy, timer): (&str, &str),
     ) -> wasmtime::Result<Self> {
         let instance = pre.instantiate_async(&mut store).await?;
         Plugin::new(&mut store, &instance)?;
-        Self::find(pre.component(), interface)
-            .ok_or_else(|| wasmtime::Error::msg("an export of the contract is missing"))
+        let missing = || wasmtime::Error::msg("an export of the contract is missing");
+        let component = pre.component();
+        let mut exports = Self::find(component, policy).ok_or_else(missing)?;
+        if let Some(timer) = component.get_export_index(None, timer) {
+            let tick = component.get_export_index(Some(&timer), "on-tick");
+            let tick = tick.ok_or_else(missing)?;
+            instance.get_typed_func::<(), (Option<u64>,)>(&mut store, tick)?;
+            exports.tick = Some(tick);
+        }
+        Ok(exports)
     }
 
     fn find(component: &Component, interface: &str) -> Option<Self> {
@@ -58,6 +68,7 @@ impl Exports {
             response: find("[method]session.on-response")?,
             events: find("[method]session.on-events")?,
             finish: find("[method]session.on-finish")?,
+            tick: None,
         })
     }
 }
@@ -183,6 +194,15 @@ impl Guest {
         let call: TypedFunc<(ResourceAny, &Outcome), ()> =
             unsafe { TypedFunc::new_unchecked(func) };
         call.call_async(store, (self.session()?, outcome)).await
+    }
+
+    /// Milliseconds to the next tick, as the plugin wants it.
+    pub(crate) async fn on_tick(&self, store: &mut Store<State>) -> wasmtime::Result<Option<u64>> {
+        let none = || wasmtime::Error::msg("the plugin has no timer");
+        let func = self.func(store, self.exports.tick.as_ref().ok_or_else(none)?)?;
+        #[expect(unsafe_code, reason = "`Exports::check` compared the type")]
+        let call: Call<(), Option<u64>> = unsafe { TypedFunc::new_unchecked(func) };
+        Ok(call.call_async(store, ()).await?.0)
     }
 
     fn func(

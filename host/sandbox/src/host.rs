@@ -54,6 +54,7 @@ pub(crate) struct Bounds {
     pub(crate) hook_ticks: u32,
     pub(crate) hook_time: Duration,
     pub(crate) exchange_time: Duration,
+    pub(crate) tick_time: Duration,
     pub(crate) memory_bytes: usize,
     pub(crate) table_elements: usize,
     pub(crate) host_calls: u32,

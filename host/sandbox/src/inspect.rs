@@ -87,7 +87,7 @@ pub async fn inspect(
             compile::PACKAGE.trim_end_matches('/'),
             compile::VERSION
         ),
-        hooks: is(&HOOKS, &facts.hooks),
+        hooks: [is(&HOOKS, &facts.hooks), is(&["on_tick"], &[facts.ticks])].concat(),
         needs: is(&NEEDS, &facts.needs),
         grants: (capabilities.iter())
             .filter(|import| compile::ON_GRANT.contains(&import.as_str()))

@@ -51,9 +51,26 @@ impl Instance {
         }))
     }
 
+    /// Ends what it was used for, and goes back to those that are ready if it may; else
+    /// the next is made.
+    pub(crate) async fn leave(mut self: Box<Self>, policy: &Arc<Policy>) {
+        let is_good = self.end(policy).await;
+        // If there are no more, an exchange of another policy may wait for this one.
+        if is_good && policy.tender.has_more() {
+            return policy.give_back(self);
+        }
+        if policy.is_quick_to_make() {
+            // Its permit first goes to whoever waits for one.
+            drop(self);
+            policy.refill().await;
+        } else {
+            policy.tender.clear(policy.clone(), Some(self));
+        }
+    }
+
     /// Ends the exchange. With `isolation: shared` the instance goes on as it is, else
     /// it is put back to what it was when it was made. `false`: throw it away.
-    pub(crate) async fn end(&mut self, policy: &Policy) -> bool {
+    async fn end(&mut self, policy: &Policy) -> bool {
         let Self { store, guest, .. } = self;
         let goes_on = if policy.is_shared() {
             store.data_mut().begin_hook();

@@ -8,6 +8,7 @@
 mod counters;
 mod quarantine;
 mod ready;
+mod timer;
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,6 +16,8 @@ pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
+pub use timer::FirstTick;
+use timer::Timer;
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
@@ -42,6 +45,7 @@ pub struct Policy {
     needs: Needs,
     ready: Ready,
     observed: OnceLock<Observed>,
+    timer: Timer,
 }
 
 /// What a policy is made of.
@@ -70,6 +74,7 @@ impl Policy {
             config: parts.config,
             ready: Ready::default(),
             observed: OnceLock::new(),
+            timer: Timer::default(),
         })
     }
 
@@ -146,6 +151,13 @@ impl Policy {
         self.hooks
     }
 
+    /// Whether the plugin is asked by the clock as well, once [`Policy::start_timer`] was
+    /// called.
+    #[must_use]
+    pub fn has_timer(&self) -> bool {
+        self.facts.ticks
+    }
+
     /// What must be at hand before its hooks run.
     #[must_use]
     pub fn needs(&self) -> Needs {
@@ -200,6 +212,16 @@ impl Policy {
         Session::open(self.clone(), instance, head, exchange).await
     }
 
+    /// One for what no exchange waits for.
+    pub(crate) async fn spare(&self) -> Result<Box<Instance>, Failure> {
+        if let Some(instance) = self.ready.take() {
+            return Ok(instance);
+        }
+        let permit = self.tender.permit().await.ok_or(Failure::NoInstance)?;
+        let made = Instance::make(self, permit).await;
+        made.map_err(|error| Failure::of(&error, &self.shared.bounds, false))
+    }
+
     /// Makes one while an exchange waits, and sees to it that more are ready next time.
     async fn make_late(self: &Arc<Self>) -> Result<Box<Instance>, Failure> {
         self.shared.counters.late();
@@ -241,8 +263,10 @@ impl Policy {
         self.ready.put(instance);
     }
 
-    /// Keeps no instance ready from now on: no exchange will begin with this policy.
+    /// Keeps no instance ready from now on, and has no more ticks: no exchange will begin
+    /// with this policy.
     pub fn retire(&self) {
+        self.timer.stop();
         drop(self.ready.retire());
     }
 
@@ -267,15 +291,22 @@ impl Policy {
         failure
     }
 
-    pub(crate) fn blame(&self, failure: &Failure) {
+    /// Counts a failure, and holds nothing against the policy.
+    pub(crate) fn count(&self, failure: &Failure) {
         self.shared.counters.fault(match failure {
             Failure::Trapped(_) => Fault::Trapped,
-            Failure::OutOfTime(_) | Failure::ExchangeOutOfTime(_) => Fault::OutOfTime,
+            Failure::OutOfTime(_) | Failure::ExchangeOutOfTime(_) | Failure::TickOutOfTime(_) => {
+                Fault::OutOfTime
+            }
             Failure::TooManyHostCalls(_) => Fault::HostCalls,
             Failure::BadDecision(_) => Fault::BadDecision,
             Failure::Quarantined => Fault::Quarantined,
             Failure::NoInstance => Fault::NoInstance,
         });
+    }
+
+    pub(crate) fn blame(&self, failure: &Failure) {
+        self.count(failure);
         if self.quarantine.failed() {
             tracing::error!(
                 policy = self.name(),

@@ -64,6 +64,7 @@ pub(crate) fn shared(spec: &PolicySpec, capabilities: Capabilities) -> Shared {
             hook_ticks: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
             hook_time: limits.hook_time,
             exchange_time: limits.exchange_time,
+            tick_time: limits.tick_time,
             memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
             host_calls: limits.host_calls,

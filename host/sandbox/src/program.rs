@@ -48,11 +48,11 @@ impl Program {
     /// Of a component; makes one instance to check its types.
     pub(crate) async fn component(
         pre: component::InstancePre<State>,
-        interface: &str,
+        interfaces: (&str, &str),
         scratch: Arc<Shared>,
     ) -> wasmtime::Result<Self> {
         let store = new_store(pre.engine(), scratch);
-        let exports = Exports::check(&pre, store, interface).await?;
+        let exports = Exports::check(&pre, store, interfaces).await?;
         Ok(Self::Component { pre, exports })
     }
 
@@ -157,6 +157,11 @@ impl Guest {
         outcome: &Outcome,
     ) -> wasmtime::Result<()> {
         either!(self, guest => guest.on_finish(store, outcome))
+    }
+
+    /// Milliseconds to the next tick, as the plugin wants it.
+    pub(crate) async fn on_tick(&self, store: &mut Store<State>) -> wasmtime::Result<Option<u64>> {
+        either!(self, guest => guest.on_tick(store))
     }
 
     /// Ends the session; the instance may serve another.

@@ -256,7 +256,8 @@ impl Sandbox {
                 wasi::link(&mut linker, &component).map_err(|error| mismatch(&error))?;
                 let pre = linker.instantiate_pre(&component);
                 let pre = pre.map_err(|error| mismatch(&error))?;
-                Program::component(pre, &compile::exported(), scratch).await
+                let interfaces = (&*compile::exported(), &*compile::timer());
+                Program::component(pre, interfaces, scratch).await
             }
         }
         .map_err(|error| mismatch(&error))

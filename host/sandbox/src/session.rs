@@ -35,6 +35,12 @@ pub enum Failure {
          `limits.exchange_time` of the policy"
     )]
     ExchangeOutOfTime(Duration),
+    /// A tick took too long, waiting included.
+    #[error(
+        "took longer than {0:?} in one tick, waiting included: have it ask for less, or raise \
+         `limits.tick_time` of the policy"
+    )]
+    TickOutOfTime(Duration),
     /// More imports were called in a hook than allowed.
     #[error(
         "made more than {0} host calls in one hook: have it ask for less, or raise `limits.host_calls` of the policy"
@@ -381,22 +387,10 @@ impl Session {
         if self.at_work {
             return self.discard();
         }
-        let Some(mut instance) = self.work.take() else {
+        let Some(instance) = self.work.take() else {
             return;
         };
-        let is_good = instance.end(&self.policy).await;
-        // If there are no more, an exchange of another policy may wait for this one.
-        if is_good && self.policy.tender.has_more() {
-            return self.policy.give_back(instance);
-        }
-        if self.policy.is_quick_to_make() {
-            // Its permit first goes to whoever waits for one.
-            drop(instance);
-            self.policy.refill().await;
-        } else {
-            let tender = &self.policy.tender;
-            tender.clear(self.policy.clone(), Some(instance));
-        }
+        instance.leave(&self.policy).await;
     }
 
     fn discard(&mut self) {

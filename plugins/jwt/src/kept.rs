@@ -1,8 +1,9 @@
 //! Keys from an address, kept in the store of all exchanges.
 //!
-//! A set that is old, or lacks the key of a token, is fetched again by the one exchange that
-//! gets the lease; the others go on with what is kept. The lease runs out by itself, and is
-//! the pause between two fetches: no number of strange tokens asks more often.
+//! The clock fetches a set that is old. One that lacks the key of a token is fetched by the
+//! exchange that gets the lease, and so is the first if the clock got none; all others go on
+//! with what is kept. The lease runs out by itself, and is the pause between two fetches:
+//! no number of strange tokens asks more often, and two gateways with one store ask as one.
 
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ use crate::{
 };
 
 /// While there is no set at all, it is tried again so soon.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE_MS: u64 = 2_000;
+/// Nobody waits for the clock: the grant's own timeout is what counts.
+const UNHURRIED: Duration = Duration::from_secs(60);
 /// A value in the store is 64 KiB at most.
 const SET_MAX: usize = 60 * 1024;
 
@@ -37,21 +40,43 @@ pub(crate) fn for_token(
     now_ms: u64,
 ) -> Result<Vec<Key>, Refused> {
     let place = Place::of(url);
-    let kept = place
-        .kept()
-        .filter(|kept| kept.age(now_ms) < settings.keep.ms());
-    let found = kept.as_ref().map(|kept| pick(&kept.keys, token));
-    let is_fine = kept.as_ref().is_some_and(|kept| {
-        let is_fresh = kept.age(now_ms) < settings.refresh.ms();
-        is_fresh && found.as_ref().is_some_and(|found| !found.is_empty())
-    });
-    if !is_fine
-        && place.is_ours_to_fetch(kept.is_some(), settings.pause)
-        && let Some(keys) = place.fetch(settings.keep, now_ms)
+    let kept = place.kept(settings, now_ms);
+    let found = kept.map(|kept| pick(&kept.keys, token));
+    let lacks_it = found.as_ref().is_none_or(Vec::is_empty);
+    if lacks_it
+        && place.is_ours_to_fetch(found.is_some(), settings.pause)
+        && let Some(keys) = place.fetch(settings.keep, now_ms, http::TIMEOUT)
     {
         return Ok(pick(&keys, token));
     }
     found.ok_or(Refused::NoKeys)
+}
+
+/// Fetches the set if it is old, and says in how long to look again.
+pub(crate) fn refresh(url: &'static str, settings: &Settings, now_ms: u64) -> Option<Duration> {
+    let place = Place::of(url);
+    let kept = place.kept(settings, now_ms);
+    let age = kept.as_ref().map(|kept| kept.age(now_ms));
+    let next = match age {
+        Some(age) if age < settings.refresh.ms() => settings.refresh.ms() - age,
+        _ if place.is_ours_to_fetch(age.is_some(), settings.pause)
+            && place.fetch(settings.keep, now_ms, UNHURRIED).is_some() =>
+        {
+            settings.refresh.ms()
+        }
+        // It failed, or another one fetches.
+        age => pause(age.is_some(), settings.pause),
+    };
+    Some(Duration::from_millis(next))
+}
+
+/// While there is no set at all, it is tried again sooner.
+fn pause(has_set: bool, pause: Period) -> u64 {
+    if has_set {
+        pause.ms()
+    } else {
+        pause.ms().min(FIRST_PAUSE_MS)
+    }
 }
 
 impl Kept {
@@ -90,25 +115,26 @@ impl Place {
         }
     }
 
-    fn kept(&self) -> Option<Kept> {
+    fn stored(&self) -> Option<Kept> {
         kv::get(&self.set)
             .ok()?
             .and_then(|value| Kept::read(&value))
     }
 
+    /// The set, unless it is too old to be used.
+    fn kept(&self, settings: &Settings, now_ms: u64) -> Option<Kept> {
+        self.stored()
+            .filter(|kept| kept.age(now_ms) < settings.keep.ms())
+    }
+
     fn is_ours_to_fetch(&self, has_set: bool, pause: Period) -> bool {
-        let pause = Duration::from_millis(pause.ms());
-        let pause = if has_set {
-            pause
-        } else {
-            pause.min(FIRST_PAUSE)
-        };
-        kv::compare_and_put(&self.lease, None, b"1", Some(pause)).unwrap_or(false)
+        let lasts = Duration::from_millis(self::pause(has_set, pause));
+        kv::compare_and_put(&self.lease, None, b"1", Some(lasts)).unwrap_or(false)
     }
 
     /// The new set, kept; nothing if there is none, and then what was kept stays.
-    fn fetch(&self, keep: Period, now_ms: u64) -> Option<Vec<Key>> {
-        let fetched = self.get().and_then(|text| {
+    fn fetch(&self, keep: Period, now_ms: u64, timeout: Duration) -> Option<Vec<Key>> {
+        let fetched = self.get(timeout).and_then(|text| {
             let keys = set::read(&text).ok_or("no usable keys")?;
             self.keep(&keys, keep, now_ms)?;
             Ok(keys)
@@ -125,8 +151,9 @@ impl Place {
         fetched.ok()
     }
 
-    fn get(&self) -> Result<Vec<u8>, &'static str> {
+    fn get(&self, timeout: Duration) -> Result<Vec<u8>, &'static str> {
         let sent = http::get(self.url)
+            .timeout(timeout)
             .header("accept", "application/jwk-set+json, application/json")
             .send();
         match sent {
@@ -141,6 +168,10 @@ impl Place {
     }
 
     fn keep(&self, keys: &[Key], keep: Period, now_ms: u64) -> Result<(), &'static str> {
+        let is_late = |kept: Kept| kept.fetched_ms > now_ms;
+        if self.stored().is_some_and(is_late) {
+            return Err("came after a newer answer");
+        }
         let keys: Vec<Jwk> = keys.iter().map(Key::to_jwk).collect();
         let mut value = now_ms.to_be_bytes().to_vec();
         serde_json::to_writer(&mut value, &keys).map_err(|_| "cannot be kept")?;

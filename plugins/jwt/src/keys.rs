@@ -1,5 +1,7 @@
 //! The keys that may have signed a token.
 
+use std::time::Duration;
+
 #[cfg(feature = "secret")]
 use tollgate_sdk::secrets;
 
@@ -61,8 +63,21 @@ fn secret(_name: &str) -> Result<Vec<Key>, Refused> {
     Err(Refused::NoKeys)
 }
 
+/// Fetches keys that are old, and says when to look again; never, if none are fetched.
+pub(crate) fn refresh(settings: &'static Settings, now_ms: u64) -> Option<Duration> {
+    match settings.source()? {
+        Source::Inline(_) | Source::Secret(_) => None,
+        Source::Url(url) => refreshed(url, settings, now_ms),
+    }
+}
+
 #[cfg(feature = "url")]
-use crate::kept::for_token as fetched;
+use crate::kept::{for_token as fetched, refresh as refreshed};
+
+#[cfg(not(feature = "url"))]
+fn refreshed(_url: &str, _settings: &Settings, _now_ms: u64) -> Option<Duration> {
+    None
+}
 
 #[cfg(not(feature = "url"))]
 fn fetched(

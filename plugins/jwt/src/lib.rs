@@ -24,6 +24,8 @@ mod settings;
 mod strict;
 mod token;
 
+use std::time::Duration;
+
 use refused::Refused;
 use serde_json::{Map, Value};
 pub use settings::Settings;
@@ -84,6 +86,11 @@ impl Policy for Jwt {
             _ => request.remove_header(header.name()),
         }
         Verdict::next()
+    }
+
+    /// Keeps the keys of an address fresh, so that no exchange has to.
+    fn on_tick(settings: &'static Settings) -> Option<Duration> {
+        keys::refresh(settings, clock::now_ms())
     }
 }
 

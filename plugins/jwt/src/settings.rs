@@ -31,7 +31,8 @@ pub struct Settings {
     /// The address of a JWKS, `https` (or `http` to `localhost`). Default: none.
     #[serde(default)]
     pub(crate) jwks_url: Option<String>,
-    /// How old the keys of `jwks_url` get before they are fetched again. Default: `10m`.
+    /// How old the keys of `jwks_url` get before they are fetched again, in the background; at
+    /// least a second counts. Default: `10m`.
     #[serde(default = "refresh")]
     pub(crate) refresh: Period,
     /// The least time between two fetches, whatever tokens ask for. Default: `30s`.

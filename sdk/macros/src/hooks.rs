@@ -3,7 +3,7 @@
 use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, spanned::Spanned};
 
 /// Every function of the trait, with how it is written and how many arguments it takes.
-const FUNCTIONS: [(&str, &str, usize); 12] = [
+const FUNCTIONS: [(&str, &str, usize); 13] = [
     (
         "check",
         "fn check(settings: &Self::Settings) -> Result<(), Vec<String>>",
@@ -52,6 +52,11 @@ const FUNCTIONS: [(&str, &str, usize); 12] = [
         2,
     ),
     ("on_finish", "fn on_finish(&mut self, outcome: &Outcome)", 2),
+    (
+        "on_tick",
+        "fn on_tick(settings: &'static Self::Settings) -> Option<Duration>",
+        1,
+    ),
 ];
 
 #[derive(Default, Clone, Copy)]
@@ -62,6 +67,7 @@ pub(crate) struct Hooks {
     pub(crate) response: bool,
     pub(crate) events: bool,
     pub(crate) finish: bool,
+    pub(crate) tick: bool,
 }
 
 /// Finds the hooks, or every mistake at once.
@@ -89,6 +95,7 @@ pub(crate) fn read(block: &ItemImpl) -> syn::Result<Hooks> {
         response: has("on_response"),
         events: has("on_event") || has("on_end") || has("on_events"),
         finish: has("on_finish"),
+        tick: has("on_tick"),
     })
 }
 

@@ -90,7 +90,16 @@ fn describe(arguments: &Arguments, hooks: &Hooks, policy: &Type) -> Tokens {
         response,
         events,
         finish,
+        tick,
     } = *hooks;
+    // A world has all of its exports, so what is not written is not exported.
+    let timed = tick.then(|| {
+        quote! {
+            ::tollgate_sdk::bindings::timed::export_timed!(
+                Plugin with_types_in ::tollgate_sdk::bindings::timed
+            );
+        }
+    });
     quote_spanned! {policy.span()=>
         impl ::tollgate_sdk::Described for #policy {
             const NAME: &'static str = #name;
@@ -109,12 +118,14 @@ fn describe(arguments: &Arguments, hooks: &Hooks, policy: &Type) -> Tokens {
                 response_body: #response_body,
             };
             const PICKS: bool = #pick;
+            const TICKS: bool = #tick;
         }
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Plugin = ::tollgate_sdk::guest::Plugin<#policy>;
             ::tollgate_sdk::bindings::export!(Plugin with_types_in ::tollgate_sdk::bindings);
+            #timed
         };
     }
 }

@@ -1,5 +1,7 @@
 //! A policy under test.
 
+use std::time::Duration;
+
 use super::{exchange::Exchange, session::Session, world};
 use crate::{Answer, Expectation, Policy, Sample, Verdict, session};
 
@@ -126,6 +128,33 @@ impl<P: Policy> Run<P> {
             request: exchange.request,
             is_over: false,
         }
+    }
+
+    /// Has the policy tick once, as the gateway does by the clock: in how long it wants to be
+    /// asked again, or `None` for never. Bounds and the random part are the gateway's.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tollgate_sdk::{kv, prelude::*, testing::Run};
+    /// # struct Beat;
+    /// # #[policy]
+    /// # impl Policy for Beat {
+    /// #     type Settings = NoSettings;
+    /// #     fn open(_settings: &'static NoSettings, _head: &Head) -> Self { Self }
+    /// #     fn on_tick(_settings: &'static NoSettings) -> Option<Duration> {
+    /// #         kv::increment("beats", 1, None).ok().map(|_| Duration::from_secs(5))
+    /// #     }
+    /// # }
+    /// # fn main() {
+    /// let run = Run::<Beat>::new(serde_json::json!({}));
+    /// assert_eq!(run.tick(), Some(Duration::from_secs(5)));
+    /// assert_eq!(kv::increment("beats", 0, None), Ok(1));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tick(&self) -> Option<Duration> {
+        // What is not written is never called.
+        P::TICKS.then(|| P::on_tick(self.settings)).flatten()
     }
 
     /// The samples that the policy ships with these settings.

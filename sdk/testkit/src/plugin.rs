@@ -15,7 +15,9 @@ use tollgate_capabilities::{
 use tollgate_config::{
     CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits, SecretSource,
 };
-use tollgate_sandbox::{LoadError, Policy, PolicySpec, PolicyStats, Sandbox, SandboxOptions};
+use tollgate_sandbox::{
+    Failure, LoadError, Policy, PolicySpec, PolicyStats, Sandbox, SandboxOptions,
+};
 
 use crate::{BuildError, Exchange, Run, RunError, build};
 
@@ -80,6 +82,7 @@ impl Plugin {
             limits: SandboxLimits {
                 hook_time: Duration::from_millis(50),
                 exchange_time: Duration::from_secs(2),
+                tick_time: Duration::from_secs(10),
                 memory_bytes: 16 << 20,
                 table_elements: 10_000,
                 host_calls: 1000,
@@ -187,6 +190,14 @@ impl Loaded {
     /// What the gateway would apply `on_error` for.
     pub fn run(&self, exchange: Exchange) -> Result<Run, RunError> {
         laboratory().runtime.block_on(exchange.run(&self.policy))
+    }
+
+    /// Has the plugin tick once: in how long it wants to be asked again, or `None` for never.
+    ///
+    /// # Errors
+    /// What the gateway would log, and try again after a while.
+    pub fn tick(&self) -> Result<Option<Duration>, Failure> {
+        laboratory().runtime.block_on(self.policy.tick())
     }
 
     /// The policy itself, for what this kit has no word for.

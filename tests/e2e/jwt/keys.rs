@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use tollgate::Options;
 
 use super::*;
 
@@ -93,6 +94,88 @@ fn troubles(size: usize) -> Vec<(&'static str, Said)> {
     ]
 }
 
+/// Until the provider was asked `more` times again, with nobody asking the gateway.
+async fn asked_again(provider: &Scripted, more: usize) {
+    let before = provider.count();
+    until_async("it is asked by the clock", async || {
+        (provider.count() >= before + more).then_some(())
+    })
+    .await;
+}
+
+#[test]
+fn keys_come_and_go_by_the_clock_and_no_exchange_fetches_any() {
+    either_way(async |isolation| {
+        let (old, new) = (Key::ed25519("old"), Key::p256("new"));
+        let provider = provider([&old]).await;
+        let quick = "pause: 100ms\n      refresh: 100ms";
+        let site = Site::start(&trusting(&provider, isolation, quick)).await;
+        assert!(
+            provider.count() > 0,
+            "keys are there before the first exchange"
+        );
+        is_let_in(&site, &old.token(&claims())).await;
+        // It is away, in three ways, and the keys stay.
+        for away in [
+            Said::new(503, "text/plain", ""),
+            jwks([&new]).cut_after(0),
+            jwks([&new]).cut_after(40),
+        ] {
+            provider.say(away);
+            asked_again(&provider, 1).await;
+            is_let_in(&site, &old.token(&claims())).await;
+        }
+        // It is back with another key, which is there before anybody asks for it.
+        provider.say(jwks([&new]));
+        asked_again(&provider, 2).await;
+        provider.say(Said::new(503, "text/plain", ""));
+        asked_again(&provider, 1).await;
+        is_let_in(&site, &new.token(&claims())).await;
+        let told = told_of(&site, &old.token(&claims())).await;
+        assert_eq!(told, (401, "invalid_token".to_owned()), "{isolation}");
+        let ticks = r#"tollgate_policy_calls_total{policy="callers",hook="tick"}"#;
+        assert!(site.metric(ticks).await >= 5.0);
+    });
+}
+
+#[test]
+fn a_provider_that_does_not_answer_holds_up_neither_start_nor_reload_nor_who_is_known() {
+    either_way(async |isolation| {
+        let key = Key::ed25519("e");
+        let token = key.token(&claims());
+        let provider = Scripted::saying(jwks([&key]).stall_after(10)).await;
+        let quick = "pause: 50ms\n      refresh: 50ms";
+        let config = trusting(&provider, isolation, quick).replace("timeout: 5s", "timeout: 10m");
+        let config = config.replace("exchange_time: 20s", "exchange_time: 20s, tick_time: 10m");
+        let site = Site::start(&config).await;
+        assert_eq!(provider.count(), 1, "and nobody waits any more");
+        provider.say(jwks([&key]));
+        let changed = config.replace("groups: /groups", "groups: /app/tier");
+        site.reconfigure(&changed).await;
+        comes_to(&site, &token, 200, "").await;
+        provider.say(jwks([&key]).stall_after(10));
+        site.reconfigure(&config.replace("pause: 50ms", "pause: 40ms"))
+            .await;
+        is_let_in(&site, &token).await;
+        assert_eq!(site.gateway.generation(), 3, "{isolation}");
+    });
+}
+
+#[test]
+fn a_configuration_that_is_only_checked_has_nothing_fetched() {
+    either_way(async |isolation| {
+        let key = Key::ed25519("e");
+        let provider = provider([&key]).await;
+        let site = Site::start(&trusting(&provider, isolation, "")).await;
+        assert_eq!(provider.count(), 1);
+        let mut options = Options::new(site.folder.path().join("tollgate.yaml"));
+        options.compiler = Some(env!("CARGO_BIN_EXE_tollgate").into());
+        options.instances = 256;
+        assert!(tollgate::check(&options).await.is_ok());
+        assert_eq!(provider.count(), 1, "{isolation}");
+    });
+}
+
 #[test]
 fn keys_are_kept_through_an_outage() {
     either_way(async |isolation| {
@@ -105,8 +188,11 @@ fn keys_are_kept_through_an_outage() {
         for (what, said) in troubles(100_000) {
             provider.say(said);
             let before = provider.count();
+            // A token of a key that nobody knows has it asked sooner than the clock.
+            let strange = Key::ed25519("strange").token(&claims());
             until_async(what, async || {
                 is_let_in(&site, &token).await;
+                assert_eq!(told_of(&site, &strange).await.0, 401);
                 (provider.count() > before + 1).then_some(())
             })
             .await;

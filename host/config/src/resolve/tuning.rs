@@ -27,6 +27,7 @@ pub(super) fn sandbox(
     SandboxLimits {
         hook_time: scope.period(section.hook_time.as_ref(), base.hook_time),
         exchange_time: scope.period(section.exchange_time.as_ref(), base.exchange_time),
+        tick_time: scope.period(section.tick_time.as_ref(), base.tick_time),
         memory_bytes: scope.memory(
             section.memory.as_ref(),
             base.memory_bytes,

@@ -82,7 +82,7 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
         "sha256": policy.hash(),
         "runs_as": policy.runs_as(),
         "snapshot": policy.is_snapshot(),
-        "hooks": hooks(policy.hooks()),
+        "hooks": hooks(policy),
         "on_error": match policy.on_error() { OnError::Refuse => "refuse", OnError::Bypass => "bypass" },
         "isolation": match written.isolation { Isolation::Exchange => "exchange", Isolation::Shared => "shared" },
         "grants": grants(&written.grants),
@@ -95,8 +95,9 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
     })
 }
 
-fn hooks(hooks: Hooks) -> Vec<&'static str> {
-    [
+fn hooks(policy: &Policy) -> Vec<&'static str> {
+    let hooks = policy.hooks();
+    let of_exchanges = [
         (Hooks::REQUEST, "on_request"),
         (Hooks::ATTEMPT, "on_attempt"),
         (Hooks::RESPONSE, "on_response"),
@@ -105,8 +106,10 @@ fn hooks(hooks: Hooks) -> Vec<&'static str> {
     ]
     .into_iter()
     .filter(|(hook, _)| hooks.contains(*hook))
-    .map(|(_, name)| name)
-    .collect()
+    .map(|(_, name)| name);
+    of_exchanges
+        .chain(policy.has_timer().then_some("on_tick"))
+        .collect()
 }
 
 fn grants(grants: &Grants) -> Vec<&'static str> {

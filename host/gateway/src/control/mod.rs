@@ -9,6 +9,7 @@ mod candidate;
 mod composition;
 mod files;
 mod first;
+mod first_ticks;
 mod generations;
 mod interest;
 mod needed;

@@ -311,7 +311,10 @@ impl Reloader {
             Err(refused) => Err(refused),
         };
         match candidate {
-            Ok(proven) => Ok(self.swap(proven, id, started)),
+            Ok(proven) => {
+                proven.first_ticks().await;
+                Ok(self.swap(proven, id, started))
+            }
             Err(refused) => {
                 RefusedCandidate {
                     refused: &refused,

@@ -195,7 +195,9 @@ pub(crate) fn ending(ending: Ending) -> &'static str {
 pub(crate) fn failure_word(failure: &Failure) -> &'static str {
     match failure {
         Failure::Trapped(_) => "trapped",
-        Failure::OutOfTime(_) | Failure::ExchangeOutOfTime(_) => "out_of_time",
+        Failure::OutOfTime(_) | Failure::ExchangeOutOfTime(_) | Failure::TickOutOfTime(_) => {
+            "out_of_time"
+        }
         Failure::TooManyHostCalls(_) => "host_calls",
         Failure::BadDecision(_) => "bad_decision",
         Failure::Quarantined => "quarantined",

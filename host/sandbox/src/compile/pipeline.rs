@@ -35,9 +35,9 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     }
     let component = componentize(wasm)?;
     let compiler = engine::compiler().map_err(|error| internal("the compiler", &error))?;
-    let imports = check_world(&component, job)?;
+    let world = check_world(&component, job)?;
     if job.task == Task::Describe {
-        return described(wasm, &component, (job, imports));
+        return described(wasm, &component, (job, world));
     }
     let (cx, instrumented) = match Wizer::new().instrument_component(&component) {
         Ok((cx, instrumented)) => (Some(cx), instrumented),
@@ -66,7 +66,7 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let facts = Facts {
         samples,
         snapshotted,
-        ..facts(description, imports, form)
+        ..facts(description, world, form)
     };
     Ok(Artefact {
         facts,
@@ -78,7 +78,7 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
 fn described(
     wasm: &[u8],
     component: &[u8],
-    (job, imports): (&Job, Vec<String>),
+    (job, world): (&Job, World),
 ) -> Result<Artefact, Refusal> {
     let description = configure::Guest::start(component, job)?.describe()?;
     configure::check_schema(&description.settings_schema)?;
@@ -90,14 +90,14 @@ fn described(
         Form::Module { map_bytes: 0 }
     };
     Ok(Artefact {
-        facts: facts(description, imports, form),
+        facts: facts(description, world, form),
         code: Code::Bytes(Bytes::new()),
     })
 }
 
 const CAME_SO: &str = "it came as a component";
 
-fn facts(description: Description, imports: Vec<String>, form: Form) -> Facts {
+fn facts(description: Description, world: World, form: Form) -> Facts {
     let hooks = &description.hooks;
     let needs = &description.needs;
     Facts {
@@ -118,8 +118,9 @@ fn facts(description: Description, imports: Vec<String>, form: Form) -> Facts {
         .map(|need| needs.contains(need)),
         name: description.name,
         version: description.version,
+        ticks: world.ticks,
         samples: Vec::new(),
-        imports,
+        imports: world.imports,
         snapshotted: false,
         form,
         settings_schema: description.settings_schema,
@@ -251,8 +252,14 @@ fn foreign_version(wasm: &[u8]) -> Option<String> {
     (version != VERSION).then_some(version)
 }
 
+/// What a component uses of the contract, besides what all do.
+struct World {
+    imports: Vec<String>,
+    ticks: bool,
+}
+
 /// Checks what the component exports and that it imports nothing but what it may.
-fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
+fn check_world(component: &[u8], job: &Job) -> Result<World, Refusal> {
     // Names can be read without compiling a function.
     let (imports, exports) = top_level_names(component)?;
     check_exports(&exports)?;
@@ -292,7 +299,10 @@ fn check_world(component: &[u8], job: &Job) -> Result<Vec<String>, Refusal> {
         }
         used.push(interface.to_owned());
     }
-    Ok(used)
+    Ok(World {
+        imports: used,
+        ticks: exports.contains(&timer()),
+    })
 }
 
 fn not_given(import: &str, refused: wasi::Refused) -> Refusal {
@@ -310,10 +320,21 @@ pub(crate) fn exported() -> String {
     format!("{PACKAGE}policy@{VERSION}")
 }
 
+/// The interface that a plugin may export beside it.
+pub(crate) fn timer() -> String {
+    format!("{TIMER}{VERSION}")
+}
+
+const TIMER: &str = "tollgate:policy/timer@";
+
 fn check_exports(exports: &[String]) -> Result<(), Refusal> {
     let wanted = exported();
     if exports.contains(&wanted) {
-        return Ok(());
+        let mut timers = exports.iter().filter_map(|name| name.strip_prefix(TIMER));
+        return match timers.find(|version| *version != VERSION) {
+            Some(version) => Err(contract_version(version)),
+            None => Ok(()),
+        };
     }
     let other = exports
         .iter()

@@ -15,6 +15,8 @@ pub(super) enum Returned {
     Session(u32),
     Decision(Decision),
     Events(EventsDecision),
+    /// Milliseconds to the next tick.
+    Next(Option<u64>),
 }
 
 /// Messages have handles that no reservation and no session has.
@@ -77,6 +79,7 @@ pub(crate) struct Guest {
     pub(crate) globals: Box<[Global]>,
     entries: Entries,
     session: u32,
+    is_open: bool,
 }
 
 impl Guest {
@@ -117,6 +120,7 @@ impl Guest {
             globals,
             entries,
             session: 0,
+            is_open: false,
         })
     }
 
@@ -136,6 +140,7 @@ impl Guest {
         match self.enter(store, Entry::Open).await? {
             Some(Returned::Session(session)) => {
                 self.session = session;
+                self.is_open = true;
                 Ok(())
             }
             _ => Err(nothing()),
@@ -218,9 +223,19 @@ impl Guest {
         self.enter(store, Entry::Finish).await.map(drop)
     }
 
-    /// Ends the session; the instance may serve another.
-    pub(crate) async fn close(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
-        if self.entries.0[Entry::Drop as usize].is_none() {
+    /// Milliseconds to the next tick, as the plugin wants it.
+    pub(crate) async fn on_tick(&self, store: &mut Store<State>) -> wasmtime::Result<Option<u64>> {
+        direct(store)?.lowering.arguments();
+        match self.enter(store, Entry::Tick).await? {
+            Some(Returned::Next(next)) => Ok(next),
+            _ => Err(nothing()),
+        }
+    }
+
+    /// Ends the session, if one is open; the instance may serve another.
+    pub(crate) async fn close(&mut self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        let was_open = std::mem::take(&mut self.is_open);
+        if !was_open || self.entries.0[Entry::Drop as usize].is_none() {
             return Ok(());
         }
         let arguments = direct(store)?.lowering.arguments();
@@ -325,6 +340,7 @@ pub(super) fn returned(
             Returned::Decision(Decision::lift_at(&mut reader, result)?)
         }
         Entry::Events => Returned::Events(EventsDecision::lift_at(&mut reader, result)?),
+        Entry::Tick => Returned::Next(Option::lift_at(&mut reader, result)?),
         Entry::Finish | Entry::Drop => return Ok(()),
     };
     let direct = state.direct()?;

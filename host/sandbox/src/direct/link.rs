@@ -14,7 +14,7 @@ pub(crate) const STRADDLE: usize = 16;
 
 /// Raise it when adapted modules change in any other way than the tables below: compiled
 /// plugins in the cache are adapted anew then.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Tells what was adapted for this gateway from what was adapted for another.
 pub(crate) fn revision() -> impl std::hash::Hash {
@@ -95,21 +95,30 @@ macro_rules! table {
 
 table!(
     /// A function of the contract that the host calls.
-    Entry: &'static str {
-        Open = "[constructor]session";
-        Request = "[method]session.on-request";
-        Attempt = "[method]session.on-attempt";
-        Response = "[method]session.on-response";
-        Events = "[method]session.on-events";
-        Finish = "[method]session.on-finish";
-        Drop = "[dtor]session";
+    Entry: EntryRow {
+        Open = (true, "[constructor]session");
+        Request = (true, "[method]session.on-request");
+        Attempt = (true, "[method]session.on-attempt");
+        Response = (true, "[method]session.on-response");
+        Events = (true, "[method]session.on-events");
+        Finish = (true, "[method]session.on-finish");
+        Drop = (false, "[dtor]session");
+        Tick = (false, "on-tick");
     }
 );
 
+/// Whether each plugin has it, and its name in the interface that plugins export.
+type EntryRow = (bool, &'static str);
+
 impl Entry {
-    /// Its name in the interface that plugins export.
+    /// Its name in its interface.
     pub(crate) const fn name(self) -> &'static str {
-        self.row()
+        self.row().1
+    }
+
+    /// Whether each plugin has it. A resource needs no destructor, and a plugin no timer.
+    pub(crate) const fn is_required(self) -> bool {
+        self.row().0
     }
 }
 

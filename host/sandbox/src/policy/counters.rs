@@ -15,6 +15,8 @@ pub(crate) enum Hook {
     Response,
     Events,
     Finish,
+    /// Of no exchange.
+    Tick,
 }
 
 /// A failure, as an index.
@@ -43,8 +45,8 @@ pub(crate) struct Counters {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
-    calls: [AtomicU64; 5],
-    nanos: [AtomicU64; 5],
+    calls: [AtomicU64; 6],
+    nanos: [AtomicU64; 6],
     host_calls: AtomicU64,
     made: AtomicU64,
     cleared: AtomicU64,
@@ -54,9 +56,9 @@ struct Shard {
 #[derive(Debug, Clone, Default)]
 pub struct PolicyStats {
     /// Calls by hook, in the order of [`PolicyStats::HOOKS`].
-    pub calls: [u64; 5],
+    pub calls: [u64; 6],
     /// Time in each hook in nanoseconds, waiting included.
-    pub nanos: [u64; 5],
+    pub nanos: [u64; 6],
     /// Failures, in the order of [`PolicyStats::FAILURES`].
     pub failures: [u64; 6],
     /// Instances made so far.
@@ -81,7 +83,7 @@ pub struct PolicyStats {
 
 impl PolicyStats {
     /// Names for [`PolicyStats::calls`] and [`PolicyStats::nanos`].
-    pub const HOOKS: [&str; 5] = ["request", "attempt", "response", "events", "finish"];
+    pub const HOOKS: [&str; 6] = ["request", "attempt", "response", "events", "finish", "tick"];
     /// Names for [`PolicyStats::failures`].
     pub const FAILURES: [&str; 6] = [
         "trapped",

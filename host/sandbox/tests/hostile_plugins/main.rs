@@ -20,5 +20,6 @@ mod shape;
 mod stage;
 mod state;
 mod streams;
+mod ticks;
 mod twins;
 mod wasi;

@@ -23,7 +23,7 @@ fn summary(struck: &Result<crate::stage::Struck, Failure>) -> String {
     }
 }
 
-fn hostile_component() -> Bytes {
+pub(crate) fn hostile_component() -> Bytes {
     wit_component::ComponentEncoder::default()
         .module(&guest::hostile())
         .and_then(|encoder| encoder.encode())

@@ -56,8 +56,76 @@ fn set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+/// As they are by default.
+const REFRESH: Duration = Duration::from_secs(600);
+const PAUSE: Duration = Duration::from_secs(30);
+
 #[test]
-fn keys_are_fetched_once_and_kept() {
+fn keys_are_fetched_by_the_clock_and_an_exchange_waits_for_none() {
+    let asked = answers(200, set(&[Signer::Ed25519.jwk("e")]));
+    let run = run();
+    assert_eq!(run.tick(), Some(REFRESH));
+    assert_eq!(asked.get(), 1, "before any exchange");
+    for _ in 0..3 {
+        advance(REFRESH - SECOND);
+        assert_eq!(run.tick(), Some(SECOND), "they are fresh");
+        let before = asked.get();
+        advance(SECOND * 2);
+        assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
+        assert_eq!(asked.get(), before, "old keys are no exchange's business");
+        assert_eq!(run.tick(), Some(REFRESH));
+        assert_eq!(asked.get(), before + 1);
+    }
+}
+
+#[test]
+fn what_the_clock_found_is_what_exchanges_go_by() {
+    answers(200, set(&[Signer::Ed25519.jwk("e")]));
+    let run = run();
+    let _ = run.tick();
+    answers(200, set(&[Signer::Stranger.jwk("e")]));
+    advance(REFRESH);
+    let _ = run.tick();
+    let nobody = asked(|| Err(http::Error::TimedOut));
+    assert!(ask(&run, token(Signer::Stranger, "e")).is_next());
+    assert_eq!(refused(&run, token(Signer::Ed25519, "e")).2, "signature");
+    assert_eq!(nobody.get(), 0);
+}
+
+#[test]
+fn after_a_fetch_that_fails_it_is_tried_again_soon_and_not_at_once() {
+    let outage = asked(|| Err(http::Error::TimedOut));
+    let run = run();
+    assert_eq!(run.tick(), Some(SECOND * 2), "there are no keys at all");
+    assert_eq!(run.tick(), Some(SECOND * 2));
+    assert_eq!(outage.get(), 1, "another one has just asked");
+    advance(SECOND * 2);
+    answers(200, set(&[Signer::Ed25519.jwk("e")]));
+    assert_eq!(run.tick(), Some(REFRESH));
+    let outage = asked(|| Err(http::Error::TimedOut));
+    advance(REFRESH);
+    assert_eq!(run.tick(), Some(PAUSE));
+    advance(PAUSE);
+    assert_eq!(run.tick(), Some(PAUSE));
+    assert_eq!(outage.get(), 2);
+    assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
+}
+
+#[test]
+fn keys_that_are_written_down_need_no_clock() {
+    let asked = answers(200, set(&[Signer::Ed25519.jwk("e")]));
+    let run = Run::<Jwt>::new(json!({
+        "keys": [Signer::Ed25519.jwk("e")],
+        "issuer": "https://idp.example",
+        "audience": "gateway",
+    }));
+    assert_eq!(run.tick(), None);
+    assert_eq!(asked.get(), 0);
+}
+
+#[test]
+fn keys_that_the_clock_did_not_get_are_fetched_once_and_kept() {
     let asked = answers(200, set(&[Signer::Ed25519.jwk("e"), Signer::Rsa.jwk("r")]));
     let run = run();
     for (signer, kid) in [
@@ -67,12 +135,9 @@ fn keys_are_fetched_once_and_kept() {
     ] {
         assert!(ask(&run, token(signer, kid)).is_next());
     }
-    advance(Duration::from_secs(599));
+    advance(REFRESH);
     assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
     assert_eq!(asked.get(), 1);
-    advance(Duration::from_secs(1));
-    assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
-    assert_eq!(asked.get(), 2, "they are old enough to be fetched again");
 }
 
 #[test]
@@ -118,11 +183,12 @@ fn an_outage_leaves_the_kept_keys_until_they_are_too_old() {
     assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
     let outage = asked(|| Err(http::Error::TimedOut));
     for _ in 0..5 {
-        advance(Duration::from_secs(600));
+        advance(REFRESH);
+        let _ = run.tick();
         assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
     }
     assert_eq!(outage.get(), 5);
-    advance(Duration::from_secs(600));
+    advance(REFRESH);
     let (status, code, _) = refused(&run, token(Signer::Ed25519, "e"));
     assert_eq!((status, code.as_str()), (503, "keys_unavailable"));
 }
@@ -141,11 +207,13 @@ fn an_answer_that_holds_no_keys_leaves_the_kept_ones() {
         (200, deep),
     ] {
         let asked = answers(status, body);
-        advance(Duration::from_secs(600));
+        advance(REFRESH);
+        assert_eq!(run.tick(), Some(PAUSE));
         assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
         assert_eq!(asked.get(), 1);
         answers(200, set(&[Signer::Ed25519.jwk("e")]));
-        advance(Duration::from_secs(31));
+        advance(PAUSE);
+        assert_eq!(run.tick(), Some(REFRESH));
         assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
     }
     assert!(
@@ -174,14 +242,41 @@ fn while_one_exchange_fetches_the_others_go_on_with_what_is_kept() {
     answers(200, set(&[Signer::Ed25519.jwk("e")]));
     let run = run();
     assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
-    advance(Duration::from_secs(600));
-    // In the middle of the fetch, another exchange comes by.
+    advance(REFRESH);
+    // In the middle of the fetch, another exchange comes by, and the clock does.
     let count = asked(|| {
         assert!(ask(&self::run(), token(Signer::Ed25519, "e")).is_next());
+        let strange = refused(&self::run(), token(Signer::Ed25519, "strange"));
+        assert_eq!(strange.2, "unknown_key");
+        assert_eq!(self::run().tick(), Some(PAUSE));
         Err(http::Error::TimedOut)
     });
-    assert!(ask(&run, token(Signer::Ed25519, "e")).is_next());
+    let strange = refused(&run, token(Signer::Ed25519, "another"));
+    assert_eq!(strange.2, "unknown_key");
     assert_eq!(count.get(), 1);
+}
+
+#[test]
+fn an_answer_that_comes_late_does_not_replace_a_newer_one() {
+    answers(200, set(&[Signer::Ed25519.jwk("e")]));
+    let run = run();
+    let _ = run.tick();
+    advance(REFRESH);
+    // It takes longer than the lease lasts, and meanwhile another one is quicker.
+    let slow = asked(|| {
+        advance(PAUSE);
+        answers(200, set(&[Signer::Stranger.jwk("e")]));
+        assert_eq!(self::run().tick(), Some(REFRESH));
+        Ok(http::Response {
+            status: 200,
+            headers: Vec::new(),
+            body: set(&[Signer::Ed25519.jwk("e")]).into(),
+        })
+    });
+    let _ = run.tick();
+    assert_eq!(slow.get(), 1);
+    assert!(ask(&run, token(Signer::Stranger, "e")).is_next());
+    assert_eq!(refused(&run, token(Signer::Ed25519, "e")).2, "signature");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! A plugin that misbehaves as its settings say: `mode` is what it does, `hook`
 //! where, `text` and `amount` with what. Without a `mode` it behaves. Unless it is to
 //! misbehave `always`, it does so only where the path begins with `/strike`.
-//! With the mode `ask`, the exchange says all that in the name of its route.
+//! With the mode `ask`, the exchange says all that in the name of its route, and a tick is
+//! told by the key `plan` of the store. What a tick did is kept as `ticked`, and it asks for
+//! the next in `amount` milliseconds, if it is to do anything.
 //!
 //! It is built on the bare contract and not on the SDK, since it has to be able to
 //! break the rules of the canonical ABI too.
@@ -25,6 +27,10 @@ use tollgate::policy::{
 };
 
 wit_bindgen::generate!({ path: "../../../sdk/wit", world: "plugin" });
+
+mod timed {
+    wit_bindgen::generate!({ path: "../../../sdk/wit", world: "timed" });
+}
 
 /// What it misbehaves with, besides the settings.
 pub struct Scene<'a> {
@@ -127,6 +133,26 @@ impl Guest for Hostile {
                 Vec::new()
             }
         }
+    }
+}
+
+impl timed::exports::tollgate::policy::timer::Guest for Hostile {
+    fn on_tick() -> Option<u64> {
+        if plan::get().mode == "ask" {
+            let told = tollgate::policy::kv::get("plan").ok().flatten();
+            plan::ask(&String::from_utf8_lossy(&told.unwrap_or_default()));
+        }
+        let plan = plan::get();
+        if plan.hook != "tick" {
+            return None;
+        }
+        let seen = deeds::commit(&Scene {
+            plan,
+            path: "",
+            message: None,
+        });
+        let _ = tollgate::policy::kv::put("ticked", seen.as_bytes(), 0);
+        Some(plan.amount)
     }
 }
 
@@ -256,3 +282,4 @@ impl Drop for Session {
 }
 
 export!(Hostile);
+timed::export!(Hostile with_types_in timed);

@@ -25,21 +25,27 @@ pub(super) fn check(module: &[u8]) -> Result<(), Unfit> {
     let package = contract
         .push_str("policy.wit", CONTRACT)
         .map_err(|e| unreadable(&e))?;
-    let world = contract
-        .select_world(&[package], Some("plugin"))
-        .map_err(|e| unreadable(&e))?;
+    let mut ours = Vec::new();
+    for name in ["plugin", "timed"] {
+        let world = contract
+            .select_world(&[package], Some(name))
+            .map_err(|e| unreadable(&e))?;
+        ours.push(Side {
+            resolve: &contract,
+            world,
+        });
+    }
     let theirs = Side {
         resolve: &bindgen.resolve,
         world: bindgen.world,
     };
-    let ours = Side {
-        resolve: &contract,
-        world,
-    };
     for (key, interface) in theirs.interfaces() {
         let name = theirs.name(interface);
-        let same = ours.interfaces().find(|(_, own)| ours.name(*own) == name);
-        let (_, own) = same.ok_or(OTHER)?;
+        let same = ours.iter().find_map(|side| {
+            let same = side.interfaces().find(|(_, own)| side.name(*own) == name);
+            same.map(|(_, own)| (side, own))
+        });
+        let (ours, own) = same.ok_or(OTHER)?;
         for function in theirs.resolve.interfaces[interface].functions.keys() {
             let spelled = theirs.spell(interface, function);
             if spelled.is_none() || spelled != ours.spell(own, function) {
@@ -176,10 +182,13 @@ mod tests {
     use super::*;
 
     fn embedded(wit: &str) -> Vec<u8> {
+        with_world(wat::parse_str("(module)").unwrap(), wit, "plugin")
+    }
+
+    fn with_world(mut module: Vec<u8>, wit: &str, world: &str) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let package = resolve.push_str("policy.wit", wit).unwrap();
-        let world = resolve.select_world(&[package], Some("plugin")).unwrap();
-        let mut module = wat::parse_str("(module)").unwrap();
+        let world = resolve.select_world(&[package], Some(world)).unwrap();
         let utf8 = StringEncoding::UTF8;
         wit_component::embed_component_metadata(&mut module, &resolve, world, utf8, false).unwrap();
         module
@@ -196,6 +205,20 @@ mod tests {
         let less = CONTRACT.replacen("  import cache;\n", "", 1);
         assert_ne!(less, CONTRACT);
         assert_eq!(check(&embedded(&less)), Ok(()));
+    }
+
+    #[test]
+    fn a_plugin_with_the_timer_agrees_and_one_with_a_timer_of_its_own_does_not() {
+        let module = || embedded(CONTRACT);
+        assert_eq!(check(&with_world(module(), CONTRACT, "timed")), Ok(()));
+        let other = CONTRACT.replacen(
+            "on-tick: func() -> option<u64>",
+            "on-tick: func() -> option<s64>",
+            1,
+        );
+        assert_ne!(other, CONTRACT);
+        let other = with_world(module(), &other, "timed");
+        assert_eq!(check(&other), Err(OTHER));
     }
 
     /// Each of these has the same flat functions as the contract, or nearly.

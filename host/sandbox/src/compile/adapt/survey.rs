@@ -126,16 +126,20 @@ impl Survey {
     /// Functions are counted with imports first, so only now their types are known.
     fn find_entries(&mut self, exports: &HashMap<&str, u32>) -> Result<(), Unfit> {
         const MISSING: Unfit = Unfit::Has("no function that the contract wants");
-        let interface = compile::exported();
+        let (policy, timer) = (compile::exported(), compile::timer());
         self.realloc = *exports.get("cabi_realloc").ok_or(MISSING)?;
         for &entry in Entry::ALL {
+            let interface = if entry == Entry::Tick {
+                &timer
+            } else {
+                &policy
+            };
             let name = format!("{interface}#{}", entry.name());
             let Some(&function) = exports.get(name.as_str()) else {
-                // A resource needs no destructor.
-                if entry == Entry::Drop {
-                    continue;
+                if entry.is_required() {
+                    return Err(MISSING);
                 }
-                return Err(MISSING);
+                continue;
             };
             self.entries.push(Entered {
                 entry,

@@ -79,6 +79,7 @@ impl Stage {
                 hook_ticks: 1000,
                 hook_time: limits.hook_time,
                 exchange_time: limits.exchange_time,
+                tick_time: limits.tick_time,
                 memory_bytes: 1 << 20,
                 table_elements: limits.table_elements,
                 host_calls: limits.host_calls,

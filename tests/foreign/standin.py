@@ -1,6 +1,6 @@
 """A model server that answers with the events in the request's header `x-events` (a JSON
-list of texts), and keeps the last request for `GET /seen`. Says its address on the first
-line."""
+list of texts), as often as `x-times` says, and keeps the last request for `GET /seen`.
+Says its address on the first line."""
 
 import http.server
 import json
@@ -15,6 +15,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         Handler.seen = {"headers": dict(self.headers), "body": json.loads(body)}
         events = json.loads(self.headers.get("x-events", "[]"))
+        events *= int(self.headers.get("x-times", "1"))
         text = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
         self.answer("text/event-stream", text)
 

@@ -106,6 +106,18 @@ class TheSameRule(unittest.TestCase):
                 self.assertEqual(after, [json.loads(after) for _, after in events])
 
 
+class LongStreams(unittest.TestCase):
+    def test_what_events_leave_behind_is_collected_before_the_memory_is_full(self):
+        """JavaScript's engine does so late: in 64 MiB such a stream broke off after 105,000."""
+        times = 150_000
+        body = {"model": "llama-3", "stream": True, "messages": []}
+        text = chunk("made by ACME", created=1700000000, model="llama-3")
+        status, got = chat("javascript-shared", body, [text], **{"x-times": str(times)})
+        self.assertEqual((status, len(got), got[-1:]), (200, times + 1, ["[DONE]"]))
+        self.assertEqual(len(set(got[:-1])), 1)
+        self.assertIn("made by Acme", got[0])
+
+
 class Probe(unittest.TestCase):
     """What `probe.js` and `probe-in-python` do."""
 

@@ -14,8 +14,8 @@ use tollgate_capabilities::{
 };
 use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
-    ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Sandbox, SandboxOptions,
-    Side,
+    ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Prepared, Sandbox,
+    SandboxOptions, Side,
     contract::{
         CachePlan, Decision, Destination, Edit, Ending, Endpoint, Event, Head, Outcome, Target,
     },
@@ -93,6 +93,20 @@ impl Stage {
             .load(spec)
             .await
             .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Compiled and configured, for any number of policies.
+    pub(crate) async fn prepare(&self, spec: PolicySpec) -> Prepared {
+        self.sandbox
+            .prepare(spec)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// One with counters of its own, on the stage's capabilities.
+    pub(crate) fn policy_of(&self, prepared: &Prepared) -> Arc<Policy> {
+        let capabilities = self.capabilities.with_secrets(Arc::new(TwoSecrets));
+        prepared.policy(capabilities.with_geo(Arc::new(OnePlace)))
     }
 
     /// Expects that this is refused, and that the neighbour did not notice.
@@ -288,7 +302,11 @@ pub(crate) async fn strike(policy: &Arc<Policy>, path: &str) -> Result<Struck, F
 }
 
 /// For a guest that is told what to do by the name of the route.
-async fn strike_as(policy: &Arc<Policy>, path: &str, route: &str) -> Result<Struck, Failure> {
+pub(crate) async fn strike_as(
+    policy: &Arc<Policy>,
+    path: &str,
+    route: &str,
+) -> Result<Struck, Failure> {
     let head = Head {
         route: route.to_owned(),
         ..head(path)

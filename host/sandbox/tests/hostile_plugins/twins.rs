@@ -11,7 +11,7 @@ use tollgate_sandbox::{ExchangeContext, Failure, Message, Policy};
 use crate::{
     guest,
     shape::Shape,
-    stage::{Stage, head, message, spec, strike},
+    stage::{Stage, head, message, spec, strike, strike_as},
 };
 
 /// What a strike comes to, without words that only one of both would use.
@@ -38,11 +38,11 @@ async fn load(stage: &Stage, wasm: Bytes, isolation: Isolation, settings: &Value
 }
 
 /// Three strikes and what an honest exchange sees after each.
-async fn answers(policy: &Arc<Policy>) -> Vec<String> {
+async fn answers(policy: &Arc<Policy>, deed: &str) -> Vec<String> {
     let mut answers = Vec::new();
     for _ in 0..3 {
-        answers.push(summary(&strike(policy, "/strike").await));
-        answers.push(summary(&strike(policy, "/honest").await));
+        answers.push(summary(&strike_as(policy, "/strike", deed).await));
+        answers.push(summary(&strike_as(policy, "/honest", deed).await));
     }
     answers
 }
@@ -50,20 +50,29 @@ async fn answers(policy: &Arc<Policy>) -> Vec<String> {
 #[tokio::test]
 async fn a_module_and_its_component_answer_alike_whatever_they_do() {
     let stage = Stage::new().await;
-    let component = hostile_component();
+    let mut twins = Vec::new();
+    for wasm in [guest::hostile(), hostile_component()] {
+        // Compiled once: the exchange says what is to be done.
+        let spec = spec("hostile", wasm, json!({ "mode": "ask" }));
+        twins.push(stage.prepare(spec).await);
+    }
+    let mut failed = 0;
     for &mode in MODES {
-        for hook in ["request", "events", "finish"] {
-            let settings = json!({ "mode": mode, "hook": hook, "text": "x-text", "amount": 300 });
+        for hook in HOOKS {
+            let deed = json!({ "mode": mode, "hook": hook, "text": "x-text", "amount": 300 });
             // State that one leaves with the host is for both to find.
             let mut both = Vec::new();
-            for wasm in [guest::hostile(), component.clone()] {
-                let policy = load(&stage, wasm, Isolation::Exchange, &settings).await;
-                both.push((policy.runs_as(), answers(&policy).await));
+            for twin in &twins {
+                // One for each deed, or it would soon be in quarantine.
+                let policy = stage.policy_of(twin);
+                both.push((policy.runs_as(), answers(&policy, &deed.to_string()).await));
+                failed += policy.stats().failures.iter().sum::<u64>();
             }
             assert_eq!((both[0].0, both[1].0), ("module", "component"));
             assert_eq!(both[0].1, both[1].1, "{mode} in {hook}");
         }
     }
+    assert!(failed > 100, "only {failed} strikes failed: it did nothing");
     stage.the_neighbour_answers_as_before().await;
 }
 
@@ -113,6 +122,11 @@ async fn an_import_that_is_called_while_the_host_waits_for_memory_traps() {
         assert_eq!(error.code, "sample", "{error}");
     }
 }
+
+/// Where it does it.
+const HOOKS: [&str; 7] = [
+    "open", "request", "attempt", "response", "events", "finish", "drop",
+];
 
 /// All that the guest can do and that has no counter behind it that both would share.
 const MODES: &[&str] = &[

@@ -9,7 +9,10 @@ mod counters;
 mod quarantine;
 mod ready;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
@@ -21,8 +24,9 @@ use crate::{
     Failure, NotOpened, Observed, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
-    host::{ExchangeContext, Shared},
+    host::{Circumstances, ExchangeContext, Shared},
     instance::Instance,
+    place::{Allowance, Origin, Trail},
     program::Program,
     tender::Tender,
 };
@@ -36,6 +40,8 @@ pub struct Policy {
     pub(crate) settings: Option<String>,
     pub(crate) tender: Arc<Tender>,
     pub(crate) quarantine: Quarantine,
+    /// For places of traps.
+    allowance: Allowance,
     hash: String,
     config: tollgate_config::Policy,
     hooks: Hooks,
@@ -66,6 +72,7 @@ impl Policy {
             settings,
             tender: parts.tender,
             quarantine: Quarantine::default(),
+            allowance: Allowance::default(),
             hash: parts.hash,
             config: parts.config,
             ready: Ready::default(),
@@ -210,7 +217,7 @@ impl Policy {
         })?;
         Instance::make(self, permit)
             .await
-            .map_err(|error| self.failed(&error, false))
+            .map_err(|error| self.failed(&error, Circumstances::default()))
     }
 
     /// Makes one more ready, if there are too few.
@@ -224,7 +231,7 @@ impl Policy {
         match Instance::make(self, permit).await {
             Ok(instance) => self.ready.put(instance),
             Err(error) => {
-                let _ = self.failed(&error, false);
+                let _ = self.failed(&error, Circumstances::default());
             }
         }
     }
@@ -261,10 +268,22 @@ impl Policy {
     }
 
     /// Counts a failed call and says what it was.
-    pub(crate) fn failed(&self, error: &wasmtime::Error, lacked_memory: bool) -> Failure {
-        let failure = Failure::of(error, &self.shared.bounds, lacked_memory);
+    pub(crate) fn failed(&self, error: &wasmtime::Error, circumstances: Circumstances) -> Failure {
+        let trail = if self.allowance.take(Instant::now()) {
+            Trail::of(error, self.origin())
+        } else {
+            Trail::default()
+        };
+        let failure = Failure::of(error, &self.shared.bounds, (circumstances, trail));
         self.blame(&failure);
         failure
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        match self.program {
+            Program::Module { .. } => Origin::Module(self.facts.lines.as_deref()),
+            Program::Component { .. } => Origin::Component,
+        }
     }
 
     pub(crate) fn blame(&self, failure: &Failure) {

@@ -14,7 +14,7 @@ pub(crate) const STRADDLE: usize = 16;
 
 /// Raise it when adapted modules change in any other way than the tables below: compiled
 /// plugins in the cache are adapted anew then.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Tells what was adapted for this gateway from what was adapted for another.
 pub(crate) fn revision() -> impl std::hash::Hash {
@@ -166,6 +166,15 @@ impl Import {
             let (its_interface, its_name, _) = import.row();
             its_interface == interface && its_name == name
         })
+    }
+
+    /// Interface and function, such as `kv.get`, for a person.
+    pub(crate) fn words(self) -> String {
+        let (interface, name, _) = self.row();
+        match interface {
+            Self::OWN => name.to_owned(),
+            interface => format!("{interface}.{name}"),
+        }
     }
 
     /// Whether the host may have to wait for the answer.

@@ -82,7 +82,7 @@ impl Bench {
         for file in options.settings.iter().chain(&options.config) {
             fs::metadata(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         }
-        let absolute = |file: std::path::PathBuf| fs::canonicalize(&file).unwrap_or(file);
+        let absolute = |file: PathBuf| fs::canonicalize(&file).unwrap_or(file);
         options.settings = options.settings.map(absolute);
         options.config = options.config.map(absolute);
         options.folder.clone_from(&folder);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 use tollgate_sandbox::Failure;
-use wasm_encoder::{Encode, RawSection};
+use wasm_encoder::Encode;
 use wasmparser::{Parser, Payload};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What a module calls its functions, in its `name` section.
 
-use wasmparser::{BinaryReader, KnownCustom, Name, Parser, Payload};
+use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 /// A module with more has no names.
 const NAMES_MAX: usize = 200_000;

@@ -100,14 +100,15 @@ impl Trail {
         let mut told: Vec<&Call> = Vec::new();
         let own = self.calls.iter().filter(|call| is_own(&call.function));
         for call in own {
-            if told.len() == TOLD_MAX {
-                break;
-            }
-            if told
-                .last()
-                .is_none_or(|last| last.function != call.function)
-            {
-                told.push(call);
+            match told.last_mut() {
+                // Where a function begins there may be no line.
+                Some(last) if last.function == call.function => {
+                    if last.at.is_none() {
+                        *last = call;
+                    }
+                }
+                _ if told.len() == TOLD_MAX => break,
+                _ => told.push(call),
             }
         }
         told.extend(self.calls.first().filter(|_| told.is_empty()));
@@ -283,6 +284,8 @@ mod tests {
             " (in `mine::deep` at src/lib.rs:3)"
         );
         assert_eq!(trail(&turn.repeat(2)).recursion(), None);
+        let begins = trail(&[("mine::deep", None), ("mine::deep", Some("src/lib.rs:3"))]);
+        assert_eq!(begins.place(), found.place());
     }
 
     #[test]

@@ -93,9 +93,10 @@ fn of_each_instruction_it_is_known_where_it_came_from() {
             begin.push(body.range().start - code.start);
         }
     }
-    for nth in 0..before.len() {
-        assert_eq!(moved[nth].len(), before[nth].len());
-        for ((is, was), (at, name)) in moved[nth].iter().zip(&before[nth]) {
+    assert_eq!(begin.len(), before.len());
+    for (nth, before) in before.iter().enumerate() {
+        assert_eq!(moved[nth].len(), before.len());
+        for ((is, was), (at, name)) in moved[nth].iter().zip(before) {
             assert_eq!(u64::from(*was), begin[nth] + at);
             let found = now[nth].iter().find(|(at, _)| at == &u64::from(*is));
             let becomes = match name.as_str() {
@@ -103,11 +104,8 @@ fn of_each_instruction_it_is_known_where_it_came_from() {
                 "MemoryFill" => "Call",
                 same => same,
             };
-            assert_eq!(
-                found.map(|(_, name)| name.as_str()),
-                Some(becomes),
-                "{name}"
-            );
+            let found = found.map(|(_, name)| name.as_str());
+            assert_eq!(found, Some(becomes), "{name}");
         }
     }
     let named = super::names::of(&written.module);

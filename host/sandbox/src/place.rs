@@ -76,14 +76,15 @@ impl Trail {
         let mut calls = Vec::new();
         for frame in backtrace.frames() {
             let spots = origin.spots(frame);
+            let name = || frame.func_name().map(symbol);
             if spots.is_empty() {
-                calls.extend(frame.func_name().map(|name| Call {
-                    function: symbol(name),
-                    at: None,
-                }));
+                calls.extend(name().map(|function| Call { function, at: None }));
             }
             calls.extend(spots.into_iter().map(|spot| Call {
-                function: spot.function.to_owned(),
+                function: match spot.function {
+                    "" => name().unwrap_or_else(|| "?".to_owned()),
+                    function => function.to_owned(),
+                },
                 at: Some(format!("{}:{}", spot.file, spot.line)),
             }));
         }

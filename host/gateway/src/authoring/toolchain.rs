@@ -54,7 +54,7 @@ impl Profile {
                 "lto=true",
                 "codegen-units=1",
                 "panic='abort'",
-                "debug='line-tables-only'",
+                "debug='limited'",
                 "strip='none'",
             ],
             Self::Quick => &[
@@ -67,7 +67,7 @@ impl Profile {
                 "codegen-units=16",
                 "incremental=true",
                 "panic='abort'",
-                "debug='line-tables-only'",
+                "debug='limited'",
                 // The author's own lines are enough.
                 "package.\"*\".debug=false",
                 "strip='none'",

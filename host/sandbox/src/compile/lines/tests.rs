@@ -14,7 +14,7 @@ fn compiled(source: &str) -> Vec<u8> {
     let built = Command::new(rustc)
         .args(["mine.rs", "--crate-type", "cdylib", "--edition", "2024"])
         .args(["--target", "wasm32-unknown-unknown", "-Cpanic=abort"])
-        .args(["-Copt-level=1", "-Cdebuginfo=line-tables-only"])
+        .args(["-Copt-level=1", "-Cdebuginfo=1"])
         .current_dir(folder.path())
         .status();
     assert!(built.unwrap().success());

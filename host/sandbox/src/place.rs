@@ -101,15 +101,16 @@ impl Trail {
         let mut told: Vec<&Call> = Vec::new();
         let own = self.calls.iter().filter(|call| is_own(&call.function));
         for call in own {
-            match told.last_mut() {
-                // Where a function begins there may be no line.
-                Some(last) if last.function == call.function => {
-                    if last.at.is_none() {
-                        *last = call;
-                    }
+            let is_same = |last: &&Call| last.function == call.function;
+            if !told.last().is_some_and(is_same) {
+                if told.len() == TOLD_MAX {
+                    break;
                 }
-                _ if told.len() == TOLD_MAX => break,
-                _ => told.push(call),
+                told.push(call);
+            } else if told.last().is_some_and(|last| last.at.is_none()) {
+                // Where a function begins there may be no line.
+                told.pop();
+                told.push(call);
             }
         }
         told.extend(self.calls.first().filter(|_| told.is_empty()));

@@ -22,8 +22,8 @@ pub(crate) struct Sources {
     pub(crate) manifests: BTreeSet<PathBuf>,
 }
 
-/// What the crate in this folder, a canonical path, is built from. Of a crate that cargo
-/// cannot read, it says what it knows so far; `None`: nothing can be known of the first.
+/// What the crate in this folder, a canonical path, is built from. `None`: cargo cannot read
+/// it, or one that it depends on by path.
 pub(crate) fn sources(folder: &Path, stop: Option<&CancellationToken>) -> Option<Sources> {
     let tools = Toolchain::from_env();
     let (mut found, mut known) = (Sources::default(), BTreeMap::new());
@@ -34,12 +34,7 @@ pub(crate) fn sources(folder: &Path, stop: Option<&CancellationToken>) -> Option
             continue;
         }
         if !known.contains_key(&next) {
-            let Ok(read) = metadata(&tools, &next.join("Cargo.toml"), stop) else {
-                if next == folder {
-                    return None;
-                }
-                continue;
-            };
+            let read = metadata(&tools, &next.join("Cargo.toml"), stop).ok()?;
             if let Some(root) = read["workspace_root"].as_str() {
                 found.manifests.insert(Path::new(root).join("Cargo.toml"));
             }
@@ -119,8 +114,7 @@ mod tests {
         assert_eq!(found.manifests, BTreeSet::from(manifests));
 
         fs::write(root.join("words/Cargo.toml"), "[package").unwrap();
-        let found = sources(&root.join("ws/mine"), None).unwrap();
-        assert!(found.folders.contains(&root.join("words")));
+        assert_eq!(sources(&root.join("ws/mine"), None), None);
         assert_eq!(sources(&root.join("words"), None), None);
     }
 }

@@ -211,6 +211,36 @@ async fn a_case_that_fails_keeps_a_version_out_where_cases_are_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crate_that_it_depends_on_by_path_is_followed_too() {
+    let made = Made::new("by-path");
+    let words = made.folder().parent().unwrap().join("words");
+    fs::create_dir_all(words.join("src")).unwrap();
+    let manifest = "[package]\nname = \"words\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    fs::write(words.join("Cargo.toml"), manifest).unwrap();
+    let status_is = |status: u16| {
+        let text = format!("pub const STATUS: u16 = {status};\n");
+        fs::write(words.join("src/lib.rs"), text).unwrap();
+    };
+    status_is(418);
+    let mut dev = Dev::start(&made.folder(), &[]);
+    let addr = dev.serves().await;
+    dev.says("live: generation 1").await;
+    // From now on, though it was not there when the loop began.
+    let crates = "[dependencies]\nwords = { path = \"../words\" }";
+    made.reword("Cargo.toml", "[dependencies]", crates);
+    let refuses = "Verdict::refuse(words::STATUS, \"changed\", \"Changed.\")";
+    made.reword("src/lib.rs", "Verdict::next()", refuses);
+    while status(addr).await != 418 {
+        dev.says("live: generation ").await;
+    }
+    status_is(419);
+    while status(addr).await != 419 {
+        dev.says("live: generation ").await;
+    }
+    assert!(dev.ends_by(Signal::TERM).await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_ends_in_the_middle_of_a_build_and_cargo_with_it() {
     let made = Made::new("endless-build");
     let mark = made.folder().join("began");

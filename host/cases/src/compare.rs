@@ -183,7 +183,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::got::Step;
+    use crate::got::{Failed, Step};
 
     fn compared(expect: &str, got: &Got) -> Option<String> {
         let text = format!("expect: {expect}\n");
@@ -282,7 +282,10 @@ mod tests {
     #[test]
     fn a_failure_that_is_not_expected_fails_every_case_and_shows_the_log() {
         let mut got = got();
-        got.steps[0].failure = Some("trapped".to_owned());
+        got.steps[0].failure = Some(Failed {
+            what: "trapped".to_owned(),
+            whole: "trapped (in `f` at src/lib.rs:1)".to_owned(),
+        });
         got.steps[0].log = vec!["error: panicked at src/lib.rs:1:1: no".to_owned()];
         let difference = compared("{ events: [] }", &got).unwrap();
         assert!(difference.contains("failure: trapped }"), "{difference}");
@@ -292,5 +295,9 @@ mod tests {
         );
         let expected = "{ on_request: { failure: trapped } }";
         assert_eq!(compared(expected, &got), None);
+        assert_eq!(
+            got.failure().as_deref(),
+            Some("on_request: it trapped (in `f` at src/lib.rs:1)")
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tollgate_sandbox::Failure;
 
 /// What a hook cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,7 +33,25 @@ pub struct Step {
     pub(crate) calls: Vec<String>,
     pub(crate) log: Vec<String>,
     pub(crate) metrics: Vec<String>,
-    pub(crate) failure: Option<String>,
+    pub(crate) failure: Option<Failed>,
+}
+
+/// How a hook failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// What a case may expect: the same wherever the lines of the source are.
+    pub(crate) what: String,
+    /// With the place, and what to do.
+    pub(crate) whole: String,
+}
+
+impl From<&Failure> for Failed {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            what: failure.what(),
+            whole: failure.to_string(),
+        }
+    }
 }
 
 /// What came of a case.
@@ -89,7 +108,7 @@ impl Step {
         map.insert("log".to_owned(), texts(&self.log));
         map.insert("metrics".to_owned(), texts(&self.metrics));
         if let Some(failure) = &self.failure {
-            map.insert("failure".to_owned(), Value::from(failure.as_str()));
+            map.insert("failure".to_owned(), Value::from(failure.what.as_str()));
         }
         map
     }
@@ -99,6 +118,14 @@ impl Got {
     /// The hook that failed, if one did.
     pub(crate) fn failed(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.failure.is_some())
+    }
+
+    /// The hook that failed, how, where in its source, and what to do; if one did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let step = self.failed()?;
+        let failed = step.failure.as_ref()?;
+        Some(format!("{}: it {}", step.hook, failed.whole))
     }
 
     /// Everything, hook by hook.

@@ -27,5 +27,5 @@ pub use case::{Case, CaseError, read_folder};
 pub use compare::{Difference, Line};
 pub use got::{Cost, Got, Step};
 pub use prove::{Disproof, provable, prove};
-pub use section::{SectionError, Shipped, shipped, strip, with_cases};
+pub use section::{SectionError, Shipped, Symbols, shipped, strip, with_cases};
 pub use update::{NotUpdated, updated};

@@ -83,7 +83,10 @@ pub async fn prove(sandbox: &Arc<Sandbox>, spec: &PolicySpec) -> Result<(), Disp
         let outcome = bench.run(case, Budget::default()).await;
         let why = match outcome.verdict {
             Verdict::Passed | Verdict::OverBudget(_) => continue,
-            Verdict::Differs(difference) => told(&difference),
+            Verdict::Differs(difference) => match outcome.got.failure() {
+                Some(failure) => format!("{}; {failure}", told(&difference)),
+                None => told(&difference),
+            },
             Verdict::Unused(unused) => format!("nobody asked for {}", unused.join(", ")),
             Verdict::ExpectsNothing => EXPECTS_NOTHING.to_owned(),
         };

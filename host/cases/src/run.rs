@@ -44,8 +44,8 @@ pub(crate) async fn run(
             spent: (Duration::ZERO, 0),
             got,
         },
-        Err(failure) => {
-            opening.failure = Some(failure.to_string());
+        Err(not) => {
+            opening.failure = Some((&not.failure).into());
             got.steps.push(opening);
             return got;
         }
@@ -286,7 +286,7 @@ impl Course<'_> {
                 Some(value)
             }
             Err(failure) => {
-                step.failure = Some(failure.to_string());
+                step.failure = Some((&failure).into());
                 self.settle(step);
                 None
             }

@@ -102,13 +102,26 @@ pub fn shipped(wasm: &[u8]) -> Result<Shipped, SectionError> {
     Ok(Shipped { cases })
 }
 
-/// The file without what only debuggers and linkers read.
+/// What a plugin's file tells of its source, for messages about its traps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symbols {
+    /// Nothing.
+    None,
+    /// What its functions are called.
+    Names,
+    /// Files and lines as well; many times the size.
+    Lines,
+}
+
+/// The file without what only linkers read, and with these symbols of those it has.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn strip(wasm: &[u8]) -> Result<Vec<u8>, SectionError> {
-    without(wasm, |name| {
-        name.starts_with(".debug") || ["name", "producers", "target_features"].contains(&name)
+pub fn strip(wasm: &[u8], symbols: Symbols) -> Result<Vec<u8>, SectionError> {
+    without(wasm, |name| match name {
+        "producers" | "target_features" => true,
+        "name" => symbols == Symbols::None,
+        name => name.starts_with(".debug") && symbols != Symbols::Lines,
     })
 }
 
@@ -210,10 +223,34 @@ mod tests {
         assert_eq!(names(&twice), ["c"]);
         assert_eq!(names(&EMPTY), [""; 0]);
         assert_eq!(
-            strip(&twice).unwrap(),
+            strip(&twice, Symbols::None).unwrap(),
             twice,
             "they are no debug information"
         );
+    }
+
+    #[test]
+    fn of_its_symbols_a_file_keeps_those_that_were_asked_for() {
+        let mut wasm = EMPTY.to_vec();
+        let names = [".debug_info", "name", "producers", ".debug_line"];
+        for name in names {
+            wasm.push(0);
+            length(name.len() + 1, &mut wasm);
+            length(name.len(), &mut wasm);
+            wasm.extend(name.as_bytes());
+        }
+        for (symbols, kept) in [
+            (Symbols::None, &[][..]),
+            (Symbols::Names, &["name"]),
+            (Symbols::Lines, &[".debug_info", "name", ".debug_line"]),
+        ] {
+            let stripped = strip(&wasm, symbols).unwrap();
+            let left = sections(&stripped).unwrap();
+            let left: Vec<_> = left.iter().filter_map(|section| section.custom).collect();
+            let left: Vec<_> = left.iter().map(|(name, _)| *name).collect();
+            assert_eq!(left, kept, "{symbols:?}");
+        }
+        assert!(strip(&wasm[..12], Symbols::Names).is_err());
     }
 
     #[test]

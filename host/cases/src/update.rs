@@ -119,7 +119,7 @@ fn renewed(stated: &Map<String, Value>, got: &Got) -> Value {
         kept.entry(step.hook).or_insert(hook);
         if let (Some(Value::Object(hook)), Some(failure)) = (kept.get_mut(step.hook), &step.failure)
         {
-            hook.insert("failure".to_owned(), Value::from(failure.as_str()));
+            hook.insert("failure".to_owned(), Value::from(failure.what.as_str()));
         }
     }
     if kept.is_empty() {
@@ -137,7 +137,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::got::Step;
+    use crate::got::{Failed, Step};
 
     fn case(text: &str) -> Case {
         Case::read(Path::new("a.yaml"), text.to_owned()).unwrap()
@@ -183,7 +183,10 @@ mod tests {
     #[test]
     fn a_hook_that_fails_is_written_as_failing() {
         let mut got = got();
-        got.steps[1].failure = Some("trapped".to_owned());
+        got.steps[1].failure = Some(Failed {
+            what: "trapped".to_owned(),
+            whole: "trapped (in `f` at src/lib.rs:1)".to_owned(),
+        });
         let text = updated(&case("expect: { on_request: { verdict: next } }\n"), &got);
         assert_eq!(
             text.unwrap(),

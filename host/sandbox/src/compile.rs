@@ -9,6 +9,7 @@ mod adapt;
 mod cache;
 mod child;
 mod configure;
+mod lines;
 mod mistake;
 mod pipeline;
 mod setting_up;
@@ -27,6 +28,7 @@ use wasmtime::Engine;
 
 use crate::{LoadError, contract, sandbox::SettingError};
 pub(crate) use cache::Cache;
+pub(crate) use lines::{Lines, Spot};
 pub(crate) use pipeline::{ON_GRANT, PACKAGE, VERSION, componentize, exported, timer};
 
 /// What is asked of the compiling child.
@@ -77,6 +79,9 @@ pub(crate) struct Facts {
     pub(crate) form: Form,
     /// JSON.
     pub(crate) settings_schema: String,
+    /// Of a plugin with debug information.
+    #[serde(with = "lines::shared")]
+    pub(crate) lines: Option<Arc<Lines>>,
 }
 
 /// What a plugin was compiled as.

@@ -4,7 +4,7 @@
 //! refused when it is loaded; so both take their settings from here. Each setting
 //! that is not a default says what it is for.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use tollgate_config::SandboxLimits;
 use wasmtime::{
@@ -29,6 +29,9 @@ const WASM_STACK: usize = 256 << 10;
 /// Host functions run on the same stack as the guest that called them.
 const ASYNC_STACK: usize = WASM_STACK + (512 << 10);
 
+/// Of the stack at a trap, for who reads where it was. A recursion shows in as many.
+const FRAMES_MAX: Option<NonZeroUsize> = NonZeroUsize::new(24);
+
 /// The largest memory, in bytes, and the most instances of the whole process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolSize {
@@ -45,8 +48,8 @@ fn common() -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(ASYNC_STACK)
-        // A trap says which policy and hook; symbols of the guest cost on every call.
-        .wasm_backtrace_max_frames(None)
+        // Taken at a trap alone; a call costs the same with it.
+        .wasm_backtrace_max_frames(FRAMES_MAX)
         .generate_address_map(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false)
@@ -96,20 +99,23 @@ pub(crate) fn runner(pool: PoolSize) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Makes artefacts for [`runner`]; never runs them.
-pub(crate) fn compiler() -> wasmtime::Result<Engine> {
+/// Makes artefacts for [`runner`]; never runs them. `mapped`: they tell which instruction of
+/// the module a trap was in, which takes room in the artefact and no time.
+pub(crate) fn compiler(mapped: bool) -> wasmtime::Result<Engine> {
     let mut config = common();
     config
+        .generate_address_map(mapped)
         .wasm_multi_memory(true)
         .cranelift_opt_level(OptLevel::Speed);
     Engine::new(&config)
 }
 
 /// Runs `configure` once, in the compiling child, with memories that count
-/// against its limit only as far as they are used.
-pub(crate) fn configurer() -> wasmtime::Result<Engine> {
+/// against its limit only as far as they are used. `mapped` as for [`compiler`].
+pub(crate) fn configurer(mapped: bool) -> wasmtime::Result<Engine> {
     let mut config = common();
     config
+        .generate_address_map(mapped)
         .cranelift_opt_level(OptLevel::None)
         .memory_reservation(0)
         .memory_guard_size(0)

@@ -24,11 +24,16 @@ use crate::{
     Message,
     direct::{Direct, Pages},
     observed::Stage,
+    place::plain,
     policy::Counters,
     recording::Recorded,
 };
+pub(crate) use capability::CACHE_KEY_MAX;
 use machine::Output;
 use reservations::Reservations;
+
+/// Of what a guest says of an error.
+const WORDS_BYTES_MAX: usize = 600;
 
 /// Stands for the one message that a hook is shown; it lives in [`State::message`].
 #[derive(Debug)]
@@ -69,6 +74,15 @@ pub(crate) enum Bound {
     Time,
     #[error("too many host calls")]
     HostCalls,
+}
+
+/// What a failed hook had done before, which says more than the trap.
+#[derive(Debug, Default)]
+pub(crate) struct Circumstances {
+    /// Growth was refused in it, so a trap is likely of that.
+    pub(crate) lacked_memory: bool,
+    /// What it wrote last as an error.
+    pub(crate) last_words: Option<String>,
 }
 
 /// The exchange that an instance works for.
@@ -113,8 +127,8 @@ pub(crate) struct State {
     pub(crate) host_calls_all: u32,
     pub(crate) memory_bytes: usize,
     pub(crate) grew: bool,
-    /// The hook at work was refused memory.
-    pub(crate) lacked_memory: bool,
+    /// Of the hook at work.
+    circumstances: Circumstances,
     /// Of an instance that runs without its component.
     pub(crate) direct: Option<Direct>,
     /// Kept for its room: what an instance wrote, while it is put back.
@@ -143,7 +157,7 @@ impl State {
             host_calls_all: 0,
             memory_bytes: 0,
             grew: false,
-            lacked_memory: false,
+            circumstances: Circumstances::default(),
             direct: None,
             written: Vec::new(),
             pages: Pages::default(),
@@ -197,7 +211,17 @@ impl State {
     pub(crate) fn begin_hook(&mut self) {
         self.ticks = 0;
         self.host_calls = 0;
-        self.lacked_memory = false;
+        self.circumstances = Circumstances::default();
+    }
+
+    /// Notes what the guest says of an error.
+    pub(crate) fn heard(&mut self, words: &str) {
+        self.circumstances.last_words = Some(plain(words, WORDS_BYTES_MAX));
+    }
+
+    /// What led to the failure of the hook at work; once.
+    pub(crate) fn circumstances(&mut self) -> Circumstances {
+        mem::take(&mut self.circumstances)
     }
 
     pub(crate) fn end_hook(&mut self) {
@@ -254,7 +278,7 @@ impl ResourceLimiter for State {
             return Ok(true);
         }
         if desired > self.shared.bounds.memory_bytes {
-            self.lacked_memory = true;
+            self.circumstances.lacked_memory = true;
             self.shared
                 .counters
                 .memory_refused

@@ -10,7 +10,10 @@ mod quarantine;
 mod ready;
 mod timer;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault, Hook};
@@ -24,8 +27,9 @@ use crate::{
     Failure, NotOpened, Observed, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
-    host::{ExchangeContext, Shared},
+    host::{Circumstances, ExchangeContext, Shared},
     instance::Instance,
+    place::{Allowance, Origin, Trail},
     program::Program,
     tender::Tender,
 };
@@ -39,6 +43,8 @@ pub struct Policy {
     pub(crate) settings: Option<String>,
     pub(crate) tender: Arc<Tender>,
     pub(crate) quarantine: Quarantine,
+    /// For places of traps.
+    allowance: Allowance,
     hash: String,
     config: tollgate_config::Policy,
     hooks: Hooks,
@@ -70,6 +76,7 @@ impl Policy {
             settings,
             tender: parts.tender,
             quarantine: Quarantine::default(),
+            allowance: Allowance::default(),
             hash: parts.hash,
             config: parts.config,
             ready: Ready::default(),
@@ -219,7 +226,7 @@ impl Policy {
         }
         let permit = self.tender.permit().await.ok_or(Failure::NoInstance)?;
         let made = Instance::make(self, permit).await;
-        made.map_err(|error| Failure::of(&error, &self.shared.bounds, false))
+        made.map_err(|error| self.failure(&error, Circumstances::default()))
     }
 
     /// Makes one while an exchange waits, and sees to it that more are ready next time.
@@ -232,7 +239,7 @@ impl Policy {
         })?;
         Instance::make(self, permit)
             .await
-            .map_err(|error| self.failed(&error, false))
+            .map_err(|error| self.failed(&error, Circumstances::default()))
     }
 
     /// Makes one more ready, if there are too few.
@@ -246,7 +253,7 @@ impl Policy {
         match Instance::make(self, permit).await {
             Ok(instance) => self.ready.put(instance),
             Err(error) => {
-                let _ = self.failed(&error, false);
+                let _ = self.failed(&error, Circumstances::default());
             }
         }
     }
@@ -285,10 +292,27 @@ impl Policy {
     }
 
     /// Counts a failed call and says what it was.
-    pub(crate) fn failed(&self, error: &wasmtime::Error, lacked_memory: bool) -> Failure {
-        let failure = Failure::of(error, &self.shared.bounds, lacked_memory);
+    pub(crate) fn failed(&self, error: &wasmtime::Error, circumstances: Circumstances) -> Failure {
+        let failure = self.failure(error, circumstances);
         self.blame(&failure);
         failure
+    }
+
+    /// What it was, and where.
+    fn failure(&self, error: &wasmtime::Error, circumstances: Circumstances) -> Failure {
+        let trail = if self.allowance.take(Instant::now()) {
+            Trail::of(error, self.origin())
+        } else {
+            Trail::default()
+        };
+        Failure::of(error, &self.shared.bounds, (circumstances, trail))
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        match self.program {
+            Program::Module { .. } => Origin::Module(self.facts.lines.as_deref()),
+            Program::Component { .. } => Origin::Component,
+        }
     }
 
     /// Counts a failure, and holds nothing against the policy.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tollgate_capabilities::{Capabilities, GeoLocator, SecretStore};
 use tollgate_config::{CompileLimits, Grants};
 use wasmtime::{
-    Engine, Linker, Module,
+    Engine, Linker, Module, WasmBacktrace,
     component::{self, Component, HasSelf},
 };
 
@@ -16,7 +16,9 @@ use crate::{
     contract::Plugin,
     direct,
     engine::{self, PoolSize},
+    failure::Trapped,
     host::{Shared, State},
+    place::{Origin, Trail},
     policy::Policy,
     prepared::{self, Prepared},
     program::Program,
@@ -293,10 +295,15 @@ impl std::fmt::Debug for Sandbox {
 }
 
 fn mismatch(error: &wasmtime::Error) -> Refusal {
-    Refusal::new(
-        "invalid",
-        format!("it does not fit the contract: {error:#}"),
-    )
+    let is_of_the_guest = error.is::<WasmBacktrace>() || error.is::<wasmtime::Trap>();
+    let reason = if is_of_the_guest {
+        let trail = Trail::of(error, Origin::Component);
+        let trapped = Trapped::of(error, None, &trail);
+        format!("it cannot be started: {trapped}")
+    } else {
+        format!("it does not fit the contract: {error:#}")
+    };
+    Refusal::new("invalid", reason)
 }
 
 fn not_loaded(error: &wasmtime::Error) -> Refusal {

@@ -7,97 +7,16 @@
 use std::{fmt::Display, sync::Arc, time::Duration};
 
 use crate::{
-    BadEdit, Message, Side,
+    BadEdit, Failure, Message, NotOpened, Side,
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
     edit,
-    host::{Bound, Bounds, ExchangeContext},
+    host::{Circumstances, ExchangeContext},
     instance::{FIRST_TICK, Instance},
     observed::Stage,
     policy::{Hook, Policy},
     recording::{Recorded, Recording},
     timed::{Times, timed},
 };
-
-/// Why a hook gave no decision. The session is spent after any of them.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The guest trapped: a panic, a bad access, memory that could not be had.
-    #[error("trapped: {0}")]
-    Trapped(String),
-    /// A hook took too long.
-    #[error(
-        "ran longer than {0:?} in one hook: have it do less, or raise `limits.hook_time` of the policy"
-    )]
-    OutOfTime(Duration),
-    /// All hooks of the exchange together took too long.
-    #[error(
-        "ran longer than {0:?} in all hooks of the exchange together: have it do less, or raise \
-         `limits.exchange_time` of the policy"
-    )]
-    ExchangeOutOfTime(Duration),
-    /// A tick took too long, waiting included.
-    #[error(
-        "took longer than {0:?} in one tick, waiting included: have it ask for less, or raise \
-         `limits.tick_time` of the policy"
-    )]
-    TickOutOfTime(Duration),
-    /// More imports were called in a hook than allowed.
-    #[error(
-        "made more than {0} host calls in one hook: have it ask for less, or raise `limits.host_calls` of the policy"
-    )]
-    TooManyHostCalls(u32),
-    /// The decision does not hold.
-    #[error("returned a decision that does not hold: {0}")]
-    BadDecision(String),
-    /// The policy failed too often, or the session failed before.
-    #[error("is in quarantine")]
-    Quarantined,
-    /// All instances are in use.
-    #[error("found no free instance")]
-    NoInstance,
-}
-
-/// A session that could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{failure}")]
-pub struct NotOpened {
-    /// Why.
-    pub failure: Failure,
-    /// What the plugin asked the host before that, if the exchange is recorded.
-    pub recording: Option<Box<Recording>>,
-}
-
-impl From<Failure> for NotOpened {
-    fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            recording: None,
-        }
-    }
-}
-
-impl From<NotOpened> for Failure {
-    fn from(not: NotOpened) -> Self {
-        not.failure
-    }
-}
-
-impl Failure {
-    /// `lacked_memory`: growth was refused in that hook, so a trap is likely of that.
-    pub(crate) fn of(error: &wasmtime::Error, bounds: &Bounds, lacked_memory: bool) -> Self {
-        match error.downcast_ref::<Bound>() {
-            Some(Bound::Time) => Self::OutOfTime(bounds.hook_time),
-            Some(Bound::HostCalls) => Self::TooManyHostCalls(bounds.host_calls),
-            None if lacked_memory => Self::Trapped(format!(
-                "{}; memory beyond `limits.memory` ({} KiB) was refused in this hook: have it keep less, or raise \
-                 that of the policy",
-                trap(error),
-                bounds.memory_bytes >> 10
-            )),
-            None => Self::Trapped(trap(error)),
-        }
-    }
-}
 
 /// What a session has cost so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -153,7 +72,7 @@ impl Session {
             Err(error) => {
                 let state = store.data_mut();
                 let recording = state.recorded.take();
-                let failure = policy.failed(&error, state.lacked_memory);
+                let failure = policy.failed(&error, state.circumstances());
                 let tender = policy.tender.clone();
                 tender.clear(policy, Some(instance));
                 Err(NotOpened { failure, recording })
@@ -363,11 +282,13 @@ impl Session {
         self.worked += times.worked;
         let counters = &self.policy.shared.counters;
         counters.called(hook, times.took);
-        let mut lacked_memory = false;
+        let mut circumstances = Circumstances::default();
         if let Some(instance) = &mut self.work {
             let state = instance.store.data_mut();
             state.end_hook();
-            lacked_memory = state.lacked_memory;
+            if result.is_err() {
+                circumstances = state.circumstances();
+            }
             counters.host_called(state.host_calls_all - self.host_calls);
             self.host_calls = state.host_calls_all;
             if let Some(recording) = &mut state.recorded {
@@ -376,7 +297,7 @@ impl Session {
         }
         result.map_err(|error| {
             self.discard();
-            self.policy.failed(&error, lacked_memory)
+            self.policy.failed(&error, circumstances)
         })
     }
 
@@ -414,18 +335,6 @@ impl std::fmt::Debug for Session {
             .debug_struct("Session")
             .field("policy", &self.policy.name())
             .finish_non_exhaustive()
-    }
-}
-
-/// What a trap was, without the wasm frames that stand above its cause.
-pub(crate) fn trap(error: &wasmtime::Error) -> String {
-    let cause = error.root_cause();
-    match error.downcast_ref::<wasmtime::Trap>() {
-        // A plugin's stack ends where its memory begins.
-        Some(wasmtime::Trap::MemoryOutOfBounds) => {
-            format!("{cause} (a stack that overflows looks like this, too)")
-        }
-        _ => cause.to_string(),
     }
 }
 

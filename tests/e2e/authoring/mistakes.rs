@@ -114,7 +114,65 @@ fn a_panic_is_told_with_its_words_and_its_line() {
         "{}",
         said.out
     );
-    assert!(said.out.contains("+ failure: \"trapped: "), "{}", said.out);
+    // Where it was is beside what is compared, so that a case holds when lines move.
+    assert!(
+        said.out
+            .contains("+ failure: \"trapped: it panicked: nobody to greet\""),
+        "{}",
+        said.out
+    );
+    let place = format!(
+        " on_request: it trapped: it panicked: nobody to greet (at src/lib.rs:{line}:9, in `panics::"
+    );
+    assert!(said.out.contains(&place), "{}", said.out);
+}
+
+#[test]
+fn a_trap_that_is_no_panic_is_told_with_its_function_and_its_line() {
+    let made = Made::new("traps");
+    made.reword(
+        "src/lib.rs",
+        "        request.set_header",
+        "        std::hint::black_box(dive(1)); // calls\n        request.set_header",
+    );
+    let text = made.read("src/lib.rs");
+    let with = |dive: &str| {
+        let dive = format!("fn dive(depth: u64) -> u64 {{\n    {dive} // dives\n}}\n");
+        let source = format!("{text}\n#[inline(never)]\n{dive}");
+        made.write("src/lib.rs", &source);
+        let line = |words: &str| source.lines().position(|line| line.ends_with(words));
+        ["// calls", "// dives"].map(|words| line(words).unwrap() + 1)
+    };
+
+    let [_, dives] = with("std::hint::black_box(dive(std::hint::black_box(depth) + 1)) + 1");
+    let said = made.tollgate(&["plugin", "test", "--junit", "report.xml"]);
+    assert!(!said.is_good);
+    let told = format!(
+        " on_request: it trapped: its stack overflowed, since `traps::dive` is called within itself again and again \
+         (in `traps::dive` at src/lib.rs:{dives}): bound its depth, or give the plugin a larger stack\n"
+    );
+    assert!(said.out.contains(&told), "{}", said.out);
+    let told = format!("(in `traps::dive` at src/lib.rs:{dives})");
+    assert!(made.read("report.xml").contains(&told));
+
+    let [calls, dives] = with("loop { std::hint::black_box(depth); }");
+    let said = made.tollgate(&["plugin", "test"]);
+    assert!(!said.is_good);
+    let told = format!(
+        " on_request: it ran longer than 10ms in one hook (in `traps::dive` at src/lib.rs:{dives}, called by \
+         `traps::Traps::on_request` at src/lib.rs:{calls}): have it do less, or raise `limits.hook_time` of the policy\n"
+    );
+    assert!(said.out.contains(&told), "{}", said.out);
+
+    // What is shipped keeps the names of functions alone, or nothing if that is asked.
+    for (symbols, kept) in [("names", true), ("none", false)] {
+        let said = made.tollgate(&["plugin", "build", "--symbols", symbols]);
+        assert!(said.is_good, "{}", said.error);
+        let wasm = fs::read(made.folder().join("traps.wasm")).unwrap();
+        let has = |name: &[u8]| wasm.windows(name.len()).any(|window| window == name);
+        assert!(!has(b".debug_line"));
+        assert_eq!(has(b"traps4dive"), kept, "{symbols}");
+    }
 }
 
 #[test]

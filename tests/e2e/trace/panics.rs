@@ -20,7 +20,14 @@ fn panicked(source: &str, file: &str, says: &str) -> String {
 
 fn said(trace: &Trace, hook: &str) -> String {
     let step = step(trace, "probe", hook);
-    assert_eq!(step.failure.as_ref().unwrap().kind, "trapped");
+    let failure = step.failure.as_ref().unwrap();
+    assert_eq!(failure.kind, "trapped");
+    assert!(
+        failure.reason.starts_with("trapped: it panicked: ")
+            && failure.reason.contains(" (at tests/guests/probe/src/"),
+        "{}",
+        failure.reason
+    );
     let line = step.calls.iter().find(|call| call.call == "log.write");
     let line = &line.unwrap().arguments;
     assert_eq!(line["level"], "error");

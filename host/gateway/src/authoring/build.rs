@@ -14,13 +14,15 @@ use std::{
 use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tollgate_cases::{CaseError, Disproof, SectionError, provable, read_folder, strip, with_cases};
+use tollgate_cases::{
+    CaseError, Disproof, SectionError, Symbols, provable, read_folder, strip, with_cases,
+};
 use tollgate_config::CompileLimits;
 use tollgate_sandbox::{Inspected, LoadError, componentize, inspect};
 
 use super::{
     leash,
-    toolchain::{Toolchain, ToolchainError, guests_dir},
+    toolchain::{Profile, Toolchain, ToolchainError, guests_dir},
 };
 
 /// Where a plugin is built, and how.
@@ -39,6 +41,8 @@ pub struct BuildOptions {
     pub with_cases: bool,
     /// Whether the file is a component, and not the module that Rust made.
     pub component: bool,
+    /// What it tells of its source when it traps.
+    pub symbols: Symbols,
     /// Once cancelled, it ends what is at work, cargo and all that cargo started; the build
     /// fails then. Each is in a process group of its own for it, which ctrl-c does not reach.
     pub stop: Option<CancellationToken>,
@@ -55,6 +59,7 @@ impl BuildOptions {
             checker: None,
             with_cases: false,
             component: false,
+            symbols: Symbols::Names,
             stop: None,
         }
     }
@@ -217,7 +222,7 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
         name: name.to_owned(),
         error: Box::new(error),
     };
-    let mut wasm = strip(&compiled.wasm)?;
+    let mut wasm = strip(&compiled.wasm, options.symbols)?;
     if options.component {
         let component = componentize(&compiled.name, &wasm);
         wasm = component.map_err(|error| refused(&compiled.name, error))?;
@@ -319,7 +324,12 @@ fn compile(options: &BuildOptions) -> Result<Compiled, BuildError> {
     let tools = Toolchain::from_env();
     let (name, target_dir) = read_manifest(&tools, &manifest, options.stop.as_ref())?;
     tools.ensure_target(&folder, options.stop.as_ref())?;
-    let mut cargo = tools.cargo_build(&folder, &target_dir, options.quick);
+    let profile = if options.quick {
+        Profile::Quick
+    } else {
+        Profile::Authored
+    };
+    let mut cargo = tools.cargo_build(&folder, &target_dir, profile);
     cargo
         .args(["--message-format", "json-render-diagnostics"])
         .stdout(Stdio::piped())
@@ -365,23 +375,7 @@ fn read_manifest(
     stop: Option<&CancellationToken>,
 ) -> Result<(String, PathBuf), BuildError> {
     let folder = manifest.parent().unwrap_or(Path::new("."));
-    let mut cargo = tools.cargo(folder);
-    cargo
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .arg("--manifest-path")
-        .arg(manifest)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let output = run(cargo, stop)?;
-    if !output.status.success() {
-        return Err(BuildError::Manifest {
-            manifest: manifest.to_owned(),
-            words: String::from_utf8_lossy(&output.stderr)
-                .trim_end()
-                .to_owned(),
-        });
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let metadata = metadata(tools, manifest, stop)?;
     let packages = metadata["packages"].as_array().map(Vec::as_slice);
     let package = packages
         .unwrap_or_default()
@@ -403,6 +397,30 @@ fn read_manifest(
     let root = metadata["workspace_root"].as_str().unwrap_or_default();
     let own = metadata["target_directory"].as_str();
     Ok((name, guests_dir(Path::new(root), own)))
+}
+
+/// What cargo knows of a crate and of its workspace, without looking for what they depend on.
+pub(super) fn metadata(
+    tools: &Toolchain,
+    manifest: &Path,
+    stop: Option<&CancellationToken>,
+) -> Result<Value, BuildError> {
+    let mut cargo = tools.cargo(manifest.parent().unwrap_or(Path::new(".")));
+    cargo
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = run(cargo, stop)?;
+    if output.status.success() {
+        return Ok(serde_json::from_slice(&output.stdout).unwrap_or_default());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(BuildError::Manifest {
+        manifest: manifest.to_owned(),
+        words: words.trim_end().to_owned(),
+    })
 }
 
 /// Finds the file in cargo's messages, one JSON object a line.

@@ -8,6 +8,7 @@ pub mod build;
 mod leash;
 pub mod new;
 mod settings;
+pub(crate) mod sources;
 pub mod test;
 pub mod toolchain;
 

@@ -19,10 +19,62 @@ use super::leash;
 /// What plugins are compiled for.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What is built for shipping; of this repository, in its manifest as well.
-const SHIPPED: &str = "plugin";
-/// What is built in a moment.
-const QUICK: &str = "plugin-quick";
+/// How a plugin is built. Each has a folder of its own in cargo's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// For shipping; of this repository, in its manifest as well.
+    Shipped,
+    /// The same code, and the file tells its lines: they are taken out of what is shipped.
+    Authored,
+    /// In a moment, larger and slower. It tells its lines, too.
+    Quick,
+}
+
+impl Profile {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Shipped => "plugin",
+            Self::Authored => "plugin-authored",
+            Self::Quick => "plugin-quick",
+        }
+    }
+
+    const fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Shipped => &[
+                "inherits='release'",
+                "lto=true",
+                "codegen-units=1",
+                "panic='abort'",
+                "debug=false",
+                "strip='debuginfo'",
+            ],
+            Self::Authored => &[
+                "inherits='release'",
+                "lto=true",
+                "codegen-units=1",
+                "panic='abort'",
+                "debug='limited'",
+                "strip='none'",
+            ],
+            Self::Quick => &[
+                "inherits='release'",
+                "opt-level=1",
+                // Built once, and compiled anew by the gateway for each change: the less of
+                // it the better.
+                "package.\"*\".opt-level='s'",
+                "lto=false",
+                "codegen-units=16",
+                "incremental=true",
+                "panic='abort'",
+                "debug='limited'",
+                // The author's own lines are enough.
+                "package.\"*\".debug=false",
+                "strip='none'",
+            ],
+        }
+    }
+}
 
 /// A small stack keeps what a session touches together. Larger for who writes so in
 /// `.cargo/config.toml`.
@@ -127,36 +179,12 @@ impl Toolchain {
     }
 
     /// `cargo build` of what is to become a plugin.
-    pub(crate) fn cargo_build(&self, root: &Path, target_dir: &Path, quick: bool) -> Command {
+    pub(crate) fn cargo_build(&self, root: &Path, target_dir: &Path, how: Profile) -> Command {
         let mut cargo = self.cargo(root);
-        let profile = if quick { QUICK } else { SHIPPED };
+        let profile = how.name();
         cargo.args(["build", "--lib", "--target", TARGET, "--profile", profile]);
         cargo.arg("--target-dir").arg(target_dir);
-        let settings: &[&str] = if quick {
-            &[
-                "inherits='release'",
-                "opt-level=1",
-                // Built once, and compiled anew by the gateway for each change: the less of
-                // it the better.
-                "package.\"*\".opt-level='s'",
-                "lto=false",
-                "codegen-units=16",
-                "incremental=true",
-                "panic='abort'",
-                "debug=false",
-                "strip='debuginfo'",
-            ]
-        } else {
-            &[
-                "inherits='release'",
-                "lto=true",
-                "codegen-units=1",
-                "panic='abort'",
-                "debug=false",
-                "strip='debuginfo'",
-            ]
-        };
-        for setting in settings {
+        for setting in how.settings() {
             cargo
                 .arg("--config")
                 .arg(format!("profile.{profile}.{setting}"));
@@ -323,7 +351,7 @@ pub(crate) mod tests {
     fn a_stack_is_small_unless_the_crates_own_configuration_says_what_it_is() {
         let dir = tempfile::tempdir().expect("is made");
         let tools = Toolchain::from_env();
-        let built = |root: &Path| arguments(&tools.cargo_build(root, root, false));
+        let built = |root: &Path| arguments(&tools.cargo_build(root, root, Profile::Shipped));
         assert!(built(dir.path()).contains("-zstack-size=65536"));
         let folder = dir.path().join(".cargo");
         fs::create_dir(&folder).expect("is made");
@@ -352,11 +380,11 @@ pub(crate) mod tests {
             fs::write(path, text).expect("is written");
         }
         let target = dir.path().join("guests");
-        for (quick, folder) in [(false, SHIPPED), (true, QUICK)] {
-            let mut cargo = Toolchain::from_env().cargo_build(dir.path(), &target, quick);
+        for profile in [Profile::Shipped, Profile::Authored, Profile::Quick] {
+            let mut cargo = Toolchain::from_env().cargo_build(dir.path(), &target, profile);
             let output = cargo.output().expect("runs");
             assert!(output.status.success(), "{}", last_line(&output));
-            let wasm = fs::read(target.join(TARGET).join(folder).join("tiny.wasm"));
+            let wasm = fs::read(target.join(TARGET).join(profile.name()).join("tiny.wasm"));
             assert!(wasm.expect("is there").starts_with(b"\0asm"));
         }
     }

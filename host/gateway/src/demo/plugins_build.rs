@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use crate::authoring::toolchain::{TARGET, Toolchain, ToolchainError, guests_dir};
+use crate::authoring::toolchain::{Profile, TARGET, Toolchain, ToolchainError, guests_dir};
 
 /// Why plugins could not be built. `Display` is a whole sentence for a person.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,7 @@ fn build(
     (root, target_dir): (&Path, &Path),
     packages: &[&str],
 ) -> Result<(), BuildError> {
-    let mut cargo = tools.cargo_build(root, target_dir, false);
+    let mut cargo = tools.cargo_build(root, target_dir, Profile::Shipped);
     cargo.arg("--quiet");
     for package in packages {
         cargo.args(["-p", package]);

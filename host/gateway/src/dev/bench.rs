@@ -3,21 +3,25 @@
 //! One change at a time; what is saved during a build is built after it. Owns the gateway,
 //! the stand-in and the folder, and takes them down in that order.
 
-use std::{fs, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tollgate_cases::Symbols;
 
 use super::{
     DevOptions, Live, News, Order, Setback, Started, sample,
     settings::{Settings, usual_file},
     site::{MODEL, Site},
-    source::Source,
+    source::{Source, Stamp},
 };
 use crate::{
     Gateway, Options, Refused,
-    authoring::build::{BuildError, BuildOptions, Built, Words, build},
+    authoring::{
+        build::{BuildError, BuildOptions, Built, Words, build},
+        sources::sources,
+    },
     demo::standin::{Standin, StandinOptions},
     trace::{Filter, Line, Next, Watch},
 };
@@ -35,6 +39,8 @@ pub(super) struct Bench {
     news: mpsc::Sender<News>,
     stop: CancellationToken,
     source: Source,
+    /// Those that it was last asked about what the crate is built from.
+    manifests: BTreeMap<PathBuf, Stamp>,
     site: Site,
     /// Unless there is another upstream.
     standin: Option<Standin>,
@@ -76,7 +82,7 @@ impl Bench {
         for file in options.settings.iter().chain(&options.config) {
             fs::metadata(file).with_context(|| format!("{}: cannot be read", file.display()))?;
         }
-        let absolute = |file: std::path::PathBuf| fs::canonicalize(&file).unwrap_or(file);
+        let absolute = |file: PathBuf| fs::canonicalize(&file).unwrap_or(file);
         options.settings = options.settings.map(absolute);
         options.config = options.config.map(absolute);
         options.folder.clone_from(&folder);
@@ -94,6 +100,7 @@ impl Bench {
         let besides = vec![settings.unwrap_or_else(|| usual_file(&folder))];
         Ok(Self {
             source: Source::new(folder, besides),
+            manifests: BTreeMap::new(),
             site: site.context("a temporary folder cannot be made")?,
             options,
             news,
@@ -107,6 +114,7 @@ impl Bench {
     /// Runs until it is stopped, or nobody listens.
     pub(super) async fn work(&mut self, mut orders: mpsc::Receiver<Order>) -> anyhow::Result<()> {
         loop {
+            self.follow().await;
             match self.round().await {
                 Ok(()) => {}
                 Err(Halt::Setback { what, why }) => {
@@ -146,6 +154,21 @@ impl Bench {
         }
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Watches what the crate is built from by now, where a manifest may say otherwise than
+    /// before.
+    async fn follow(&mut self) {
+        if self.source.manifests() == self.manifests {
+            return;
+        }
+        let (folder, stop) = (self.options.folder.clone(), self.stop.clone());
+        let found = tokio::task::spawn_blocking(move || sources(&folder, Some(&stop))).await;
+        // The build says what is wrong with a manifest.
+        if let Ok(Some(found)) = found {
+            self.source.follow(found);
+            self.manifests = self.source.manifests();
+        }
     }
 
     /// One change, from the source to the swap.
@@ -193,6 +216,7 @@ impl Bench {
             words: Words::Kept,
             checker: std::env::current_exe().ok(),
             with_cases: self.options.with_cases,
+            symbols: Symbols::Lines,
             stop: Some(self.stop.clone()),
             ..BuildOptions::new(&self.options.folder)
         }

@@ -1,4 +1,4 @@
-//! Says when the files of a crate changed.
+//! Says when the files of a crate changed, or of one that it depends on by path.
 //!
 //! Events are only a hint to look; what counts is whether a file has another stamp than at
 //! the last look. Every folder is watched by itself, so what cargo writes into `target`
@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+use crate::authoring::sources::Sources;
+
 /// Events that follow each other faster than this belong to one change.
 const QUIET: Duration = Duration::from_millis(15);
 /// A change that never becomes quiet is looked at after this.
@@ -33,7 +35,7 @@ const ENTRIES_MAX: usize = 5000;
 const DEPTH_MAX: usize = 16;
 
 /// A file's size, inode and time of change, in nanoseconds.
-type Stamp = (u64, u64, i128);
+pub(super) type Stamp = (u64, u64, i128);
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Picture {
@@ -46,6 +48,8 @@ pub(super) struct Source {
     folder: PathBuf,
     /// Files that count wherever they are.
     besides: Vec<PathBuf>,
+    /// What the crate is built from beside its own files.
+    built_from: Sources,
     wake: Arc<Notify>,
     /// `None`: there are no events.
     watcher: Option<RecommendedWatcher>,
@@ -69,6 +73,7 @@ impl Source {
         let mut source = Self {
             folder,
             besides,
+            built_from: Sources::default(),
             wake,
             watcher: watcher.ok(),
             watched: BTreeSet::new(),
@@ -76,6 +81,22 @@ impl Source {
         };
         source.look();
         source
+    }
+
+    /// Watches these as well, and none that were given before. What changed until now has
+    /// been told.
+    pub(super) fn follow(&mut self, built_from: Sources) {
+        self.built_from = built_from;
+        self.look();
+    }
+
+    /// The manifests that say what the crate is built from, as they were at the last look.
+    pub(super) fn manifests(&self) -> BTreeMap<PathBuf, Stamp> {
+        let files = self.seen.files.iter();
+        let manifests = files.filter(|(path, _)| path.ends_with("Cargo.toml"));
+        manifests
+            .map(|(path, stamp)| (path.clone(), *stamp))
+            .collect()
     }
 
     /// Waits until a file changed since the last time that this returned.
@@ -122,7 +143,10 @@ impl Source {
     fn picture(&self) -> Picture {
         let mut picture = Picture::default();
         picture.add(&self.folder, 0);
-        for file in &self.besides {
+        for folder in &self.built_from.folders {
+            picture.add(folder, 0);
+        }
+        for file in self.besides.iter().chain(&self.built_from.manifests) {
             if let Some(stamp) = stamp(file) {
                 picture.files.insert(file.clone(), stamp);
             }
@@ -156,6 +180,10 @@ impl Source {
 
 impl Picture {
     fn add(&mut self, folder: &Path, depth: usize) {
+        // One crate may lie within another.
+        if self.folders.contains(folder) {
+            return;
+        }
         let Ok(entries) = fs::read_dir(folder) else {
             return;
         };
@@ -271,6 +299,37 @@ mod tests {
         made.source = Source::new(made.source.folder.clone(), vec![file.clone()]);
         fs::write(&file, "settings: {}").unwrap();
         made.changed().await;
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_crate_that_it_is_built_from_is_told_and_not_of_what_is_made_there() {
+        let other = tempfile::tempdir().unwrap();
+        let folder = other.path().canonicalize().unwrap();
+        for name in ["src", "target"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        fs::write(folder.join("Cargo.toml"), "[package]").unwrap();
+        let mut made = Crate::new();
+        let within = made.source.folder.join("src");
+        made.source.follow(Sources {
+            // The second lies within the crate itself.
+            folders: [folder.clone(), within].into(),
+            ..Sources::default()
+        });
+        let manifests = made.source.manifests();
+        assert!(manifests.keys().eq([&folder.join("Cargo.toml")]));
+        fs::write(folder.join("target/made"), "made").unwrap();
+        assert!(!made.source.look());
+        fs::write(folder.join("src/lib.rs"), "1").unwrap();
+        made.changed().await;
+        made.write("src/lib.rs", "22");
+        made.changed().await;
+        fs::write(folder.join("Cargo.toml"), "[package] # other").unwrap();
+        made.changed().await;
+        assert_ne!(made.source.manifests(), manifests);
+        made.source.follow(Sources::default());
+        fs::write(folder.join("src/lib.rs"), "22").unwrap();
+        assert!(!made.source.look());
     }
 
     #[test]

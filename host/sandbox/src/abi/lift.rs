@@ -2,6 +2,9 @@
 
 use super::layout::{Layout, align_to};
 
+/// Beyond what any capability takes as a name or a key.
+pub(crate) const NAME_BYTES_MAX: usize = 4096;
+
 /// What a guest said does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
@@ -240,6 +243,25 @@ impl<'a> Args<'a> {
         self.memory.text(at, length)
     }
 
+    /// The name of something that a capability keeps, or its key. Of one that is longer than
+    /// any that is taken, no more is copied than shows it.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn name(&mut self) -> Result<String, Broken> {
+        let text = self.text()?;
+        Ok(text[..text.ceil_char_boundary(NAME_BYTES_MAX + 1)].to_owned())
+    }
+
+    /// As many bytes as these, of a list that may be longer.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn bytes_to(&mut self, most: usize) -> Result<&'a [u8], Broken> {
+        let bytes = self.bytes()?;
+        Ok(&bytes[..bytes.len().min(most)])
+    }
+
     /// # Errors
     /// See [`Broken`].
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Broken> {
@@ -296,5 +318,36 @@ impl<'a> Args<'a> {
     pub(crate) fn list<T: Lift>(&mut self) -> Result<Vec<T>, Broken> {
         let (at, length) = self.pointer_and_length();
         self.memory.list(at, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_copied_no_further_than_shows_that_it_is_too_long() {
+        let name = |memory: &[u8], length: usize| {
+            let slots = [0, length as u64];
+            Args::new(&slots, Reader::new(memory, memory.len())).name()
+        };
+        assert_eq!(name(b"caller=bob", 6), Ok("caller".to_owned()));
+        let long = "é".repeat(1 << 20);
+        let copied = name(long.as_bytes(), long.len()).unwrap();
+        assert!(copied.len() > NAME_BYTES_MAX && copied.len() < NAME_BYTES_MAX + 8);
+        // Whatever is wrong beyond that is still wrong.
+        assert_eq!(
+            name(long.as_bytes(), long.len() + 1),
+            Err(Broken::OutOfBounds)
+        );
+        assert_eq!(name(long.as_bytes(), long.len() - 1), Err(Broken::NotUtf8));
+    }
+
+    #[test]
+    fn what_is_cut_is_longer_than_any_store_takes() {
+        use tollgate_capabilities::EmbeddedOptions;
+        let options = EmbeddedOptions::default();
+        assert!(options.kv.key_bytes_max < NAME_BYTES_MAX);
+        assert!(options.limits.name_bytes_max < NAME_BYTES_MAX);
     }
 }

@@ -8,6 +8,7 @@
 
 mod allowed;
 mod contract;
+mod names;
 mod rewrite;
 mod survey;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod wrappers;
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
+use super::lines::{self, Lines};
 use crate::direct::{MAP_BLOCK, MAP_START};
 use survey::Survey;
 
@@ -53,6 +55,8 @@ pub(super) struct Adapted {
     pub(super) module: Vec<u8>,
     /// Of the memory that the map is in.
     pub(super) map_bytes: usize,
+    /// Where its code came from, if it says so.
+    pub(super) lines: Option<Lines>,
 }
 
 /// Adapts the main module of a component with its snapshot in it. The component was made
@@ -67,7 +71,16 @@ pub(super) fn adapt(
     let module = main_module(component)?;
     let survey = Survey::of(module)?;
     let map_pages = (MAP_START + memory_bytes.div_ceil(MAP_BLOCK) + 1).div_ceil(PAGE);
-    let adapted = rewrite::rewrite(module, &survey, map_pages as u64)?;
+    // What the plugin says of its code holds for a module with the same code.
+    let is_same = code(plugin)?.is_some_and(|its| code(module).is_ok_and(|code| code == Some(its)));
+    let names = if is_same {
+        names::of(plugin)
+    } else {
+        Vec::new()
+    };
+    let traced = is_same && lines::are_there(plugin);
+    let written = rewrite::rewrite(module, &survey, (map_pages as u64, &names, traced))?;
+    let adapted = written.module;
     let features = WasmFeatures::default() | WasmFeatures::MULTI_MEMORY;
     Validator::new_with_features(features)
         .validate_all(&adapted)
@@ -75,7 +88,27 @@ pub(super) fn adapt(
     Ok(Adapted {
         module: adapted,
         map_bytes: map_pages * PAGE,
+        lines: written.moved.and_then(|moved| Lines::of(plugin, &moved)),
     })
+}
+
+/// A module's code section.
+fn code(module: &[u8]) -> Result<Option<&[u8]>, Unfit> {
+    let range = code_range(module)?;
+    Ok(range.and_then(|range| module.get(range.start as usize..range.end as usize)))
+}
+
+/// Where a module's code section is, which debug information counts from.
+fn code_range(module: &[u8]) -> Result<Option<std::ops::Range<u64>>, Unfit> {
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::CodeSectionStart {
+            unchecked_range, ..
+        } = payload?
+        {
+            return Ok(Some(unchecked_range));
+        }
+    }
+    Ok(None)
 }
 
 const PAGE: usize = 64 << 10;

@@ -15,10 +15,13 @@ use wasmtime::{
 };
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
-use super::{Job, Refusal, SampleText, pipeline, setting_up::SettingUp};
+use super::{Job, Lines, Refusal, SampleText, lines, pipeline, setting_up::SettingUp};
 use crate::{
+    Trapped,
     contract::{Description, Sample},
-    engine, wasi,
+    engine,
+    place::{Origin, Trail},
+    wasi,
 };
 
 /// Time for each of the guest's three calls.
@@ -33,16 +36,22 @@ const NAME_BYTES_MAX: usize = 128;
 /// The longest pointer into the settings, in bytes.
 const POINTER_BYTES_MAX: usize = 1024;
 
-pub(super) struct Guest {
+pub(super) struct Guest<'a> {
     store: Store<SettingUp>,
     instance: Instance,
     done: Arc<AtomicBool>,
+    /// As it came.
+    plugin: &'a [u8],
 }
 
-impl Guest {
-    pub(super) fn start(component: &[u8], job: &Job) -> Result<Self, Refusal> {
-        let engine =
-            engine::configurer().map_err(|error| pipeline::internal("the compiler", &error))?;
+impl<'a> Guest<'a> {
+    /// `component` is what was made of `plugin`, or it itself.
+    pub(super) fn start(
+        component: &[u8],
+        (plugin, job): (&'a [u8], &Job),
+    ) -> Result<Self, Refusal> {
+        let engine = engine::configurer(lines::are_there(plugin))
+            .map_err(|error| pipeline::internal("the compiler", &error))?;
         let component = pipeline::for_configuring(&engine, component)?;
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker, &component)
@@ -61,12 +70,18 @@ impl Guest {
         tick(engine.clone(), done.clone());
         let instance = match wait(linker.instantiate_async(&mut store, &component)) {
             Ok(instance) => instance,
-            Err(error) => return Err(not_started(&error, store.data_mut().said())),
+            Err(error) => {
+                done.store(true, Ordering::Relaxed);
+                let reason = reason(&error, (plugin, store.data_mut().said()));
+                let reason = format!("it cannot be started: {reason}");
+                return Err(Refusal::new("start", reason));
+            }
         };
         Ok(Self {
             store,
             instance,
             done,
+            plugin,
         })
     }
 
@@ -137,7 +152,7 @@ impl Guest {
             .and_then(|(_, func)| self.instance.get_typed_func::<P, R>(&mut *store, func))
             .and_then(|func| wait(func.call_async(&mut *store, params)));
         called.map_err(|error| {
-            let reason = reason(&error, self.store.data_mut().said());
+            let reason = reason(&error, (self.plugin, self.store.data_mut().said()));
             Refusal::new("configure", format!("`{name}` failed: {reason}"))
         })
     }
@@ -165,13 +180,13 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for Guest<'_> {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
     }
 }
 
-impl ComponentInstanceState for Guest {
+impl ComponentInstanceState for Guest<'_> {
     async fn call_func_ret_list_u8(
         &mut self,
         instance: &str,
@@ -251,16 +266,15 @@ fn settings_refused(errors: &[String]) -> Refusal {
     }
 }
 
-fn not_started(error: &wasmtime::Error, said: Option<String>) -> Refusal {
-    let reason = reason(error, said);
-    Refusal::new("start", format!("it cannot be started: {reason}"))
-}
-
 /// With what it wrote before, which for most languages is the message of an exception.
-fn reason(error: &wasmtime::Error, said: Option<String>) -> String {
+fn reason(error: &wasmtime::Error, (plugin, said): (&[u8], Option<String>)) -> String {
+    let lines = Lines::as_it_came(plugin);
+    let trail = Trail::of(error, Origin::Plugin(lines.as_ref()));
     let cause = match error.downcast_ref::<wasmtime::Trap>() {
-        Some(wasmtime::Trap::Interrupt) => format!("it ran longer than {PATIENCE:?}"),
-        _ => crate::session::trap(error),
+        Some(wasmtime::Trap::Interrupt) => {
+            format!("it ran longer than {PATIENCE:?}{}", trail.place())
+        }
+        _ => Trapped::of(error, None, &trail).to_string(),
     };
     match said {
         Some(said) => format!("{cause}; it wrote: {said}"),

@@ -1,10 +1,12 @@
 //! The steps of one job, in order. Runs in the compiling child.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmtime::component::Component;
 use wasmtime_wizer::Wizer;
 
-use super::{Artefact, Code, Facts, Form, Job, Refusal, Task, adapt, configure};
+use super::{Artefact, Code, Facts, Form, Job, Lines, Refusal, Task, adapt, configure};
 use crate::{
     contract::{Description, Hooks, Needs},
     engine, wasi,
@@ -34,7 +36,6 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         return Err(too_large(wasm.len(), job));
     }
     let component = componentize(wasm)?;
-    let compiler = engine::compiler().map_err(|error| internal("the compiler", &error))?;
     let world = check_world(&component, job)?;
     if job.task == Task::Describe {
         return described(wasm, &component, (job, world));
@@ -45,7 +46,7 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         // every instance instead.
         Err(_) => (None, component.clone()),
     };
-    let mut guest = configure::Guest::start(&instrumented, job)?;
+    let mut guest = configure::Guest::start(&instrumented, (wasm, job))?;
     let description = guest.describe()?;
     configure::check_settings(&description.settings_schema, &job.settings)?;
     guest.configure(&job.settings)?;
@@ -54,24 +55,34 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let description = narrowed(description, guest.describe()?)?;
     let snapshotted = snapshot.is_some();
     let snapshot = snapshot.as_deref().unwrap_or(&component);
-    let (form, code) = match compile(&compiler, job, wasm, snapshotted.then_some(snapshot)) {
+    let compiled = match compile(job, wasm, snapshotted.then_some(snapshot)) {
         Ok(compiled) => compiled,
         Err(because) => {
+            let compiler = compiler(false)?;
             let code = compiler.precompile_component(snapshot).map_err(|error| {
                 Refusal::new("invalid", format!("it does not compile: {error:#}"))
             })?;
-            (Form::Component { because }, code)
+            Compiled {
+                form: Form::Component { because },
+                code,
+                lines: None,
+            }
         }
     };
     let facts = Facts {
         samples,
         snapshotted,
-        ..facts(description, world, form)
+        lines: compiled.lines.map(Arc::new),
+        ..facts(description, world, compiled.form)
     };
     Ok(Artefact {
         facts,
-        code: Code::Bytes(Bytes::from(code)),
+        code: Code::Bytes(Bytes::from(compiled.code)),
     })
+}
+
+fn compiler(mapped: bool) -> Result<wasmtime::Engine, Refusal> {
+    engine::compiler(mapped).map_err(|error| internal("the compiler", &error))
 }
 
 /// What it says of itself before it is configured.
@@ -80,7 +91,7 @@ fn described(
     component: &[u8],
     (job, world): (&Job, World),
 ) -> Result<Artefact, Refusal> {
-    let description = configure::Guest::start(component, job)?.describe()?;
+    let description = configure::Guest::start(component, (wasm, job))?.describe()?;
     configure::check_schema(&description.settings_schema)?;
     let form = if is_component(wasm) {
         Form::Component {
@@ -124,18 +135,18 @@ fn facts(description: Description, world: World, form: Form) -> Facts {
         snapshotted: false,
         form,
         settings_schema: description.settings_schema,
+        lines: None,
     }
 }
 
-type Compiled = (Form, Vec<u8>);
+struct Compiled {
+    form: Form,
+    code: Vec<u8>,
+    lines: Option<Lines>,
+}
 
 /// As a module that runs by itself, or why it cannot be one.
-fn compile(
-    compiler: &wasmtime::Engine,
-    job: &Job,
-    wasm: &[u8],
-    snapshot: Option<&[u8]>,
-) -> Result<Compiled, String> {
+fn compile(job: &Job, wasm: &[u8], snapshot: Option<&[u8]>) -> Result<Compiled, String> {
     if is_component(wasm) {
         return Err(CAME_SO.to_owned());
     }
@@ -145,8 +156,13 @@ fn compile(
     let form = Form::Module {
         map_bytes: adapted.map_bytes,
     };
+    let compiler = compiler(adapted.lines.is_some()).map_err(|refusal| refusal.reason)?;
     let code = compiler.precompile_module(&adapted.module);
-    Ok((form, code.map_err(|error| format!("{error:#}"))?))
+    Ok(Compiled {
+        form,
+        code: code.map_err(|error| format!("{error:#}"))?,
+        lines: adapted.lines,
+    })
 }
 
 /// What a plugin says of itself once it knows its settings.

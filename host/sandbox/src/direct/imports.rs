@@ -13,7 +13,7 @@ use crate::{
         cache, clock, endpoints, geo, http_call, kv, limits, log, metrics, random, secrets, shadow,
         types::{Destination, Header},
     },
-    host::{HeldReservation, State, exchange::Shown},
+    host::{CACHE_KEY_MAX, HeldReservation, State, exchange::Shown},
     recording::Note,
 };
 
@@ -137,12 +137,12 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
             Ok(Answer::Nothing)
         }
         Import::MetricsCount => {
-            let (name, labels) = (args.text()?.to_owned(), args.list()?);
+            let (name, labels) = (args.name()?, args.list()?);
             metrics::Host::count(state, name, labels, args.u64())?;
             Ok(Answer::Nothing)
         }
         Import::MetricsGauge => {
-            let (name, labels) = (args.text()?.to_owned(), args.list()?);
+            let (name, labels) = (args.name()?, args.list()?);
             metrics::Host::gauge(state, name, labels, args.f64())?;
             Ok(Answer::Nothing)
         }
@@ -154,11 +154,11 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
             lowered(state, &bytes, args.u32())
         }
         Import::SecretsGet => {
-            let secret = secrets::Host::get(state, args.text()?.to_owned())?;
+            let secret = secrets::Host::get(state, args.name()?)?;
             lowered(state, &secret, args.u32())
         }
         Import::GeoLookup => {
-            let place = geo::Host::lookup(state, args.text()?.to_owned())?;
+            let place = geo::Host::lookup(state, args.name()?)?;
             lowered(state, &place, args.u32())
         }
         Import::ReservationDrop => {
@@ -278,23 +278,23 @@ async fn answer_waiting(
     let args = &mut args;
     match import {
         Import::KvGet => {
-            let (key, at) = (args.text()?.to_owned(), args.u32());
+            let (key, at) = (args.name()?, args.u32());
             let value = kv::Host::get(state, key).await?;
             lowered(state, &value, at)
         }
         Import::KvPut => {
-            let (key, value) = (args.text()?.to_owned(), args.bytes()?.to_vec());
+            let (key, value) = (args.name()?, args.bytes()?.to_vec());
             let (ttl, at) = (args.u32(), args.u32());
             let done = kv::Host::put(state, key, value, ttl).await?;
             lowered(state, &done, at)
         }
         Import::KvRemove => {
-            let (key, at) = (args.text()?.to_owned(), args.u32());
+            let (key, at) = (args.name()?, args.u32());
             let done = kv::Host::remove(state, key).await?;
             lowered(state, &done, at)
         }
         Import::KvCompareAndPut => {
-            let key = args.text()?.to_owned();
+            let key = args.name()?;
             let expected = args.optional_bytes()?.map(<[u8]>::to_vec);
             let value = args.bytes()?.to_vec();
             let (ttl, at) = (args.u32(), args.u32());
@@ -302,7 +302,7 @@ async fn answer_waiting(
             lowered(state, &done, at)
         }
         Import::KvIncrement => {
-            let (key, by) = (args.text()?.to_owned(), args.u64().cast_signed());
+            let (key, by) = (args.name()?, args.u64().cast_signed());
             let (ttl, at) = (args.u32(), args.u32());
             let sum = kv::Host::increment(state, key, by, ttl).await?;
             lowered(state, &sum.map(i64::cast_unsigned), at)
@@ -330,7 +330,7 @@ async fn of_limits(
     import: Import,
     args: &mut Args<'_>,
 ) -> wasmtime::Result<Answer> {
-    let bucket = args.text()?.to_owned();
+    let bucket = args.name()?;
     let amount = match import {
         Import::LimitsRemaining => 0,
         _ => args.u64(),
@@ -374,7 +374,7 @@ fn reservation(state: &State, handle: u32) -> Result<Resource<HeldReservation>, 
 
 fn cache_plan(args: &mut Args<'_>) -> Result<cache::Plan, Broken> {
     Ok(cache::Plan {
-        key: args.bytes()?.to_vec(),
+        key: args.bytes_to(CACHE_KEY_MAX + 1)?.to_vec(),
         kind: cache::Kind::of(args.u32())?,
         ttl_ms: args.u64(),
         look_up: args.bool(),

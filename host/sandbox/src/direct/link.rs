@@ -177,6 +177,15 @@ impl Import {
         })
     }
 
+    /// Interface and function, such as `kv.get`, for a person.
+    pub(crate) fn words(self) -> String {
+        let (interface, name, _) = self.row();
+        match interface {
+            Self::OWN => name.to_owned(),
+            interface => format!("{interface}.{name}"),
+        }
+    }
+
     /// Whether the host may have to wait for the answer.
     pub(crate) const fn waits(self) -> bool {
         self.row().2

@@ -19,13 +19,15 @@ use crate::{
     recording::{Note, case, outcome, pairs, text},
 };
 
+/// How the SDK begins to tell of a panic.
+const PANIC: &str = "panicked at ";
 const RANDOM_BYTES_MAX: u32 = 4096;
 /// In place of what nobody may see who watches.
 const NOT_SHOWN: &str = "(hidden)";
 /// Scores of one call that are written down.
 const SCORES_SHOWN_MAX: usize = 256;
 /// The longest key of an answer that is kept.
-const CACHE_KEY_MAX: usize = 1 << 20;
+pub(crate) const CACHE_KEY_MAX: usize = 1 << 20;
 
 impl log::Host for State {
     fn write(
@@ -41,6 +43,9 @@ impl log::Host for State {
                 json!({ "level": case(&level), "message": message, "fields": pairs(&fields) });
             to.call("log.write", line, Value::Null);
         });
+        if matches!(level, log::Level::Error) && message.starts_with(PANIC) {
+            self.heard(&message);
+        }
         self.log_lines += 1;
         if self.log_lines > self.shared.bounds.log_lines {
             self.shared

@@ -80,6 +80,9 @@ impl State {
             Stream::Out => (capability::Level::Info, "info"),
             Stream::Err => (capability::Level::Warn, "warn"),
         };
+        if matches!(stream, Stream::Err) {
+            self.heard(line);
+        }
         self.recorded.note(|to| {
             let what = json!({ "level": name, "message": text(line.as_bytes()), "fields": {} });
             to.call("log.write", what, Value::Null);

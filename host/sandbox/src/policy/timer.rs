@@ -109,7 +109,7 @@ impl Policy {
         let (told, times) = timed(call).await;
         let state = store.data_mut();
         state.end_hook();
-        let lacked_memory = state.lacked_memory;
+        let circumstances = state.circumstances();
         let counters = &self.shared.counters;
         counters.called(Hook::Tick, times.took);
         counters.host_called(state.host_calls_all);
@@ -118,7 +118,7 @@ impl Policy {
                 instance.leave(self).await;
                 return Ok(next);
             }
-            Ok(Err(error)) => Failure::of(&error, bounds, lacked_memory),
+            Ok(Err(error)) => self.failure(&error, circumstances),
             Err(_) => Failure::TickOutOfTime(bounds.tick_time),
         };
         // It cannot be entered again.

@@ -285,7 +285,7 @@ async fn a_trap_in_on_finish_alone_leads_to_quarantine_too() {
 }
 
 pub(crate) fn trapped_with(failure: &Failure, word: &str) -> bool {
-    matches!(failure, Failure::Trapped(reason) if reason.contains(word))
+    matches!(failure, Failure::Trapped(trapped) if trapped.to_string().contains(word))
 }
 
 #[tokio::test]

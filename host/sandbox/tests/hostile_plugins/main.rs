@@ -14,6 +14,7 @@ mod decisions;
 mod forgery;
 mod guest;
 mod nested;
+mod places;
 mod random;
 mod setup;
 mod shape;

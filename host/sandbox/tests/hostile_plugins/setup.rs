@@ -177,7 +177,12 @@ async fn a_configure_that_loops_or_traps_is_refused() {
     ] {
         let error = refused(&stage, json!({ "mode": mode, "hook": "configure" })).await;
         assert_eq!(error.code, "configure", "{mode}: {error}");
-        assert!(error.reason.contains(words), "{mode}: {error}");
+        assert!(
+            error.reason.starts_with("`configure` failed: ")
+                && error.reason.contains(words)
+                && error.reason.contains(" (in `hostile::"),
+            "{mode}: {error}"
+        );
     }
 }
 
@@ -244,7 +249,9 @@ async fn an_error_of_megabytes_that_steers_terminals_is_cut_and_escaped() {
 #[tokio::test]
 async fn a_sample_that_fails_or_traps_keeps_the_plugin_out() {
     let stage = Stage::new().await;
-    for (mode, words) in [("expects-403", "403"), ("traps-in-sample", "unreachable")] {
+    let trap = "failed: on-request: it trapped: it executed `unreachable`, as a panic, an abort or an \
+                allocation that fails does (in `hostile::";
+    for (mode, words) in [("expects-403", "403"), ("traps-in-sample", trap)] {
         let error = refused(&stage, json!({ "mode": mode, "hook": "samples" })).await;
         assert_eq!(error.code, "sample", "{mode}: {error}");
         assert!(

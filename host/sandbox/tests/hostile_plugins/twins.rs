@@ -19,7 +19,7 @@ fn summary(struck: &Result<crate::stage::Struck, Failure>) -> String {
     match struck {
         Ok(struck) => format!("{struck:?}"),
         Err(Failure::Trapped(_)) => "trapped".to_owned(),
-        Err(other) => other.to_string(),
+        Err(other) => other.what(),
     }
 }
 

@@ -22,7 +22,7 @@ pub fn junit(plugin: &str, outcomes: &[Outcome]) -> String {
         let (name, seconds) = (escaped(&outcome.name), self::seconds(outcome));
         let head =
             format!("<testcase classname=\"{plugin}\" name=\"{name}\" time=\"{seconds:.6}\"");
-        let _ = match told(&outcome.verdict) {
+        let _ = match told(outcome) {
             None => writeln!(xml, "    {head}/>"),
             Some((message, detail)) => writeln!(
                 xml,
@@ -36,11 +36,13 @@ pub fn junit(plugin: &str, outcomes: &[Outcome]) -> String {
     xml
 }
 
-fn told(verdict: &Verdict) -> Option<(&'static str, String)> {
-    match verdict {
+fn told(outcome: &Outcome) -> Option<(&'static str, String)> {
+    match &outcome.verdict {
         Verdict::Passed => None,
         Verdict::Differs(difference) => {
-            Some(("it came otherwise than expected", difference.to_string()))
+            let failure = outcome.got.failure().map(|failure| failure + "\n");
+            let detail = format!("{}{difference}", failure.unwrap_or_default());
+            Some(("it came otherwise than expected", detail))
         }
         Verdict::ExpectsNothing => Some(("it does not say what it expects", String::new())),
         Verdict::Unused(unused) => Some(("it gives what nobody asked for", unused.join("\n"))),

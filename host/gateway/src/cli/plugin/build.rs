@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use tollgate_cases::Symbols;
+
 use super::show;
 use crate::authoring::build::{self, BuildOptions, Words, from_here};
 use crate::cli::say;
@@ -30,6 +32,27 @@ pub(super) struct BuildArguments {
     /// Build in a moment, larger and slower: for trying things out.
     #[arg(long)]
     quick: bool,
+    /// What messages about its traps can tell of its source: the names of functions, or files
+    /// and lines too, which makes it many times as large.
+    #[arg(long, value_name = "WHICH", default_value = "names")]
+    symbols: Kept,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kept {
+    None,
+    Names,
+    Lines,
+}
+
+impl From<Kept> for Symbols {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::None => Self::None,
+            Kept::Names => Self::Names,
+            Kept::Lines => Self::Lines,
+        }
+    }
 }
 
 pub(super) async fn build(arguments: BuildArguments) -> anyhow::Result<ExitCode> {
@@ -39,6 +62,7 @@ pub(super) async fn build(arguments: BuildArguments) -> anyhow::Result<ExitCode>
         checker: Some(std::env::current_exe()?),
         with_cases: arguments.with_cases,
         component: arguments.component,
+        symbols: arguments.symbols.into(),
         ..BuildOptions::new(arguments.folder)
     })
     .await?;

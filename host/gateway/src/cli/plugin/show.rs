@@ -114,6 +114,9 @@ pub(super) fn outcome(case: &Case, outcome: &Outcome, colours: Colours) -> Strin
             let _ = writeln!(out, "  {}", printable(about));
         }
     }
+    if let Some(failure) = outcome.got.failure().filter(|_| !is_good) {
+        let _ = writeln!(out, "  {}", colours.bad(&printable(&failure)));
+    }
     match &outcome.verdict {
         Verdict::Passed => {}
         Verdict::Differs(difference) => differs(difference, colours, &mut out),

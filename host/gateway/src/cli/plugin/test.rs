@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
-use tollgate_cases::{Budget, Verdict};
+use tollgate_cases::{Budget, Symbols, Verdict};
 use tollgate_config::{SandboxLimits, parse_period, parse_size};
 
 use super::show::{self, Colours};
@@ -70,6 +70,7 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
     let options = BuildOptions {
         words: Words::Shown,
         checker: Some(program.clone()),
+        symbols: Symbols::Lines,
         ..BuildOptions::new(&arguments.subject)
     };
     let subject = test::subject(&arguments.subject, arguments.cases.as_deref(), options).await?;

@@ -3,28 +3,52 @@
 
 use wasm_encoder::{
     BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
-    Instruction, MemArg, MemArgTarget, MemorySection, MemoryType, Module, TypeSection, ValType,
+    Instruction, MemArg, MemArgTarget, MemorySection, MemoryType, Module, NameMap, NameSection,
+    TypeSection, ValType,
     reencode::{Error, Reencode, utils},
 };
 use wasmparser::{FunctionBody, Operator, Parser};
 
 use super::{Unfit, allowed, survey::Survey, wrappers::Wrappers};
-use crate::direct::{Export, Link, MAP_BLOCK, MAP_START};
+use crate::{
+    compile::lines::Moved,
+    direct::{Export, Link, MAP_BLOCK, MAP_START},
+};
 
 /// The memory that the map and the slots are in.
 pub(super) const MAP: u32 = 1;
 const MEMORY: u32 = 0;
 
-pub(super) fn rewrite(module: &[u8], survey: &Survey, map_pages: u64) -> Result<Vec<u8>, Unfit> {
+/// A module as it was written.
+pub(super) struct Written {
+    pub(super) module: Vec<u8>,
+    /// Where its instructions came from, if that was asked.
+    pub(super) moved: Option<Moved>,
+}
+
+/// `names` are those of the module's functions; the last tells whether it is noted where
+/// instructions come from.
+pub(super) fn rewrite(
+    module: &[u8],
+    survey: &Survey,
+    (map_pages, names, traced): (u64, &[(u32, &str)], bool),
+) -> Result<Written, Unfit> {
+    let code = super::code_range(module)?;
     let mut rewriter = Rewriter {
         survey,
         wrappers: Wrappers::new(survey),
         map_pages,
         seen: 0,
+        code_at: code.map_or(0, |range| range.start),
+        moved: traced.then(Moved::default),
     };
     let mut adapted = Module::new();
     rewriter.parse_core_module(&mut adapted, Parser::new(0), module)?;
-    Ok(adapted.finish())
+    adapted.section(&rewriter.names(names));
+    Ok(Written {
+        module: adapted.finish(),
+        moved: rewriter.moved,
+    })
 }
 
 struct Rewriter<'a> {
@@ -33,6 +57,9 @@ struct Rewriter<'a> {
     map_pages: u64,
     /// Bodies of the module's own functions so far.
     seen: usize,
+    /// Where the code section begins.
+    code_at: u64,
+    moved: Option<Moved>,
 }
 
 impl Reencode for Rewriter<'_> {
@@ -135,10 +162,18 @@ impl Reencode for Rewriter<'_> {
     ) -> Result<(), Error<Unfit>> {
         let mut marked = self.begin(&body)?;
         let mut operators = body.get_operators_reader()?;
+        let mut came = Vec::new();
         while !operators.eof() {
+            if self.moved.is_some() {
+                let before = operators.original_position().saturating_sub(self.code_at);
+                came.push((marked.function.byte_len() as u32, before as u32));
+            }
             let operator = operators.read()?;
             allowed::check(&operator).map_err(Error::UserError)?;
             self.translate(&mut marked, operator)?;
+        }
+        if let Some(moved) = &mut self.moved {
+            moved.functions.push(came);
         }
         self.seen += 1;
         code.function(&marked.function);
@@ -170,6 +205,32 @@ const KEPT: [ValType; 5] = [
 ];
 
 impl Rewriter<'_> {
+    /// Functions by their names, for who reads where a trap was.
+    fn names(&self, names: &[(u32, &str)]) -> NameSection {
+        let imports = self.survey.imports.iter();
+        let imports = (0..).zip(imports).map(|(nth, imported)| {
+            let name = format!("host call {}", imported.import.words());
+            (self.wrappers.function(nth), name)
+        });
+        let own = names
+            .iter()
+            .filter(|(nth, _)| {
+                let nth = (*nth as usize).checked_sub(self.survey.imports.len());
+                nth.is_some_and(|nth| nth < self.survey.functions.len())
+            })
+            .map(|(nth, name)| (self.wrappers.function(*nth), (*name).to_owned()));
+        let mut all: Vec<(u32, String)> = own.chain(imports).collect();
+        all.sort_unstable_by_key(|(nth, _)| *nth);
+        all.dedup_by_key(|(nth, _)| *nth);
+        let mut functions = NameMap::new();
+        for (nth, name) in &all {
+            functions.append(*nth, name);
+        }
+        let mut section = NameSection::new();
+        section.functions(&functions);
+        section
+    }
+
     fn begin(&mut self, body: &FunctionBody<'_>) -> Result<Marked, Error<Unfit>> {
         const MISSING: Unfit = Unfit::Has("a function without a type");
         let type_index = self.survey.functions.get(self.seen);

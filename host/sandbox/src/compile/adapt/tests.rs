@@ -7,7 +7,7 @@ use tollgate_capabilities::{Capabilities, EmbeddedOptions, Namespace};
 use tollgate_config::{Grants, SandboxLimits};
 use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 
-use super::{PAGE, Survey, Unfit, rewrite};
+use super::{PAGE, Survey, Unfit, code_range, rewrite};
 use crate::{
     contract::{Ending, Outcome},
     direct::{self, Guest, MAP_BLOCK, Pristine},
@@ -51,7 +51,76 @@ fn module(on_finish: &str, extra: &str) -> Vec<u8> {
 
 fn adapted(module: &[u8]) -> Result<Vec<u8>, Unfit> {
     let survey = Survey::of(module)?;
-    rewrite::rewrite(module, &survey, 1)
+    rewrite::rewrite(module, &survey, (1, &[], false)).map(|written| written.module)
+}
+
+/// Every instruction's name, by where it is in its function.
+fn instructions(module: &[u8]) -> Vec<Vec<(u64, String)>> {
+    let mut functions = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        let Ok(wasmparser::Payload::CodeSectionEntry(body)) = payload else {
+            continue;
+        };
+        let mut reader = body.get_operators_reader().unwrap();
+        let mut found = Vec::new();
+        while !reader.eof() {
+            let at = reader.original_position() - body.range().start;
+            let operator = format!("{:?}", reader.read().unwrap());
+            let name = operator.split([' ', '{']).next().unwrap().to_owned();
+            found.push((at, name));
+        }
+        functions.push(found);
+    }
+    functions
+}
+
+#[test]
+fn of_each_instruction_it_is_known_where_it_came_from() {
+    let body = "(i32.store (i32.const 8) (i32.const 1)) (memory.fill (i32.const 0) (i32.const 1) (i32.const 2))
+        (loop $again (br_if $again (i32.div_u (local.get $n) (i32.const 3))))
+        (v128.store (i32.const 64) (v128.const i64x2 1 2)) (call $f) (f64.store (i32.const 8) (f64.const 1))";
+    let module = module(body, "(func $f (local i32 i64 f32) (unreachable))");
+    let survey = Survey::of(&module).unwrap();
+    let names = [(0, "import"), (1, "cabi_realloc"), (999, "none")];
+    let written = rewrite::rewrite(&module, &survey, (1, &names, true)).unwrap();
+    let moved = written.moved.unwrap().functions;
+    let (before, now) = (instructions(&module), instructions(&written.module));
+    assert_eq!(moved.len(), before.len());
+    let code = code_range(&module).unwrap().unwrap();
+    let mut begin = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(&module) {
+        if let Ok(wasmparser::Payload::CodeSectionEntry(body)) = payload {
+            begin.push(body.range().start - code.start);
+        }
+    }
+    assert_eq!(begin.len(), before.len());
+    for (nth, before) in before.iter().enumerate() {
+        assert_eq!(moved[nth].len(), before.len());
+        for ((is, was), (at, name)) in moved[nth].iter().zip(before) {
+            assert_eq!(u64::from(*was), begin[nth] + at);
+            let found = now[nth].iter().find(|(at, _)| at == &u64::from(*is));
+            let becomes = match name.as_str() {
+                "I32Store" | "V128Store" | "F64Store" => "LocalSet",
+                "MemoryFill" => "Call",
+                same => same,
+            };
+            let found = found.map(|(_, name)| name.as_str());
+            assert_eq!(found, Some(becomes), "{name}");
+        }
+    }
+    let named = super::names::of(&written.module);
+    let own = direct::Link::ALL.len() as u32;
+    assert!(named.contains(&(own, "cabi_realloc")), "{named:?}");
+    assert!(
+        named
+            .iter()
+            .any(|(_, name)| *name == "host call clock.now-ms")
+    );
+    assert!(
+        !named
+            .iter()
+            .any(|(_, name)| *name == "none" || *name == "import")
+    );
 }
 
 struct Stage {
@@ -97,7 +166,7 @@ impl Stage {
 
     fn pre(&self, on_finish: &str) -> InstancePre<State> {
         let module = adapted(&module(on_finish, "")).unwrap();
-        let compiler = engine::compiler().unwrap();
+        let compiler = engine::compiler(false).unwrap();
         let code = compiler.precompile_module(&module).unwrap();
         #[expect(unsafe_code, reason = "it was compiled right here")]
         let module = unsafe { Module::deserialize(&self.engine, code) }.unwrap();

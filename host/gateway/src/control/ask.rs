@@ -85,5 +85,6 @@ fn stopping() -> Refused {
         line: None,
         message: "the gateway is stopping".to_owned(),
         parts: Vec::new(),
+        awaits: None,
     }
 }

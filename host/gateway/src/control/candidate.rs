@@ -16,7 +16,7 @@ use futures_util::{
     stream::{self, StreamExt},
 };
 use tollgate_capabilities::{EmbeddedSecrets, GeoLocator, SecretStore};
-use tollgate_config::{CompileLimits, Config, HeaderValue, Location, SecretSource};
+use tollgate_config::{CompileLimits, Config, Endpoints, HeaderValue, Location, SecretSource};
 use tollgate_sandbox::{LoadError, Policy, PolicySpec, Sandbox};
 
 use super::{
@@ -305,6 +305,7 @@ impl Compiled {
                 line: None,
                 message: error.to_string(),
                 parts: Vec::new(),
+                awaits: None,
             })?;
         }
         let ingredients = Ingredients {
@@ -321,8 +322,9 @@ impl Compiled {
                     .map(|secret| secret.expose().to_vec())
             },
         };
-        let generation =
-            Generation::new(ingredients).map_err(|error| refused_generation(&error, source))?;
+        let config = Arc::clone(&ingredients.config);
+        let generation = Generation::new(ingredients)
+            .map_err(|error| refused_generation(&error, (source, &config)))?;
         Ok(Proven {
             generation: Arc::new(generation),
             policies: self.policies,
@@ -331,7 +333,7 @@ impl Compiled {
     }
 }
 
-fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
+fn refused_generation(error: &GenerationError, (source, config): (&Path, &Config)) -> Refused {
     let at = match error {
         GenerationError::Client { upstream, .. }
         | GenerationError::Header { upstream, .. }
@@ -342,7 +344,18 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Route(_) => "/routes".to_owned(),
         GenerationError::Missing(_) => String::new(),
     };
-    Refused::written(Stage::Prove, "generation", (source, &at), error)
+    let endpoints = match error {
+        GenerationError::Endpoints { upstream, .. } => config.upstreams.get(upstream),
+        _ => None,
+    };
+    let awaits = endpoints.and_then(|upstream| match &upstream.endpoints {
+        Endpoints::File(file) => Some(file.path.clone()),
+        Endpoints::Listed(_) | Endpoints::Dns(_) => None,
+    });
+    Refused {
+        awaits,
+        ..Refused::written(Stage::Prove, "generation", (source, &at), error)
+    }
 }
 
 /// A secret that is used has to be there when the generation goes live.

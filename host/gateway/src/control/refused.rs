@@ -50,6 +50,10 @@ pub struct Refused {
     /// Each of the refusals that this one is made of, if it is made of several.
     #[serde(skip)]
     pub parts: Vec<Self>,
+    /// A file that generations are not made of, and that this one was refused for: once it
+    /// changes, another may not be.
+    #[serde(skip)]
+    pub awaits: Option<PathBuf>,
 }
 
 impl Refused {
@@ -68,6 +72,7 @@ impl Refused {
             file: Some(file),
             line: None,
             parts: Vec::new(),
+            awaits: None,
         }
     }
 
@@ -94,6 +99,7 @@ impl Refused {
             file: Some(at.file),
             line: Some(at.line),
             parts: Vec::new(),
+            awaits: None,
         }
     }
 

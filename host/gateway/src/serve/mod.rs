@@ -71,7 +71,7 @@ pub use body::{Body, BodyError};
 pub use clients::{ClientError, Clients};
 pub(crate) use endpoint::{Asked, Endpoint};
 pub use errors::ServeError;
-pub(crate) use fleet::{Fleet, count};
+pub(crate) use fleet::{Fleet, Turn, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
 pub use mirror::{Mirrors, NotMirrored};

@@ -263,7 +263,13 @@ impl Fleet {
             self.gate.fit(|| self.ward.available());
         }
         for change in tended {
-            let (what, counter) = self.said(change.event);
+            let state = self.known.lock().get(&change.label).and_then(Weak::upgrade);
+            let (mut what, counter) = self.said(change.event);
+            if let Event::Down { .. } | Event::TakenOut = change.event
+                && let Some(why) = state.as_ref().and_then(|state| state.failed_check())
+            {
+                what = format!("{what}: {why}");
+            }
             if let Some(counter) = counter {
                 count(counter);
             }
@@ -280,7 +286,6 @@ impl Fleet {
                     tracing::debug!(upstream, endpoint, "{what}");
                 }
             }
-            let state = self.known.lock().get(&change.label).and_then(Weak::upgrade);
             if let Some(state) = state {
                 if matches!(change.event, Event::Returned | Event::Up) {
                     state.came_back();

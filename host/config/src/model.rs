@@ -137,7 +137,7 @@ pub struct Grants {
     pub cache: bool,
     /// Copies of requests for a second target.
     pub shadow: bool,
-    /// The endpoints of a target with their load, to score them.
+    /// The endpoints of a target or upstream with their load, to score them.
     pub endpoints: bool,
 }
 
@@ -190,6 +190,8 @@ pub struct Upstream {
     pub concurrency: Option<Concurrency>,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,
+    /// Policies whose `on-attempt` runs for each try here, behind those of the target.
+    pub policies: Vec<String>,
     /// A PEM file of additional roots for `https`.
     pub ca: Option<PathBuf>,
     /// What ends a stream: see [`StreamEnd`].

@@ -75,8 +75,10 @@ impl Config {
     fn warn_of_unused(&self, warnings: &mut Vec<ConfigWarning>) {
         let targets = || self.models.values().flat_map(Model::all_targets);
         let on_routes = self.routes.iter().flat_map(|route| &route.policies);
+        let at_upstreams = self.upstreams.values().flat_map(|one| &one.policies);
         let policies: BTreeSet<&String> = on_routes
             .chain(targets().flat_map(|target| &target.policies))
+            .chain(at_upstreams)
             .collect();
         let granted = self
             .policies

@@ -272,6 +272,17 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
 }
 
 #[test]
+fn a_policy_that_stands_at_an_upstream_is_used() {
+    let text = LEAST.replace("[\"http://h\"]", "[\"http://h\"], policies: [ p ]");
+    let config = parse(&format!(
+        "{text}policies: {{ p: {{ plugin: p, on_error: refuse }} }}\n"
+    ));
+    let config = config.unwrap();
+    assert_eq!(config.upstreams["u"].policies, ["p"]);
+    assert_eq!(config.warnings(), []);
+}
+
+#[test]
 fn a_route_on_which_no_answer_can_be_late_is_warned_of() {
     let warnings = |route: &str| {
         let text = LEAST.replace("upstream: u }", &format!("upstream: u, {route} }}"));

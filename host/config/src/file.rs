@@ -376,6 +376,9 @@ pub(crate) struct Limits {
     pub(crate) request_header: Option<At<Size>>,
     /// Default: 10MiB.
     pub(crate) request_body: Option<At<Size>>,
+    /// All request bodies together that are held whole, for policies, other tries or copies.
+    /// Default: 1GiB.
+    pub(crate) request_bodies: Option<At<Size>>,
     /// A response body that a policy needs at hand. Default: 4MiB.
     pub(crate) response_buffer: Option<At<Size>>,
     /// One event of a stream. Default: 1MiB.

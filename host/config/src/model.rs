@@ -325,6 +325,8 @@ pub struct Limits {
     pub request_header_bytes: usize,
     /// Of a body that is buffered because something needs it, and of any request body.
     pub request_body_bytes: u64,
+    /// Of all request bodies together that are held whole.
+    pub request_bodies_bytes: usize,
     /// Of a response body that a policy needs at hand.
     pub response_buffer_bytes: usize,
     /// Of one event of a stream.

@@ -144,6 +144,42 @@ async fn a_target_that_sets_what_its_route_set_is_warned_of_where_it_stands() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_sets_what_a_route_to_it_set_is_warned_of_where_it_stands() {
+    let at_the_upstream = |config: String| {
+        config.replace(
+            "endpoints: [ \"http://UPSTREAM\" ]",
+            "endpoints: [ \"http://UPSTREAM\" ], policies: [ other ]",
+        )
+    };
+    let by_model = at_the_upstream(composed("one", &[AT_THE_ROUTE, AT_A_TARGET]));
+    let direct = by_model.replace("policies: [ one ]", "policies: [ one ], upstream: standin");
+    assert_ne!(by_model, direct);
+    for config in [&by_model, &direct] {
+        let both = warnings(config).await;
+        assert_eq!(codes(&both), ["same_field"], "{both:#?}");
+        assert_eq!(both[0].line, Some(7));
+        assert!(
+            both[0].message.contains(
+                "in the upstream `standin`, `other` sets `/temperature` of the request, and so does `one` in the route `chat`"
+            ),
+            "{}",
+            both[0]
+        );
+    }
+    let unled = by_model.replace(
+        "targets: [ { upstream: standin } ]",
+        "targets: [ { upstream: spare } ]",
+    );
+    let spare = "upstreams: { spare: { endpoints: [ \"http://UPSTREAM\" ] }, ";
+    let unled = unled.replace("upstreams: { ", spare);
+    assert_eq!(
+        warnings(&unled).await,
+        [],
+        "nothing leads there from the route"
+    );
+}
+
+#[tokio::test]
 async fn what_nothing_uses_is_shown_where_it_is_written() {
     let warnings = warnings(&composed("", &[AT_THE_ROUTE])).await;
     assert_eq!(codes(&warnings), ["config"], "{warnings:#?}");

@@ -496,8 +496,9 @@ async fn checks_take_an_endpoint_out_and_let_it_back_in() {
         assert_eq!(site.chat().send().await.status, 200);
     }
     assert_eq!((of_clients(&a), of_clients(&b)), (6, 0));
-    let error = &shown(&site).await[1]["check"]["error"];
-    assert_eq!(error, "status 503");
+    let endpoint = &shown(&site).await[1];
+    assert_eq!(endpoint["check"]["error"], "status 503");
+    assert_eq!(endpoint["change"]["last"], "down: status 503");
     well.store(true, Ordering::SeqCst);
     until_states(&site, &["in", "in"]).await;
     for _ in 0..6 {
@@ -512,6 +513,36 @@ async fn checks_take_an_endpoint_out_and_let_it_back_in() {
     // The checks are tasks of the gateway's: it ends, so they have.
     let (whole, _) = site.stop_within(Duration::from_secs(20)).await;
     assert!(whole);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_an_endpoint_is_down_is_said_with_it() {
+    let (well, _) = server().await;
+    let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = refusing.local_addr().unwrap();
+    drop(refusing);
+    // Whoever connects is left to wait.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent_at = silent.local_addr().unwrap();
+    let (plain, _) = server().await;
+    let urls = [
+        format!("http://{}", well.addr),
+        format!("http://{gone}"),
+        format!("http://{silent_at}"),
+        format!("https://{}", plain.addr),
+    ];
+    let config = everything_to(&format!(
+        "{{ endpoints: {urls:?}, health: {{ max_out: 100, slow_start: off, \
+           active: {{ interval: 50ms, timeout: 250ms, down_after: 2, up_after: 2 }} }} }}"
+    ));
+    let site = Site::start(&config).await;
+    until_states(&site, &["in", "down", "down", "down"]).await;
+    let shown = shown(&site).await;
+    let why = |at: usize| shown[at]["change"]["last"].as_str().unwrap().to_owned();
+    assert!(why(1).starts_with("down: Connection refused"), "{}", why(1));
+    assert_eq!(why(2), "down: no answer in 250ms");
+    assert!(why(3).starts_with("down: "), "{}", why(3));
+    assert!(why(3).contains("InvalidContentType"), "{}", why(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

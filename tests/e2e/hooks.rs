@@ -224,6 +224,43 @@ routes: [ { match: { path: /v1/chat/completions } } ]
 }
 
 #[tokio::test]
+async fn policies_of_an_upstream_are_asked_on_every_way_there_behind_those_of_the_target() {
+    let config = r#"
+policies:
+  outer: { PROBE, on_error: refuse, settings: { attempt: { append_headers: { x-order: outer } } } }
+  inner: { PROBE, on_error: refuse, settings: { attempt: { append_headers: { x-order: inner }, set_json: { /adapted: true } } } }
+  there: { PROBE, on_error: refuse, settings: { go_to: { upstream: standin } } }
+upstreams:
+  standin: { endpoints: [ "http://UPSTREAM" ], policies: [ inner ] }
+  other: { endpoints: [ "http://127.0.0.1:9" ] }
+models: { small: { targets: [ { upstream: standin, policies: [ outer, inner ] } ] } }
+routes:
+  - { name: direct, match: { headers: { x-way: direct } }, upstream: standin }
+  - { name: led, match: { headers: { x-way: led } }, policies: [ there ], upstream: other }
+  - { name: model, match: { path: /v1/chat/completions } }
+"#;
+    let site = Site::start(config).await;
+    let ask = async |way: &'static str, model: &str| {
+        let answer = site.chat().header("x-way", way).set("model", model);
+        assert_eq!(answer.send().await.status, 200, "{way}");
+        let seen = site.standin.seen();
+        let request = seen.newest().unwrap();
+        assert_eq!(request.json()["adapted"], true, "{way}");
+        let order = request.header_values("x-order").join(" ");
+        (order, request.header("x-attempt").unwrap().to_owned())
+    };
+    for (way, model, order) in [
+        ("direct", "any", "inner"),
+        ("led", "any", "inner"),
+        ("led", "small", "outer inner"),
+        ("model", "small", "outer inner"),
+    ] {
+        let attempt = format!("standin openai {model} 1");
+        assert_eq!(ask(way, model).await, (order.to_owned(), attempt), "{way}");
+    }
+}
+
+#[tokio::test]
 async fn on_response_edits_headers_status_and_json() {
     let settings = r#"status: 202, response: {
         set_headers: { x-set: "new" }, remove_headers: [ x-upstream ],

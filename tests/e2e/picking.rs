@@ -11,6 +11,21 @@ async fn fresh() -> Standin {
     Standin::start(addr, options).await.unwrap()
 }
 
+/// With the policy at the model's target.
+fn at_the_target(servers: &[Standin], isolation: &str) -> String {
+    config(servers, isolation)
+        .replace("TARGET", "policies: [ affinity ]")
+        .replace("ROUTE", "match: { path: /v1/chat/completions }")
+}
+
+/// With the policy at the upstream, where a route leads that knows no model.
+fn at_the_upstream(servers: &[Standin], isolation: &str) -> String {
+    config(servers, isolation)
+        .replace(" ] }\nmodels", " ], policies: [ affinity ] }\nmodels")
+        .replace(", TARGET", "")
+        .replace("ROUTE", "upstream: u")
+}
+
 fn config(servers: &[Standin], isolation: &str) -> String {
     let urls: Vec<_> = servers
         .iter()
@@ -22,8 +37,8 @@ fn config(servers: &[Standin], isolation: &str) -> String {
 upstreams:
   u: {{ endpoints: [ {} ] }}
 models:
-  small: {{ targets: [ {{ upstream: u, policies: [ affinity ] }} ] }}
-routes: [ {{ match: {{ path: /v1/chat/completions }} }} ]
+  small: {{ targets: [ {{ upstream: u, TARGET }} ] }}
+routes: [ {{ ROUTE }} ]
 ",
         urls.join(", ")
     )
@@ -42,6 +57,15 @@ async fn ask(site: &Site, servers: &[Standin], prompt: &str) -> usize {
 
 #[test]
 fn prompts_that_begin_alike_go_to_one_endpoint_and_to_another_when_that_is_gone() {
+    alike_go_to_one(at_the_target);
+}
+
+#[test]
+fn a_policy_of_an_upstream_picks_where_the_route_leads_there_and_to_no_model() {
+    alike_go_to_one(at_the_upstream);
+}
+
+fn alike_go_to_one(config: fn(&[Standin], &str) -> String) {
     either_way(async |isolation| {
         let mut servers = vec![fresh().await, fresh().await, fresh().await];
         let site = Site::start(&config(&servers, isolation)).await;

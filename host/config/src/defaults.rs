@@ -35,6 +35,7 @@
 //! | `….concurrency` | no bound | | `overload.concurrency` | no bound |
 //! | `….queue.length` | 128 | | `….queue.timeout` | 10s |
 //! | `overload.exchanges` | 20000 | | `overload.priorities` | fact `priority`: high 8, normal 4, low 1 |
+//! | `limits.request_bodies` | 1GiB | | `upstreams.*.policies` | none |
 //! | `sandbox.tick_time` | 10s | | | |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
@@ -189,6 +190,7 @@ impl Default for Limits {
             connections: 10_000,
             request_header_bytes: 32 << 10,
             request_body_bytes: 10 << 20,
+            request_bodies_bytes: 1 << 30,
             response_buffer_bytes: 4 << 20,
             event_bytes: 1 << 20,
             json_depth: 64,

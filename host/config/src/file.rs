@@ -177,7 +177,7 @@ pub(crate) struct Grants {
     pub(crate) cache: bool,
     /// Copies of requests for a second target.
     pub(crate) shadow: bool,
-    /// The endpoints of a target with their load, to score them.
+    /// The endpoints of a target or upstream with their load, to score them.
     pub(crate) endpoints: bool,
 }
 
@@ -240,6 +240,9 @@ pub(crate) struct Upstream {
     /// Headers of every request to it; `${secret:NAME}` stands for a secret.
     #[serde(default)]
     pub(crate) headers: Named<At<String>>,
+    /// Policies that run for each try at it, behind those of the target.
+    #[serde(default)]
+    pub(crate) policies: Vec<At<String>>,
     /// A PEM file of roots to trust besides the usual ones.
     pub(crate) ca: Option<At<String>>,
     /// What ends a stream. Default: done-event for openai and anthropic, else transport.
@@ -378,6 +381,9 @@ pub(crate) struct Limits {
     pub(crate) request_header: Option<At<Size>>,
     /// Default: 10MiB.
     pub(crate) request_body: Option<At<Size>>,
+    /// All request bodies together that are held whole, for policies, other tries or copies.
+    /// Default: 1GiB.
+    pub(crate) request_bodies: Option<At<Size>>,
     /// A response body that a policy needs at hand. Default: 4MiB.
     pub(crate) response_buffer: Option<At<Size>>,
     /// One event of a stream. Default: 1MiB.

@@ -137,7 +137,7 @@ pub struct Grants {
     pub cache: bool,
     /// Copies of requests for a second target.
     pub shadow: bool,
-    /// The endpoints of a target with their load, to score them.
+    /// The endpoints of a target or upstream with their load, to score them.
     pub endpoints: bool,
 }
 
@@ -192,6 +192,8 @@ pub struct Upstream {
     pub concurrency: Option<Concurrency>,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,
+    /// Policies whose `on-attempt` runs for each try here, behind those of the target.
+    pub policies: Vec<String>,
     /// A PEM file of additional roots for `https`.
     pub ca: Option<PathBuf>,
     /// What ends a stream: see [`StreamEnd`].
@@ -327,6 +329,8 @@ pub struct Limits {
     pub request_header_bytes: usize,
     /// Of a body that is buffered because something needs it, and of any request body.
     pub request_body_bytes: u64,
+    /// Of all request bodies together that are held whole.
+    pub request_bodies_bytes: usize,
     /// Of a response body that a policy needs at hand.
     pub response_buffer_bytes: usize,
     /// Of one event of a stream.

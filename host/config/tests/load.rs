@@ -267,7 +267,7 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
             ),
             (
                 "/policies/p~1q",
-                "the policy `p/q` is used by nothing: name it in a route or at a target, or take it away"
+                "the policy `p/q` is used by nothing: name it in a route, at a target or at an upstream, or take it away"
             ),
             (
                 "/secrets/s",
@@ -275,6 +275,17 @@ fn warnings_name_what_is_allowed_but_probably_not_meant() {
             ),
         ]
     );
+}
+
+#[test]
+fn a_policy_that_stands_at_an_upstream_is_used() {
+    let text = LEAST.replace("[\"http://h\"]", "[\"http://h\"], policies: [ p ]");
+    let config = parse(&format!(
+        "{text}policies: {{ p: {{ plugin: p, on_error: refuse }} }}\n"
+    ));
+    let config = config.unwrap();
+    assert_eq!(config.upstreams["u"].policies, ["p"]);
+    assert_eq!(config.warnings(), []);
 }
 
 #[test]

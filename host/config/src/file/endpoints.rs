@@ -53,7 +53,7 @@ pub(crate) struct Found {
     pub(crate) refresh: Option<At<Period>>,
     /// The address of the DNS server to ask. Default: the system's.
     pub(crate) resolver: Option<At<String>>,
-    /// Of one DNS question with all its tries. Default: 5s.
+    /// Of one look, with all its questions of DNS and all their tries. Default: 5s.
     pub(crate) timeout: Option<At<Period>>,
 }
 

@@ -33,7 +33,7 @@ pub struct EndpointDns {
     pub refresh: Option<Duration>,
     /// Who is asked; `None`: whom the system asks.
     pub resolver: Option<SocketAddr>,
-    /// Of one question with all its tries.
+    /// Of one look, with all its questions and all their tries.
     pub timeout: Duration,
 }
 

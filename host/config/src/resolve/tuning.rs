@@ -75,6 +75,11 @@ pub(super) fn limits(scope: &Scope<'_>, section: &file::Limits) -> Limits {
             base.request_body_bytes,
             KIB..=64 * GIB,
         ),
+        request_bodies_bytes: memory(
+            &section.request_bodies,
+            base.request_bodies_bytes,
+            KIB..=256 * GIB,
+        ),
         response_buffer_bytes: memory(
             &section.response_buffer,
             base.response_buffer_bytes,

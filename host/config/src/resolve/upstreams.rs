@@ -24,6 +24,7 @@ pub(super) fn upstream(scope: &Scope<'_>, written: file::Upstream) -> Upstream {
             .map(|written| overload::concurrency(scope, &written)),
         balance: balance::balance(scope, written.balance.as_ref()),
         headers: headers(scope, &written.headers),
+        policies: scope.policies(&written.policies),
         ca: written.ca.map(|path| scope.path(&path)),
         stream_end: written
             .stream_end

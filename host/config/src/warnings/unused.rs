@@ -22,7 +22,7 @@ pub(super) fn warn(config: &Config, warnings: &mut Vec<ConfigWarning>) {
             used: &policies,
             key: "policies",
             noun: "policy",
-            cure: "name it in a route or at a target, or take it away",
+            cure: "name it in a route, at a target or at an upstream, or take it away",
         },
         Section {
             names: config.upstreams.keys().collect(),
@@ -72,7 +72,8 @@ fn targets(config: &Config) -> impl Iterator<Item = &Target> {
 fn policies(config: &Config) -> BTreeSet<&String> {
     let on_routes = config.routes.iter().flat_map(|route| &route.policies);
     let at_targets = targets(config).flat_map(|target| &target.policies);
-    on_routes.chain(at_targets).collect()
+    let at_upstreams = config.upstreams.values().flat_map(|one| &one.policies);
+    on_routes.chain(at_targets).chain(at_upstreams).collect()
 }
 
 /// A policy may lead to any upstream by its name: where one that is asked has the name in its

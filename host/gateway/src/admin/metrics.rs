@@ -153,6 +153,19 @@ fn passing(admin: &Admin, out: &mut Exposition) {
         "Upgrades that were one too many.",
         gauges.upgrades_refused(),
     );
+    let bodies = &admin.shared.bodies;
+    out.single(
+        "tollgate_request_bodies_bytes",
+        Kind::Gauge,
+        "Bodies of requests that are held whole.",
+        bodies.held(),
+    );
+    out.single(
+        "tollgate_request_bodies_refused_total",
+        Kind::Counter,
+        "Requests whose bodies found no room.",
+        bodies.refused(),
+    );
     let mirrors = &admin.shared.mirrors;
     out.single(
         "tollgate_mirrors_open",

@@ -84,6 +84,7 @@ fn stopping() -> Refused {
         file: None,
         line: None,
         message: "the gateway is stopping".to_owned(),
-        parts: Vec::new(),
+        parts: Box::default(),
+        awaits: None,
     }
 }

@@ -16,7 +16,7 @@ use futures_util::{
     stream::{self, StreamExt},
 };
 use tollgate_capabilities::{EmbeddedSecrets, GeoLocator, SecretStore};
-use tollgate_config::{CompileLimits, Config, Location, SecretSource};
+use tollgate_config::{CompileLimits, Config, Endpoints, Location, SecretSource};
 use tollgate_sandbox::{LoadError, Policy, PolicySpec, Sandbox};
 
 use super::{
@@ -305,7 +305,8 @@ impl Compiled {
                 file: Some(tls.certificate.clone()),
                 line: None,
                 message: error.to_string(),
-                parts: Vec::new(),
+                parts: Box::default(),
+                awaits: None,
             })?;
         }
         let ingredients = Ingredients {
@@ -322,8 +323,9 @@ impl Compiled {
                     .map(|secret| secret.expose().to_vec())
             },
         };
-        let generation =
-            Generation::new(ingredients).map_err(|error| refused_generation(&error, source))?;
+        let config = Arc::clone(&ingredients.config);
+        let generation = Generation::new(ingredients)
+            .map_err(|error| refused_generation(&error, (source, &config)))?;
         Ok(Proven {
             generation: Arc::new(generation),
             policies: self.policies,
@@ -332,7 +334,7 @@ impl Compiled {
     }
 }
 
-fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
+fn refused_generation(error: &GenerationError, (source, config): (&Path, &Config)) -> Refused {
     let at = match error {
         GenerationError::Client { upstream, .. }
         | GenerationError::Header { upstream, .. }
@@ -343,7 +345,18 @@ fn refused_generation(error: &GenerationError, source: &Path) -> Refused {
         GenerationError::Route(_) => "/routes".to_owned(),
         GenerationError::Missing(_) => String::new(),
     };
-    Refused::written(Stage::Prove, "generation", (source, &at), error)
+    let endpoints = match error {
+        GenerationError::Endpoints { upstream, .. } => config.upstreams.get(upstream),
+        _ => None,
+    };
+    let awaits = endpoints.and_then(|upstream| match &upstream.endpoints {
+        Endpoints::File(file) => Some(Box::new(file.path.clone())),
+        Endpoints::Listed(_) | Endpoints::Dns(_) => None,
+    });
+    Refused {
+        awaits,
+        ..Refused::written(Stage::Prove, "generation", (source, &at), error)
+    }
 }
 
 impl Proven {

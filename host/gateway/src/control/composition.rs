@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tollgate_config::{Config, Destination, Location, OnError, Route, render};
+use tollgate_config::{Config, Destination, Location, Model, OnError, Route, render};
 use tollgate_sandbox::{Changed, Field, Policy, Stage};
 
 use super::refused::{token, written_at};
@@ -51,10 +51,12 @@ pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
     for (nth, route) in generation.config.routes.iter().enumerate() {
         compositions.route(nth, route);
     }
-    for target in &targets(&generation.config) {
+    let (targets, upstreams) = (targets(&generation.config), upstreams(&generation.config));
+    for target in targets.iter().chain(upstreams.values()) {
         compositions.same_fields(&target.of, (&target.at, Stage::Request), target.policies);
     }
-    compositions.routes_and_targets();
+    compositions.routes_and_targets(&targets, &upstreams);
+    compositions.routes_and_upstreams(&upstreams);
     for policy in generation.policies.values() {
         compositions.bypass(policy);
     }
@@ -67,7 +69,7 @@ pub(crate) fn warnings(generation: &Generation, source: &Path) -> Vec<Warning> {
     warnings
 }
 
-/// Where policies of a target stand.
+/// Where policies of a target stand, or those of an upstream.
 struct TargetList<'a> {
     of: String,
     /// JSON pointer.
@@ -92,6 +94,21 @@ fn targets(config: &Config) -> Vec<TargetList<'_>> {
         }
     }
     lists
+}
+
+/// All upstreams that have policies, by name.
+fn upstreams(config: &Config) -> BTreeMap<&str, TargetList<'_>> {
+    let upstreams = config.upstreams.iter();
+    let upstreams = upstreams.filter(|(_, upstream)| !upstream.policies.is_empty());
+    let listed = upstreams.map(|(name, upstream)| {
+        let list = TargetList {
+            of: format!("the upstream `{name}`"),
+            at: format!("/upstreams/{}/policies", token(name)),
+            policies: &upstream.policies,
+        };
+        (name.as_str(), list)
+    });
+    listed.collect()
 }
 
 /// Tells of them in the log.
@@ -173,14 +190,20 @@ impl<'a> Compositions<'a> {
         }
     }
 
-    /// Every route that goes by the model may lead to every target. What a target's policies
-    /// do to path, headers, facts and the body as a whole is for its upstream, and the work
-    /// of adapters: only fields are compared.
-    fn routes_and_targets(&mut self) {
+    /// Every route that goes by the model may lead to every target, and so to its upstream.
+    /// What their policies do to path, headers, facts and the body as a whole is for that
+    /// upstream, and the work of adapters: only fields are compared.
+    fn routes_and_targets(
+        &mut self,
+        targets: &[TargetList<'_>],
+        upstreams: &BTreeMap<&str, TargetList<'_>>,
+    ) {
         let config = &self.generation.config;
         let routes = config.routes.iter();
         let routes = routes.filter(|route| route.to == Destination::Model);
-        let targets = targets(config);
+        let led_to = config.models.values().flat_map(Model::all_targets);
+        let led_to: BTreeSet<&str> = led_to.map(|target| &*target.upstream).collect();
+        let behind = led_to.into_iter().filter_map(|name| upstreams.get(name));
         // Each policy where it first stands: it does the same wherever it does.
         let (mut firsts, mut seconds) = (BTreeMap::new(), BTreeMap::new());
         for route in routes {
@@ -188,7 +211,7 @@ impl<'a> Compositions<'a> {
                 firsts.entry(name).or_insert(route);
             }
         }
-        for target in &targets {
+        for target in targets.iter().chain(behind) {
             for (nth, name) in target.policies.iter().enumerate() {
                 seconds.entry(name).or_insert((target, nth));
             }
@@ -197,6 +220,26 @@ impl<'a> Compositions<'a> {
             for (second, place) in &seconds {
                 if first != *second {
                     self.route_and_target((route, first), (place, second));
+                }
+            }
+        }
+    }
+
+    /// The others lead to one upstream.
+    fn routes_and_upstreams(&mut self, upstreams: &BTreeMap<&str, TargetList<'_>>) {
+        let config = &self.generation.config;
+        for route in &config.routes {
+            let Destination::Upstream(name) = &route.to else {
+                continue;
+            };
+            let Some(target) = upstreams.get(name.as_str()) else {
+                continue;
+            };
+            for first in &route.policies {
+                for (nth, second) in target.policies.iter().enumerate() {
+                    if first != second {
+                        self.route_and_target((route, first), (&(target, nth), second));
+                    }
                 }
             }
         }

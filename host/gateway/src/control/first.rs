@@ -64,8 +64,8 @@ impl First {
             builder,
             capabilities,
             proven,
-            picture: taken.picture,
-            interest: taken.interest,
+            picture: taken.files.picture,
+            interest: taken.files.interest,
         })
     }
 }

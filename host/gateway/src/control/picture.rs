@@ -133,6 +133,15 @@ impl Picture {
         known(path, before).map(|seen| seen.content)
     }
 
+    /// Takes in a file of the other. `false`: that has none of this name.
+    pub(crate) fn join(&mut self, other: &Self, path: &Path) -> bool {
+        let Some(seen) = other.files.get(path) else {
+            return false;
+        };
+        self.files.insert(path.to_owned(), seen.clone());
+        true
+    }
+
     /// Whether `path` is in it.
     pub(crate) fn shows(&self, path: &Path) -> bool {
         self.files.contains_key(path)

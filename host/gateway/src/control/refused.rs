@@ -49,7 +49,11 @@ pub struct Refused {
     pub message: String,
     /// Each of the refusals that this one is made of, if it is made of several.
     #[serde(skip)]
-    pub parts: Vec<Self>,
+    pub parts: Box<[Self]>,
+    /// A file that generations are not made of, and that this one was refused for: once it
+    /// changes, another may not be.
+    #[serde(skip)]
+    pub awaits: Option<Box<PathBuf>>,
 }
 
 impl Refused {
@@ -67,7 +71,8 @@ impl Refused {
             message: format!("{}: {reason}", file.display()),
             file: Some(file),
             line: None,
-            parts: Vec::new(),
+            parts: Box::default(),
+            awaits: None,
         }
     }
 
@@ -93,7 +98,8 @@ impl Refused {
             message: render(&at, &reason.to_string()),
             file: Some(at.file),
             line: Some(at.line),
-            parts: Vec::new(),
+            parts: Box::default(),
+            awaits: None,
         }
     }
 
@@ -104,7 +110,8 @@ impl Refused {
         if parts.len() > 1 {
             let messages: Vec<&str> = parts.iter().map(|part| part.message.as_str()).collect();
             first.message = messages.join("\n\n");
-            first.parts = parts;
+            first.awaits = parts.iter().find_map(|part| part.awaits.clone());
+            first.parts = parts.into();
         }
         Some(first)
     }
@@ -114,7 +121,7 @@ impl Refused {
     pub fn into_parts(mut self) -> Vec<Self> {
         match self.parts.is_empty() {
             true => vec![self],
-            false => std::mem::take(&mut self.parts),
+            false => std::mem::take(&mut self.parts).into_vec(),
         }
     }
 }

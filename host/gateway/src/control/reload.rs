@@ -15,11 +15,10 @@ use super::{
     candidate::{Ground, Loaded, Policies, Proven},
     composition::warn_of,
     first::First,
-    interest::Interest,
     picture::{Picture, WRITTEN_REST},
     places::Places,
     refused::{Refused, Stage},
-    snapshot::{self, Snapshot, Taken},
+    snapshot::{self, Files, Snapshot, Taken},
     status::Status,
     watch::{Hint, Watch},
 };
@@ -101,6 +100,8 @@ struct Present {
     made_of: Picture,
     /// The last candidate's; the same unless that was refused.
     seen: Picture,
+    /// A file besides, that the last candidate was refused for.
+    awaits: Option<Box<PathBuf>>,
 }
 
 /// A change that has not come to rest.
@@ -145,6 +146,7 @@ impl Reloader {
                 policies: first.proven.policies,
                 made_of: first.picture.clone(),
                 seen: first.picture,
+                awaits: None,
             },
             waiting: None,
             last_look: Instant::now(),
@@ -212,17 +214,20 @@ impl Reloader {
         let started = Instant::now();
         self.reports.status.looked();
         let taken = self.take(due.hint.lost).await;
-        self.watch.follow(taken.interest.clone());
-        if taken.outcome.is_ok() && taken.picture.same_content(&self.present.made_of) {
-            return self.unchanged(taken.picture, due.asked);
+        let files = &taken.files;
+        if taken.outcome.is_ok() && files.picture.same_content(&self.present.made_of) {
+            self.watch.follow(taken.files.interest);
+            return self.unchanged(taken.files.picture, due.asked);
         }
+        let (seen, interest) = files.with(self.present.awaits.as_deref().map(PathBuf::as_path));
+        self.watch.follow(interest);
         if !due.asked {
-            if taken.picture.same_content(&self.present.seen) {
-                self.present.seen = taken.picture;
+            if seen.same_content(&self.present.seen) {
+                self.present.seen = seen;
                 self.waiting = None;
                 return None;
             }
-            self.waiting = self.unrest(&taken.picture, due.hint);
+            self.waiting = self.unrest(&seen, due.hint);
             if self.waiting.is_some() {
                 return None;
             }
@@ -263,8 +268,7 @@ impl Reloader {
         match tokio::task::spawn_blocking(take).await {
             Ok(taken) => taken,
             Err(broken) => Taken {
-                picture: Picture::default(),
-                interest: Interest::default(),
+                files: Files::default(),
                 outcome: Err(Refused::file(
                     Stage::Load,
                     "internal",
@@ -278,6 +282,7 @@ impl Reloader {
     fn unchanged(&mut self, picture: Picture, is_asked: bool) -> Option<Answer> {
         self.present.made_of = picture.clone();
         self.present.seen = picture;
+        self.present.awaits = None;
         self.waiting = None;
         self.reports.status.mended();
         if !is_asked {
@@ -297,12 +302,9 @@ impl Reloader {
     }
 
     async fn try_candidate(&mut self, taken: Taken, started: Instant) -> Answer {
-        self.present.seen = taken.picture;
         let id = self.present.id + 1;
-        let candidate = match taken
-            .outcome
-            .and_then(|snapshot| self.restartless(snapshot))
-        {
+        let Taken { files, outcome } = taken;
+        let candidate = match outcome.and_then(|snapshot| self.restartless(snapshot)) {
             Ok(snapshot) => {
                 let live = self.shared.generation.load_full();
                 let present = (&self.present.policies, Some(&*live));
@@ -313,9 +315,16 @@ impl Reloader {
         match candidate {
             Ok(proven) => {
                 proven.first_ticks().await;
+                self.present.made_of = files.picture.clone();
+                self.present.seen = files.picture;
+                self.present.awaits = None;
                 Ok(self.swap(proven, id, started))
             }
             Err(refused) => {
+                let (seen, interest) = files.with(refused.awaits.as_deref().map(PathBuf::as_path));
+                self.watch.follow(interest);
+                self.present.seen = seen;
+                self.present.awaits.clone_from(&refused.awaits);
                 RefusedCandidate {
                     refused: &refused,
                     generation: self.present.id,
@@ -370,7 +379,6 @@ impl Reloader {
         warn_of(&proven.generation, &self.builder.source);
         self.reports.status.mended();
         self.present.id = id;
-        self.present.made_of = self.present.seen.clone();
         let reloaded = Reloaded {
             generation: id,
             swapped: true,

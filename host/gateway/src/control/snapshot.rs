@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tollgate_config::{Config, ConfigError, SecretSource};
+use tollgate_config::{Config, ConfigError, Endpoints, SecretSource};
 
 use super::{
     files,
@@ -71,11 +71,31 @@ impl Part {
 /// What a look at the files came to.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    /// All files that the outcome rests on.
+    pub(crate) files: Files,
+    pub(crate) outcome: Result<Snapshot, Refused>,
+}
+
+/// What was looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// All that a generation is made of.
     pub(crate) picture: Picture,
+    /// Those of endpoints. They change by themselves, and a candidate is refused for one that is
+    /// malformed.
+    pub(crate) endpoints: Picture,
     /// What to watch from now on.
     pub(crate) interest: Interest,
-    pub(crate) outcome: Result<Snapshot, Refused>,
+}
+
+impl Files {
+    /// What a candidate that [awaits](Refused::awaits) this file rests on.
+    pub(crate) fn with(&self, awaited: Option<&Path>) -> (Picture, Interest) {
+        let (mut picture, mut interest) = (self.picture.clone(), self.interest.clone());
+        if let Some(file) = awaited.filter(|file| picture.join(&self.endpoints, file)) {
+            interest.file(file);
+        }
+        (picture, interest)
+    }
 }
 
 /// Takes a snapshot of the configuration at `source`, a file or a folder of them, and of its
@@ -92,8 +112,11 @@ pub(crate) fn take(source: &Path, plugins: Option<&Path>, before: Option<&Pictur
         taken = take_once(source, plugins, before);
     }
     taken.unwrap_or_else(|| Taken {
-        picture: configuration(source, before),
-        interest: interest(source, None),
+        files: Files {
+            picture: configuration(source, before),
+            endpoints: Picture::default(),
+            interest: interest(source, None),
+        },
         outcome: Err(Refused::file(
             Stage::Load,
             "unstable",
@@ -133,23 +156,29 @@ fn take_once(source: &Path, folder: Option<&Path>, before: Option<&Picture>) -> 
             });
             attachments(&config, &mut picture, before);
             Taken {
-                interest: interest(source, Some(&config)),
+                files: Files {
+                    endpoints: endpoints(&config),
+                    interest: interest(source, Some(&config)),
+                    picture,
+                },
                 outcome: Ok(Snapshot {
                     config,
                     plugins,
                     geo,
                     missing,
                 }),
-                picture,
             }
         }
         Err(errors) => Taken {
-            interest: interest(source, None),
+            files: Files {
+                endpoints: Picture::default(),
+                interest: interest(source, None),
+                picture,
+            },
             outcome: Err(refused_config(source, &errors)),
-            picture,
         },
     };
-    taken.picture.still_holds().then_some(taken)
+    taken.files.picture.still_holds().then_some(taken)
 }
 
 /// The configuration's own files.
@@ -202,7 +231,8 @@ fn refused_config(source: &Path, error: &ConfigError) -> Refused {
         file: Some(file),
         line,
         message,
-        parts: Vec::new(),
+        parts: Box::default(),
+        awaits: None,
     };
     let whole = refused(file, line, error.to_string());
     let ConfigError::Invalid(problems) = error else {
@@ -372,6 +402,17 @@ fn attached(config: &Config) -> impl Iterator<Item = &Path> {
     tls.chain(roots).chain(secrets).map(PathBuf::as_path)
 }
 
+/// The files that endpoints are read from.
+fn endpoints(config: &Config) -> Picture {
+    let mut picture = Picture::default();
+    for upstream in config.upstreams.values() {
+        if let Endpoints::File(file) = &upstream.endpoints {
+            picture.add(&file.path, FILE_MAX, None);
+        }
+    }
+    picture
+}
+
 fn interest(source: &Path, config: Option<&Config>) -> Interest {
     let mut interest = Interest::default();
     if source.is_dir() {
@@ -394,4 +435,34 @@ fn interest(source: &Path, config: Option<&Config>) -> Interest {
         config.geo.iter().for_each(|file| interest.file(file));
     }
     interest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_files_of_endpoints_the_one_that_is_awaited_counts_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let upstream = |file: &str| format!("{{ endpoints: {{ file: {file} }} }}");
+        let (one, other) = (upstream("one.txt"), upstream("other.txt"));
+        let text = format!(
+            "upstreams: {{ one: {one}, other: {other} }}\nroutes: [ {{ upstream: one }} ]\n"
+        );
+        std::fs::write(at("tollgate.yaml"), text).unwrap();
+        let files = take(&at("tollgate.yaml"), None, None).files;
+        for (awaited, shown) in [
+            (None, [false, false]),
+            (Some("one.txt"), [true, false]),
+            (Some("other.txt"), [false, true]),
+            // Of a configuration before.
+            (Some("gone.txt"), [false, false]),
+        ] {
+            let (picture, interest) = files.with(awaited.map(at).as_deref());
+            let names = [at("one.txt"), at("other.txt")];
+            assert_eq!(names.each_ref().map(|file| picture.shows(file)), shown);
+            assert_eq!(names.each_ref().map(|file| interest.holds(file)), shown);
+        }
+    }
 }

@@ -356,6 +356,50 @@ async fn a_secret_that_cannot_be_read_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_candidate_refused_for_its_endpoints_is_tried_again_when_they_are_mended() {
+    let fixture = Fixture::with(&config("one"));
+    let gateway = fixture.start().await;
+    let list = fixture.folder.join("list.txt");
+    let write = |text: &str| {
+        let temporary = fixture.folder.join(".list.tmp");
+        fs::write(&temporary, text).unwrap();
+        fs::rename(temporary, &list).unwrap();
+    };
+    let text = config("two").replace("[\"http://127.0.0.1:9\"]", "{ file: list.txt }");
+    let at = |refused: Refused, reason: &str| {
+        assert!(refused.message.contains(reason), "{refused}");
+        assert_eq!(refused.line, Some(4));
+    };
+    fixture.rename_in(&text);
+    at(until_refused(&gateway).await, "cannot read the endpoints");
+    write("http://127.0.0.1:9\nnonsense\n");
+    let malformed = || {
+        let refusal = gateway.status.last_refusal().unwrap().refused;
+        refusal.message.contains("line 2")
+    };
+    until(malformed).await;
+    assert_eq!(gateway.generation(), 1);
+    write("http://127.0.0.1:9\n");
+    until(|| gateway.generation() == 2).await;
+    assert_eq!(route(&gateway), "two");
+    assert!(!gateway.status.last_refusal().unwrap().stands);
+}
+
+#[tokio::test]
+async fn endpoints_that_change_in_their_file_make_no_generation() {
+    let text = config("one").replace("[\"http://127.0.0.1:9\"]", "{ file: list.txt }");
+    let fixture = Fixture::with(&text);
+    let list = fixture.folder.join("list.txt");
+    fs::write(&list, "http://127.0.0.1:9\n").unwrap();
+    let gateway = fixture.start().await;
+    for changed in ["http://127.0.0.1:8\n", "nonsense\n"] {
+        fs::write(&list, changed).unwrap();
+        assert!(!gateway.reload().await.unwrap().swapped);
+    }
+    assert_eq!(gateway.generation(), 1);
+}
+
+#[tokio::test]
 async fn an_upstream_that_cannot_be_set_up_is_refused_with_its_line() {
     let fixture = Fixture::with(&config("one"));
     let gateway = fixture.start().await;

@@ -308,10 +308,10 @@ impl Arrival {
     }
 
     /// The request for one try, and a copy of it where another may follow. A body that is
-    /// still to come goes with the try.
+    /// still to come goes with the try, and so does one that nobody will need again.
     pub(super) fn for_try(&mut self, is_kept: bool) -> Self {
         let content = match &self.content {
-            Content::AtHand(bytes) => Content::AtHand(bytes.clone()),
+            Content::AtHand(bytes) if is_kept => Content::AtHand(bytes.clone()),
             _ => mem::replace(&mut self.content, Content::Empty),
         };
         let message = match is_kept {

@@ -8,6 +8,7 @@ use http::{HeaderMap, header};
 use tollgate_sandbox::{Json, JsonError, RequestFacts, contract::Value};
 
 use super::{
+    bodies::Room,
     content::{Content, Flowing},
     errors::ServeError,
     model_name,
@@ -133,6 +134,10 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     ends_in(b"/json") || ends_in(b"+json")
 }
 
+/// Waits for all of a request's body, if there is room for it.
+///
+/// # Errors
+/// One that is too long, too slow or broken; or there is none.
 pub(super) async fn request_at_hand(
     exchange: &mut Exchange,
     content: Content,
@@ -141,15 +146,26 @@ pub(super) async fn request_at_hand(
         return Ok(content);
     };
     let config = &exchange.generation.config;
-    let bytes_max = config.limits.request_body_bytes;
+    let limits = &config.limits;
+    // One that is longer than all may be would never find room.
+    let bytes_max = limits
+        .request_body_bytes
+        .min(limits.request_bodies_bytes as u64);
     let stall = Stall::new(config.timeouts.request_body, exchange.deadline);
-    match exchange.gone.or(collect(body, bytes_max, stall)).await? {
+    let mut room = Room::of(exchange);
+    let grow = |by| room.as_mut().map_or(Ok(()), |room| room.grow(by));
+    let collected = collect_within(body, bytes_max, stall, grow);
+    let collected = exchange.gone.or(collected).await?;
+    match collected {
         Ok(bytes) => {
             exchange.note_body_read();
-            Ok(Content::AtHand(bytes))
+            Ok(Content::AtHand(match room {
+                Some(room) => room.holding(bytes),
+                None => bytes,
+            }))
         }
         Err(Uncollected::TooLong) => Err(ServeError::BodyTooLarge(bytes_max)),
-        Err(Uncollected::Broken(_)) => Err(ServeError::BodyBroken),
+        Err(Uncollected::Broken(why)) => Err(why.unwrap_or(ServeError::BodyBroken)),
         Err(Uncollected::Stalled(Stalled::Total(_))) => Err(ServeError::TotalTimeout),
         Err(Uncollected::Stalled(_)) => Err(ServeError::BodyTimeout),
     }
@@ -165,9 +181,19 @@ pub(super) enum Uncollected {
 
 /// The whole body; not copied if it came in one piece.
 pub(super) async fn collect(
+    body: impl Flowing,
+    bytes_max: u64,
+    stall: Stall,
+) -> Result<Bytes, Uncollected> {
+    collect_within(body, bytes_max, stall, |_| Ok(())).await
+}
+
+/// The same, where each piece has to find room.
+async fn collect_within(
     mut body: impl Flowing,
     bytes_max: u64,
     mut stall: Stall,
+    mut grow: impl FnMut(usize) -> Result<(), ServeError>,
 ) -> Result<Bytes, Uncollected> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
@@ -193,6 +219,7 @@ pub(super) async fn collect(
         if length as u64 > bytes_max {
             return Err(Uncollected::TooLong);
         }
+        grow(data.len()).map_err(|full| Uncollected::Broken(Some(full)))?;
         if first.is_empty() {
             first = data;
             continue;

@@ -1,9 +1,10 @@
 //! The pooled clients that reach endpoints.
 //!
-//! A client is kept for each set of roots and connect timeout for as long as the
-//! process lives, so warm connections survive a swap. An endpoint whose address is known
-//! has one of its own: two addresses of one name must not share connections. Why the pool
-//! of hyper-util and not reqwest: `docs/decisions/0002-hyper-util-below-the-data-path.md`.
+//! There is a client for each set of roots and connect timeout, for as long as a generation
+//! uses it: a new one takes it over from the live one, so warm connections survive a swap. An
+//! endpoint whose address is known has one of its own: two addresses of one name must not
+//! share connections. Why the pool of hyper-util and not reqwest:
+//! `docs/decisions/0002-hyper-util-below-the-data-path.md`.
 
 use std::{
     collections::HashMap,
@@ -150,7 +151,7 @@ impl Way {
 /// The pooled clients of the process, and what it knows of the endpoints that they reach.
 #[derive(Default)]
 pub struct Clients {
-    ways: Mutex<HashMap<Kind, Arc<Way>>>,
+    ways: Mutex<HashMap<Kind, Weak<Way>>>,
     fleets: Mutex<HashMap<String, Weak<Fleet>>>,
     /// Before all upstreams together.
     pub(super) gate: AllGate,
@@ -189,16 +190,19 @@ impl Clients {
             }
         };
         let kind = Kind { roots, connect };
-        if let Some(way) = self.ways.lock().get(&kind) {
-            return Ok(way.clone());
+        let mut ways = self.ways.lock();
+        if let Some(known) = ways.get(&kind).and_then(Weak::upgrade) {
+            return Ok(known);
         }
+        ways.retain(|_, way| way.strong_count() > 0);
         let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
         let way = Arc::new(Way {
             kind: kind.clone(),
             shared: build_pool(tls.clone(), connect, Names::System, Versions::All),
             tls,
         });
-        Ok(self.ways.lock().entry(kind).or_insert(way).clone())
+        ways.insert(kind, Arc::downgrade(&way));
+        Ok(way)
     }
 }
 
@@ -268,4 +272,31 @@ fn build_pool(tls: ClientConfig, connect: Duration, names: Names, versions: Vers
         .retry_canceled_requests(true)
         .set_host(false)
         .build(InTime::new(connector, connect))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_kept_while_a_generation_uses_them_and_no_longer() {
+        let text = "upstreams: { u: { endpoints: [ 'http://h' ] } }\nroutes: [ { upstream: u } ]\n";
+        let config = tollgate_config::parse_str(text, "tollgate.yaml", "/".as_ref()).unwrap();
+        let upstream = &config.upstreams["u"];
+        let clients = Clients::new();
+        let way = |millis| {
+            clients
+                .way(upstream, Duration::from_millis(millis))
+                .unwrap()
+        };
+        let mut live = way(1);
+        for millis in 1..10 {
+            let next = way(millis);
+            assert_eq!(Arc::ptr_eq(&live, &next), millis == 1, "{millis}");
+            let former = Arc::downgrade(&std::mem::replace(&mut live, next));
+            assert_eq!(former.upgrade().is_some(), millis == 1, "{millis}");
+            // The one that has just gone is forgotten with the next new one.
+            assert!(clients.ways.lock().len() <= 2, "{millis}");
+        }
+    }
 }

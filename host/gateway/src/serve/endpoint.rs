@@ -113,6 +113,11 @@ impl State {
         matches!(&*self.pinned.lock(), Some((kind, _)) if *kind == way.kind)
     }
 
+    /// Why the last check came to nothing, if it did.
+    pub(super) fn failed_check(&self) -> Option<String> {
+        self.notes.lock().check.as_ref()?.error.clone()
+    }
+
     /// It was away: what it remembered is gone.
     pub(super) fn came_back(&self) {
         self.load.lock().forget();

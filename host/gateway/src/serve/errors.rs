@@ -132,6 +132,9 @@ pub enum ServeError {
     /// It found no place to wait in, or waited too long.
     #[error("{}", turned_away(*.0))]
     Overloaded(Overloaded),
+    /// All bodies of requests that are held are as long as they may be.
+    #[error("the gateway has no room for the body of the request")]
+    BodiesFull,
     /// More exchanges are open than may be.
     #[error("the gateway has too many requests in hand")]
     TooManyExchanges,
@@ -186,7 +189,7 @@ impl ServeError {
                 Reason::Share => (429, "too_many_waiting", Refused),
                 Reason::Late => (503, "queue_timeout", TimedOut),
             },
-            Self::TooManyExchanges => (503, "overloaded", Refused),
+            Self::TooManyExchanges | Self::BodiesFull => (503, "overloaded", Refused),
             Self::FellBehind => (504, "fell_behind", TimedOut),
             Self::Upgrade => (400, "invalid_upgrade", Refused),
             Self::TooManyUpgrades => (503, "too_many_upgrades", Refused),
@@ -245,7 +248,10 @@ impl ServeError {
         let millis = match self {
             Self::Refused(refusal) => u128::from(refusal.retry_after_ms?),
             Self::Overloaded(refused) => refused.retry_after.as_millis(),
-            Self::TooManyExchanges | Self::TooManyUpgrades | Self::ShuttingDown => 1_000,
+            Self::TooManyExchanges
+            | Self::BodiesFull
+            | Self::TooManyUpgrades
+            | Self::ShuttingDown => 1_000,
             Self::NoEndpoint(pause) => {
                 let (least, most) = (Duration::from_secs(1), Duration::from_secs(30));
                 (*pause)?.clamp(least, most).as_millis()
@@ -316,6 +322,7 @@ mod tests {
         };
         for error in [
             ServeError::TooManyExchanges,
+            ServeError::BodiesFull,
             ServeError::TooManyUpgrades,
             ServeError::ShuttingDown,
         ] {

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use tollgate_config::{Circuit, Endpoints, Health as Settings};
 use tollgate_upstreams::{
-    discovery::{DiscoveryError, Found, LastFound, found_for, is_same},
+    discovery::{DiscoveryError, Found, LastFound, News, found_for, is_same},
     health::{Breaker, Event, Opened, Tended, Ward, Why},
     load,
 };
@@ -36,8 +36,7 @@ pub(crate) struct Fleet {
     known: Mutex<Known>,
     /// By live generations.
     last_found: Mutex<LastFound>,
-    /// Why the last look for endpoints came to nothing.
-    failing: Mutex<Option<DiscoveryError>>,
+    looks: Mutex<Looks>,
     upstreams: Mutex<Vec<Weak<Upstream>>>,
     /// The one of the live generation. Locked while it changes, so that nobody takes over
     /// for one that is live no more.
@@ -45,6 +44,19 @@ pub(crate) struct Fleet {
     /// The live generation's.
     breaker: Mutex<Option<Arc<Breaker>>>,
 }
+
+/// What came of looking for endpoints.
+#[derive(Debug, Default)]
+struct Looks {
+    turn: Turn,
+    /// Why the last one came to nothing.
+    failing: Option<DiscoveryError>,
+}
+
+/// Whose turn it is to look. Whoever looked before may be at it still when the next one begins,
+/// and is heard no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Turn(u64);
 
 /// What is counted of an upstream's endpoints.
 #[derive(Debug, Default)]
@@ -75,7 +87,7 @@ impl Fleet {
             gate: UpstreamGate::new(),
             known: Mutex::default(),
             last_found: Mutex::default(),
-            failing: Mutex::default(),
+            looks: Mutex::default(),
             upstreams: Mutex::default(),
             live: Mutex::default(),
             breaker: Mutex::default(),
@@ -181,12 +193,47 @@ impl Fleet {
 
     /// Why the last look for endpoints came to nothing, if it did.
     pub(crate) fn failing(&self) -> Option<DiscoveryError> {
-        self.failing.lock().clone()
+        self.looks.lock().failing.clone()
     }
 
-    pub(crate) fn look_failed(&self, error: &DiscoveryError) {
-        count(&self.counts.discovery_failed);
-        *self.failing.lock() = Some(error.clone());
+    /// From now on somebody else looks, or nobody. With why the last look came to nothing.
+    pub(crate) fn next_turn(&self) -> (Turn, Option<DiscoveryError>) {
+        let mut looks = self.looks.lock();
+        looks.turn.0 += 1;
+        (looks.turn, looks.failing.clone())
+    }
+
+    /// Takes news from whoever looks for the endpoints of this upstream, if it still is that
+    /// one's turn.
+    pub(crate) fn hear(&self, turn: Turn, upstream: &Upstream, news: News<'_>) {
+        let mut looks = self.looks.lock();
+        if looks.turn != turn {
+            return;
+        }
+        match news {
+            News::Endpoints(found) => {
+                let (before, now) = (upstream.endpoints().len(), found.len());
+                if self.renew(&upstream.written.endpoints, found) {
+                    info!(upstream = &*self.name, before, now, "endpoints changed");
+                }
+                self.succeed(&mut looks);
+            }
+            News::Failing(error) => {
+                self.warn_of(error);
+                self.fail(&mut looks, error);
+            }
+            News::StillFailing(error) => self.fail(&mut looks, error),
+            News::Mended => self.succeed(&mut looks),
+        }
+    }
+
+    /// What came of the look before it went live.
+    pub(super) fn looked(&self, looked: &Result<(), DiscoveryError>) {
+        let mut looks = self.looks.lock();
+        match looked {
+            Ok(()) => self.succeed(&mut looks),
+            Err(error) => self.fail(&mut looks, error),
+        }
     }
 
     pub(crate) fn warn_of(&self, error: &DiscoveryError) {
@@ -194,10 +241,20 @@ impl Fleet {
         warn!(upstream, %error, "no news of its endpoints: those that are known go on");
     }
 
-    pub(crate) fn look_succeeded(&self) {
-        if self.failing.lock().take().is_some() {
+    fn fail(&self, looks: &mut Looks, error: &DiscoveryError) {
+        count(&self.counts.discovery_failed);
+        looks.failing = Some(error.clone());
+    }
+
+    fn succeed(&self, looks: &mut Looks) {
+        if looks.failing.take().is_some() {
             info!(upstream = &*self.name, "its endpoints are found again");
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn turn(&self) -> Turn {
+        self.looks.lock().turn
     }
 
     /// Logs and counts what changed.
@@ -206,7 +263,13 @@ impl Fleet {
             self.gate.fit(|| self.ward.available());
         }
         for change in tended {
-            let (what, counter) = self.said(change.event);
+            let state = self.known.lock().get(&change.label).and_then(Weak::upgrade);
+            let (mut what, counter) = self.said(change.event);
+            if let Event::Down { .. } | Event::TakenOut = change.event
+                && let Some(why) = state.as_ref().and_then(|state| state.failed_check())
+            {
+                what = format!("{what}: {why}");
+            }
             if let Some(counter) = counter {
                 count(counter);
             }
@@ -223,7 +286,6 @@ impl Fleet {
                     tracing::debug!(upstream, endpoint, "{what}");
                 }
             }
-            let state = self.known.lock().get(&change.label).and_then(Weak::upgrade);
             if let Some(state) = state {
                 if matches!(change.event, Event::Returned | Event::Up) {
                     state.came_back();

@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, pin::pin};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
 };
@@ -12,6 +13,7 @@ use tollgate_sandbox::contract::Hooks;
 
 use super::{
     arrival::Arrival,
+    bodies::Room,
     carry_on::Gone,
     clients::Pool,
     content::Content,
@@ -71,7 +73,7 @@ pub(super) fn prepare(
     let path = path(&mut arrival)?;
     let content = match arrival.message.take_body() {
         Some(body) if body.is_empty() => Content::Empty,
-        Some(body) => Content::AtHand(body),
+        Some(body) => Content::AtHand(held(exchange, &arrival.content, body)),
         None => arrival.content,
     };
     let mut fields = std::mem::take(&mut arrival.message.headers);
@@ -101,6 +103,18 @@ pub(super) fn prepare(
         content,
         is_upgrade: exchange.upgrade.is_some(),
     })
+}
+
+/// The body with room of its own, where it is not the one that came in.
+fn held(exchange: &Exchange, came: &Content, body: Bytes) -> Bytes {
+    let is_it = |came: &Bytes| came.as_ptr() == body.as_ptr() && came.len() == body.len();
+    if matches!(came, Content::AtHand(came) if is_it(came)) {
+        return body;
+    }
+    match Room::of(exchange) {
+        Some(room) => room.made_of_another(body),
+        None => body,
+    }
 }
 
 /// The path as it came, or as a policy set it.

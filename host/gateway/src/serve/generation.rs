@@ -43,7 +43,8 @@ pub struct Generation {
     pub policies: BTreeMap<String, Arc<Policy>>,
     pub(super) routes: RouteTable,
     pub(super) models: HashMap<String, Model>,
-    pub(super) upstreams: HashMap<String, Arc<Upstream>>,
+    /// Each as the target that it is where no model leads to it.
+    pub(super) upstreams: HashMap<String, Target>,
     /// Where neither route nor model says how a try is made again.
     pub(super) retry: Retry,
     /// The longest that anything waits for a connection: so long the pools do.
@@ -138,23 +139,25 @@ impl Generation {
         } = ingredients;
         let connect = longest_connect(&config);
         let mut upstreams = HashMap::new();
-        for (name, upstream) in &config.upstreams {
+        for (name, written) in &config.upstreams {
             let way = clients
-                .way(upstream, connect)
+                .way(written, connect)
                 .map_err(|source| GenerationError::Client {
                     upstream: name.clone(),
                     source,
                 })?;
-            let headers = upstream_headers(name, upstream, secret)?;
+            let headers = upstream_headers(name, written, secret)?;
             let look = looks.remove(name);
             let look = look.unwrap_or_else(|| FirstLook::none(clients.fleet(name)));
-            let upstream = Upstream::new(upstream, headers, way, look, &config.overload).map_err(
-                |source| GenerationError::Endpoints {
-                    upstream: name.clone(),
-                    source,
-                },
-            )?;
-            upstreams.insert(name.clone(), upstream);
+            let upstream =
+                Upstream::new(written, headers, way, look, &config.overload).map_err(|source| {
+                    GenerationError::Endpoints {
+                        upstream: name.clone(),
+                        source,
+                    }
+                })?;
+            let own = named(&policies, &written.policies)?;
+            upstreams.insert(name.clone(), Target::direct(upstream, own));
         }
         let parts = Parts {
             config: &config,
@@ -200,7 +203,8 @@ impl Generation {
 
     /// Its upstreams, by name.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = (&String, &Arc<Upstream>)> {
-        self.upstreams.iter()
+        let upstreams = self.upstreams.iter();
+        upstreams.map(|(name, target)| (name, &target.upstream))
     }
 
     /// Exchanges that it serves right now, their last hooks included.
@@ -251,29 +255,32 @@ impl<'a> Former<'a> {
     }
 }
 
+/// The policies of these names.
+fn named(
+    policies: &BTreeMap<String, Arc<Policy>>,
+    names: &[String],
+) -> Result<Vec<Arc<Policy>>, GenerationError> {
+    let find = |name: &String| {
+        policies
+            .get(name)
+            .cloned()
+            .ok_or_else(|| GenerationError::Missing(name.clone()))
+    };
+    names.iter().map(find).collect()
+}
+
 struct Parts<'a> {
     config: &'a Config,
     policies: &'a BTreeMap<String, Arc<Policy>>,
-    upstreams: &'a HashMap<String, Arc<Upstream>>,
+    upstreams: &'a HashMap<String, Target>,
     before: Former<'a>,
     secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
 impl Parts<'_> {
-    fn policies(&self, names: &[String]) -> Result<Vec<Arc<Policy>>, GenerationError> {
-        let find = |name: &String| {
-            self.policies
-                .get(name)
-                .cloned()
-                .ok_or_else(|| GenerationError::Missing(name.clone()))
-        };
-        names.iter().map(find).collect()
-    }
-
-    fn upstream(&self, name: &str) -> Result<Arc<Upstream>, GenerationError> {
+    fn upstream(&self, name: &str) -> Result<&Target, GenerationError> {
         self.upstreams
             .get(name)
-            .cloned()
             .ok_or_else(|| GenerationError::Missing(name.to_owned()))
     }
 
@@ -290,12 +297,10 @@ impl Parts<'_> {
 
     fn targets(&self, targets: &[tollgate_config::Target]) -> Result<Vec<Target>, GenerationError> {
         let ready = |target: &tollgate_config::Target| {
-            Ok(Target {
-                upstream: self.upstream(&target.upstream)?,
-                model: target.model.as_deref().map(Arc::from),
-                weight: target.weight,
-                policies: self.policies(&target.policies)?,
-            })
+            let policies = named(self.policies, &target.policies)?;
+            let direct = self.upstream(&target.upstream)?;
+            let model = target.model.as_deref().map(Arc::from);
+            Ok(direct.of_model(model, target.weight, policies))
         };
         targets.iter().map(ready).collect()
     }
@@ -305,19 +310,22 @@ impl Parts<'_> {
         route: &tollgate_config::Route,
         at_targets: &[Asks],
     ) -> Result<Arc<Route>, GenerationError> {
-        let policies = self.policies(&route.policies)?;
+        let policies = named(self.policies, &route.policies)?;
         let to = match &route.to {
             Destination::Model => To::Model,
-            Destination::Upstream(name) => To::Upstream(self.upstream(name)?),
+            Destination::Upstream(name) => To::Upstream(self.upstream(name)?.clone()),
         };
-        let by_model = matches!(to, To::Model);
         let on_route: Vec<_> = policies.iter().map(|policy| Asks::of(policy)).collect();
+        let ahead = match &to {
+            To::Model => at_targets.to_vec(),
+            To::Upstream(target) => target.policies.iter().map(|one| Asks::of(one)).collect(),
+        };
         Ok(Arc::new(Route {
             name: route.name.as_str().into(),
             conditions: Conditions::new(&route.matches)
                 .ok_or_else(|| GenerationError::Route(route.name.clone()))?,
-            need_of_policies: Need::of_policies(&on_route, at_targets, by_model),
-            asks_policies: !policies.is_empty() || (by_model && !at_targets.is_empty()),
+            need_of_policies: Need::of_policies(&on_route, &ahead),
+            asks_policies: !policies.is_empty() || !ahead.is_empty(),
             shape: self.shape(route, &policies),
             policies,
             to,
@@ -337,7 +345,7 @@ impl Parts<'_> {
         }))
     }
 
-    /// With all policies of all targets: any of them may be gone to.
+    /// With all policies of all targets and upstreams: any of them may be gone to.
     fn shape(&self, route: &tollgate_config::Route, policies: &[Arc<Policy>]) -> Option<Shape> {
         let plans = |policy: &Arc<Policy>| policy.imports().iter().any(|import| import == "cache");
         if !policies.iter().any(plans) {
@@ -346,8 +354,11 @@ impl Parts<'_> {
         let models = self.config.models.values();
         let targets = models.flat_map(tollgate_config::Model::all_targets);
         let at_targets = targets.flat_map(|target| &target.policies);
-        let at_targets = at_targets.filter_map(|name| self.policies.get(name));
-        let all = policies.iter().chain(at_targets).map(|policy| &**policy);
+        let upstreams = self.config.upstreams.values();
+        let at_upstreams = upstreams.flat_map(|upstream| &upstream.policies);
+        let ahead = at_targets.chain(at_upstreams);
+        let ahead = ahead.filter_map(|name| self.policies.get(name));
+        let all = policies.iter().chain(ahead).map(|policy| &**policy);
         Some(cache::shape(self.config, self.secret, route, all))
     }
 }

@@ -118,6 +118,7 @@ fn is_busy(shared: &Shared, generation: &Generation) -> bool {
     let is_nearly = |count: usize, most: usize| count > most - most / 4;
     let (gauges, config) = (&shared.gauges, &generation.config);
     is_nearly(gauges.connections(), config.limits.connections)
+        || is_nearly(shared.bodies.held(), config.limits.request_bodies_bytes)
         || is_nearly(gauges.of_clients(), config.overload.exchanges)
         || generation
             .gate

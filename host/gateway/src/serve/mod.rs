@@ -8,6 +8,7 @@ mod admission;
 mod arrival;
 mod at_hand;
 mod begun;
+mod bodies;
 mod body;
 mod cache;
 mod carry_on;
@@ -67,11 +68,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tollgate_capabilities::AnswerCache;
 
 use crate::trace::Watchers;
+pub use bodies::Bodies;
 pub use body::{Body, BodyError};
 pub use clients::{ClientError, Clients};
 pub(crate) use endpoint::{Asked, Endpoint};
 pub use errors::ServeError;
-pub(crate) use fleet::{Fleet, count};
+pub(crate) use fleet::{Fleet, Turn, count};
 pub use generation::{Generation, GenerationError, Ingredients};
 pub use listener::Server;
 pub use mirror::{Mirrors, NotMirrored};
@@ -102,6 +104,8 @@ pub struct Shared {
     flights: cache::Flights,
     /// Copies of requests.
     pub mirrors: Mirrors,
+    /// Of requests, those that are held.
+    pub bodies: Arc<Bodies>,
     /// Set when a shutdown begins: what no client waits for ends.
     stopping: CancellationToken,
     /// Set when a shutdown has waited long enough.
@@ -132,6 +136,7 @@ impl Shared {
             watchers: Watchers::new(),
             flights: cache::Flights::default(),
             mirrors: Mirrors::default(),
+            bodies: Arc::default(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
             runtime: Handle::current(),

@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::{cache::Shape, mirror::Mirror, tries::Manner, upstream::Upstream};
+use super::{cache::Shape, mirror::Mirror, target::Target, tries::Manner};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Route {
 pub(super) enum To {
     /// By the request's model.
     Model,
-    Upstream(Arc<Upstream>),
+    Upstream(Target),
 }
 
 /// How much of a request's body has to be at hand.
@@ -72,14 +72,11 @@ pub(super) enum Need {
 }
 
 impl Need {
-    /// `at_targets` may be asked on a route that goes by model. Where only a `go-to` leads
-    /// to them, the body is waited for once it does: see [`Self::at_target`].
-    pub(super) fn of_policies(on_route: &[Asks], at_targets: &[Asks], by_model: bool) -> Self {
+    /// `ahead` are those of all targets that the route itself may lead to. Where only a `go-to`
+    /// leads to others, the body is waited for once it does: see [`Self::at_target`].
+    pub(super) fn of_policies(on_route: &[Asks], ahead: &[Asks]) -> Self {
         let need = Self::most(on_route.iter().copied(), Hooks::REQUEST);
-        if !by_model {
-            return need;
-        }
-        need.max(Self::most(at_targets.iter().copied(), Hooks::ATTEMPT))
+        need.max(Self::most(ahead.iter().copied(), Hooks::ATTEMPT))
     }
 
     /// With the model, if it is wanted of the body.
@@ -500,27 +497,24 @@ mod tests {
     }
 
     #[test]
-    fn what_a_target_needs_is_waited_for_at_once_only_where_the_model_decides() {
+    fn what_a_target_needs_is_waited_for_at_once_only_where_the_route_leads_there() {
         let asks = |hooks, needs| Asks { hooks, needs };
         let target = [asks(Hooks::ATTEMPT, Needs::REQUEST_JSON)];
         let leads = [asks(Hooks::REQUEST, Needs::empty())];
         let reads = [asks(Hooks::REQUEST, Needs::REQUEST_BODY)];
         let listens = [asks(Hooks::RESPONSE, Needs::REQUEST_JSON)];
-        for (on_route, at_targets, by_model, need) in [
-            (&[][..], &target[..], false, Need::Nothing),
-            (&listens, &target, false, Need::Nothing),
-            (&leads, &target, false, Need::Nothing),
-            (&reads, &target, false, Need::Bytes),
-            (&leads, &target, true, Need::Json),
-            (&leads, &listens, false, Need::Nothing),
-            (&[], &target, true, Need::Json),
-            (&[], &[], true, Need::Model),
+        for (on_route, ahead, need) in [
+            (&[][..], &[][..], Need::Nothing),
+            (&listens, &[], Need::Nothing),
+            (&leads, &[], Need::Nothing),
+            (&reads, &[], Need::Bytes),
+            (&reads, &target, Need::Json),
+            (&leads, &target, Need::Json),
+            (&leads, &listens, Need::Nothing),
+            (&[], &target, Need::Json),
         ] {
-            assert_eq!(
-                Need::of_policies(on_route, at_targets, by_model).and_model(by_model),
-                need,
-                "{on_route:?} {at_targets:?} {by_model}"
-            );
+            let found = Need::of_policies(on_route, ahead);
+            assert_eq!(found, need, "{on_route:?} {ahead:?}");
         }
     }
 

@@ -25,12 +25,45 @@ pub(super) struct Model {
 }
 
 /// One of them.
+#[derive(Clone)]
 pub(super) struct Target {
     pub(super) upstream: Arc<Upstream>,
-    pub(super) model: Option<Arc<str>>,
-    pub(super) weight: u32,
-    /// Asked on every try of this target.
+    model: Option<Arc<str>>,
+    weight: u32,
+    /// Asked on every try of this target, those of its upstream last.
     pub(super) policies: Vec<Arc<Policy>>,
+}
+
+impl Target {
+    /// An upstream with its own policies.
+    pub(super) fn direct(upstream: Arc<Upstream>, policies: Vec<Arc<Policy>>) -> Self {
+        Self {
+            upstream,
+            model: None,
+            weight: 0,
+            policies,
+        }
+    }
+
+    /// The same upstream for a model, with policies before its own.
+    pub(super) fn of_model(
+        &self,
+        model: Option<Arc<str>>,
+        weight: u32,
+        mut policies: Vec<Arc<Policy>>,
+    ) -> Self {
+        for own in &self.policies {
+            if !policies.iter().any(|one| Arc::ptr_eq(one, own)) {
+                policies.push(own.clone());
+            }
+        }
+        Self {
+            upstream: self.upstream.clone(),
+            model,
+            weight,
+            policies,
+        }
+    }
 }
 
 impl Model {
@@ -139,28 +172,16 @@ pub(super) fn choose<'a>(
         .or(model)
         .and_then(|model| generation.models.get(model));
     if let Some(name) = &wish.upstream {
-        let upstream = generation
+        let direct = generation
             .upstreams
             .get(name)
             .ok_or(ServeError::UpstreamUnreachable)?;
         let target = named.and_then(|model| model.at(name));
-        let choice = match target {
-            Some(target) => by_target(target, asked),
-            None => Choice {
-                upstream,
-                model: asked.map(Arc::from),
-                policies: &[],
-            },
-        };
+        let choice = by_target(target.unwrap_or(direct), asked);
         return Ok(Line::of(choice, named.filter(|_| target.is_some())));
     }
-    if let (To::Upstream(upstream), None) = (&route.to, asked) {
-        let choice = Choice {
-            upstream,
-            model: None,
-            policies: &[],
-        };
-        return Ok(Line::of(choice, None));
+    if let (To::Upstream(direct), None) = (&route.to, asked) {
+        return Ok(Line::of(by_target(direct, None), None));
     }
     let name = asked.or(model).ok_or(ServeError::ModelMissing)?;
     let drawn = named.and_then(|model| Some((model, model.draw()?)));

@@ -175,10 +175,8 @@ impl Upstream {
     pub(crate) fn go_live(self: &Arc<Self>) {
         let fleet = &self.care.fleet;
         fleet.go_live(self);
-        match &self.looked {
-            Some(Ok(())) => fleet.look_succeeded(),
-            Some(Err(error)) => fleet.look_failed(error),
-            None => {}
+        if let Some(looked) = &self.looked {
+            fleet.looked(looked);
         }
     }
 

@@ -4,22 +4,24 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tollgate_config::{Config, Endpoints};
-use tollgate_upstreams::discovery::{self, Found, News, Source};
+use tollgate_upstreams::discovery::{self, DiscoveryError, Source};
 
-use crate::serve::{Clients, FirstLook, Upstream};
+use crate::serve::{Clients, FirstLook, Turn, Upstream};
 
 pub(super) fn is_needed(upstream: &Upstream) -> bool {
     !matches!(upstream.written.endpoints, Endpoints::Listed(_))
 }
 
-/// Follows the source, where there is one.
-pub(super) async fn follow(upstream: &Arc<Upstream>) {
+/// Follows the source, where there is one, for as long as it is its turn.
+pub(super) async fn follow(
+    upstream: &Arc<Upstream>,
+    (turn, failing): (Turn, Option<DiscoveryError>),
+) {
     let endpoints = &upstream.written.endpoints;
     let Some(source) = Source::new(endpoints) else {
         return;
     };
-    let fleet = &upstream.care.fleet;
-    let before = (upstream.found(), fleet.failing());
+    let before = (upstream.found(), failing);
     // What was found before it went live is as good as new, for a while.
     let first = match (before.0.is_empty(), endpoints) {
         (true, _) => Duration::ZERO,
@@ -27,27 +29,11 @@ pub(super) async fn follow(upstream: &Arc<Upstream>) {
         (false, Endpoints::Dns(dns)) => dns.refresh.unwrap_or(Duration::from_secs(1)),
         (false, Endpoints::Listed(_)) => return,
     };
-    discovery::follow(source, before, first, |news| match news {
-        News::Endpoints(found) => {
-            changed(upstream, found);
-            fleet.look_succeeded();
-        }
-        News::Failing(error) => {
-            fleet.warn_of(error);
-            fleet.look_failed(error);
-        }
-        News::StillFailing(error) => fleet.look_failed(error),
-        News::Mended => fleet.look_succeeded(),
+    let fleet = &upstream.care.fleet;
+    discovery::follow(source, before, first, |news| {
+        fleet.hear(turn, upstream, news);
     })
     .await;
-}
-
-fn changed(upstream: &Upstream, found: &[Found]) {
-    let fleet = &upstream.care.fleet;
-    let (before, now) = (upstream.endpoints().len(), found.len());
-    if fleet.renew(&upstream.written.endpoints, found) {
-        tracing::info!(upstream = &*fleet.name, before, now, "endpoints changed");
-    }
 }
 
 /// Asks the DNS for the endpoints of upstreams that are new, so that a generation knows

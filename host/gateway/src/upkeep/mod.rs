@@ -15,7 +15,9 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::serve::{Generation, Upstream};
+use tollgate_upstreams::discovery::DiscoveryError;
+
+use crate::serve::{Generation, Turn, Upstream};
 
 pub(crate) use discover::before_going_live;
 
@@ -51,6 +53,10 @@ impl Upkeep {
         for (name, upstream) in generation.upstreams() {
             let kept = before.remove(name);
             let kept = kept.filter(|running| running.upstream.is_tended_as(upstream));
+            if kept.is_none() {
+                // Before what it found itself is told.
+                upstream.care.fleet.next_turn();
+            }
             upstream.go_live();
             let kept = kept.filter(|running| upstream.is_told_as(&running.upstream));
             let running = kept.unwrap_or_else(|| self.begin(upstream));
@@ -66,6 +72,7 @@ impl Upkeep {
     }
 
     fn begin(&self, upstream: &Arc<Upstream>) -> Running {
+        let turn = upstream.care.fleet.next_turn();
         let stop = needs_tending(upstream).then(|| {
             let stop = self.stop.child_token();
             let ended = stop.clone();
@@ -73,7 +80,7 @@ impl Upkeep {
             self.tasks.spawn(async move {
                 tokio::select! {
                     () = ended.cancelled() => {}
-                    () = tend(&upstream) => {}
+                    () = tend(&upstream, turn) => {}
                 }
             });
             stop.drop_guard()
@@ -91,6 +98,58 @@ fn needs_tending(upstream: &Upstream) -> bool {
 }
 
 /// Never ends by itself.
-async fn tend(upstream: &Arc<Upstream>) {
-    tokio::join!(discover::follow(upstream), questions::ask(upstream));
+async fn tend(upstream: &Arc<Upstream>, turn: (Turn, Option<DiscoveryError>)) {
+    tokio::join!(discover::follow(upstream, turn), questions::ask(upstream));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tollgate_upstreams::discovery::News;
+
+    use super::*;
+    use crate::serve::{Clients, Ingredients};
+
+    fn generation(clients: &Clients, endpoints: &str) -> Generation {
+        let text = format!(
+            "upstreams: {{ u: {{ endpoints: {endpoints} }} }}\nroutes: [ {{ upstream: u }} ]\n"
+        );
+        let config = tollgate_config::parse_str(&text, "tollgate.yaml", "/".as_ref());
+        let made = Generation::new(Ingredients {
+            id: 1,
+            config: Arc::new(config.unwrap()),
+            policies: BTreeMap::new(),
+            clients,
+            looks: HashMap::new(),
+            before: None,
+            secret: &|_| None,
+        });
+        made.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_looked_before_a_reload_is_heard_only_if_it_goes_on() {
+        let clients = Clients::new();
+        let mut upkeep = Upkeep::new(TaskTracker::new(), CancellationToken::new());
+        let dns = "{ dns: 'http://a.test', resolver: '127.0.0.1:9', refresh: 1h }";
+        let error = DiscoveryError::Empty("a.test".to_owned());
+        let fleet = clients.fleet("u");
+        let first = generation(&clients, dns);
+        upkeep.follow(&first);
+        let (turn, upstream) = (fleet.turn(), &first.upstreams().next().unwrap().1.clone());
+
+        let same = generation(&clients, dns);
+        upkeep.follow(&same);
+        fleet.hear(turn, upstream, News::Failing(&error));
+        assert_eq!(fleet.failing().as_ref(), Some(&error));
+
+        let listed = generation(&clients, "[ 'http://b' ]");
+        upkeep.follow(&listed);
+        assert_eq!(fleet.failing(), None);
+        for late in [News::Failing(&error), News::StillFailing(&error)] {
+            fleet.hear(turn, upstream, late);
+            assert_eq!(fleet.failing(), None);
+        }
+    }
 }

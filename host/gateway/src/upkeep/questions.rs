@@ -89,7 +89,7 @@ async fn check(upstream: &Upstream, endpoint: &Endpoint, active: &Active) {
             Ok(Ok((status, _))) if status.is_success() => None,
             Ok(Ok((status, _))) => Some(format!("status {}", status.as_u16())),
             Ok(Err(error)) => Some(error),
-            Err(_) => Some("no answer in time".to_owned()),
+            Err(_) => Some(late(active.timeout)),
         };
         let is_good = error.is_none();
         count(&fleet.counts.checks[usize::from(!is_good)]);
@@ -118,7 +118,7 @@ async fn scrape(upstream: &Upstream, endpoint: &Endpoint, settings: &Scrape) {
             }
             Ok(Ok((status, _))) => Err(format!("status {}", status.as_u16())),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err("no answer in time".to_owned()),
+            Err(_) => Err(late(most)),
         };
         count(&fleet.counts.scrapes[usize::from(figures.is_err())]);
         let error = match figures {
@@ -131,6 +131,10 @@ async fn scrape(upstream: &Upstream, endpoint: &Endpoint, settings: &Scrape) {
         endpoint.state.notes.lock().scrape = Some(asked(begun, error));
         sleep(spread(settings.interval, 10)).await;
     }
+}
+
+fn late(most: Duration) -> String {
+    format!("no answer in {most:?}")
 }
 
 fn asked(begun: Instant, error: Option<String>) -> Asked {

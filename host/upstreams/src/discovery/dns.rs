@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::join_all;
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::{RData, RecordType, rdata::SRV},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tollgate_config::{DnsRecord, Endpoint, EndpointDns, Endpoints};
 
 use super::{DiscoveryError, Found, Looked, same::srv_target};
@@ -30,10 +30,9 @@ const TTL_MOST: Duration = Duration::from_secs(300);
 /// or this many doublings.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(30);
-/// Targets of SRV records that are asked for.
+/// Targets of SRV records that are asked for, all at once: none that is slow keeps the others
+/// waiting.
 const TARGETS_MAX: usize = 100;
-/// So many of them at once: one that is slow must not keep the others waiting.
-const TARGETS_AT_ONCE: usize = 16;
 
 /// A name that is asked for again and again.
 #[derive(Debug)]
@@ -48,8 +47,6 @@ pub struct DnsSource {
 #[derive(Debug, Clone)]
 struct Server {
     resolver: TokioResolver,
-    /// How long one question may take with all its tries.
-    timeout: Duration,
 }
 
 /// What a question brought.
@@ -125,12 +122,13 @@ impl DnsSource {
             }
         };
         let url = &self.dns.url;
+        let due = Instant::now() + self.dns.timeout;
         match self.dns.record {
             DnsRecord::Address => {
-                let answer = server.addresses(url.host()).await?;
+                let answer = server.addresses(url.host(), due).await?;
                 Ok(answer.map(|ip| at(url.clone(), ip)))
             }
-            DnsRecord::Srv => server.services(url).await,
+            DnsRecord::Srv => server.services(url, due).await,
         }
     }
 }
@@ -177,12 +175,11 @@ impl Server {
         };
         let options = builder.options_mut();
         options.cache_size = 0;
-        // Two tries fit into the time that a question may take.
+        // Two tries fit into the time that a look may take.
         options.attempts = 1;
         options.timeout = (dns.timeout * 2 / 5).max(Duration::from_millis(1));
         Ok(Self {
             resolver: builder.build().map_err(broken)?,
-            timeout: dns.timeout,
         })
     }
 
@@ -190,9 +187,10 @@ impl Server {
     async fn records<T>(
         &self,
         (name, kind): (&str, RecordType),
+        due: Instant,
         read: impl Fn(&RData) -> Option<T>,
     ) -> Result<(Vec<T>, Duration), DiscoveryError> {
-        let lookup = match timeout(self.timeout, self.resolver.lookup(name, kind)).await {
+        let lookup = match timeout_at(due, self.resolver.lookup(name, kind)).await {
             Ok(Ok(lookup)) => lookup,
             Ok(Err(error)) if error.is_no_records_found() => return Ok((Vec::new(), TTL_MOST)),
             Ok(Err(error)) => return Err(failed(name, &error)),
@@ -205,13 +203,13 @@ impl Server {
     }
 
     /// Addresses of both kinds.
-    async fn addresses(&self, name: &str) -> Result<Answer<IpAddr>, DiscoveryError> {
+    async fn addresses(&self, name: &str, due: Instant) -> Result<Answer<IpAddr>, DiscoveryError> {
         let (four, six) = tokio::join!(
-            self.records((name, RecordType::A), |data| match data {
+            self.records((name, RecordType::A), due, |data| match data {
                 RData::A(address) => Some(IpAddr::from(address.0)),
                 _ => None,
             }),
-            self.records((name, RecordType::AAAA), |data| match data {
+            self.records((name, RecordType::AAAA), due, |data| match data {
                 RData::AAAA(address) => Some(IpAddr::from(address.0)),
                 _ => None,
             }),
@@ -239,13 +237,17 @@ impl Server {
     }
 
     /// The addresses of all targets of the best priority.
-    async fn services(&self, url: &Endpoint) -> Result<Answer<Found>, DiscoveryError> {
+    async fn services(
+        &self,
+        url: &Endpoint,
+        due: Instant,
+    ) -> Result<Answer<Found>, DiscoveryError> {
         let name = url.host();
         let read = |data: &RData| match data {
             RData::SRV(record) => Some(record.clone()),
             _ => None,
         };
-        let (records, ttl) = self.records((name, RecordType::SRV), read).await?;
+        let (records, ttl) = self.records((name, RecordType::SRV), due, read).await?;
         let targets = best(records);
         if targets.len() > TARGETS_MAX {
             return Err(DiscoveryError::TooMany(name.to_owned()));
@@ -255,12 +257,10 @@ impl Server {
             ttl,
             missing: None,
         };
-        let asked: Vec<_> = targets
+        let asked = targets
             .into_iter()
-            .map(|target| self.target(url, target))
-            .collect();
-        let mut asked = stream::iter(asked).buffered(TARGETS_AT_ONCE);
-        while let Some(asked) = asked.next().await {
+            .map(|target| self.target(url, target, due));
+        for asked in join_all(asked).await {
             match asked {
                 Ok(target) => {
                     answer.records.extend(target.records);
@@ -277,10 +277,11 @@ impl Server {
         &self,
         url: &Endpoint,
         (host, port, weight): (String, u16, u32),
+        due: Instant,
     ) -> Result<Answer<Found>, DiscoveryError> {
         let endpoint = srv_target(url, (&host, port), weight);
         let endpoint = endpoint.map_err(|reason| failed(url.host(), &reason))?;
-        let answer = self.addresses(&format!("{host}.")).await?;
+        let answer = self.addresses(&format!("{host}."), due).await?;
         Ok(answer.map(|ip| at(endpoint.clone(), ip)))
     }
 }

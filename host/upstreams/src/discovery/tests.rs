@@ -234,6 +234,41 @@ async fn targets_that_are_silent_keep_nobody_from_the_others() {
 }
 
 #[tokio::test]
+async fn a_look_takes_no_longer_than_it_may_however_many_targets_are_silent() {
+    const TARGETS: usize = 20;
+    let server = NameServer::start().await;
+    let names: Vec<&'static str> = (0..TARGETS)
+        .map(|number| &*format!("t{number}.x").leak())
+        .collect();
+    let records = names.iter().map(|name| srv(1, 1, 80, name));
+    server.say("_http._tcp.vllm", SRV, Said::Records(records.collect()));
+    for name in names {
+        server.say(name, A, Said::Nothing);
+        server.say(name, AAAA, Said::Nothing);
+    }
+    let dns = EndpointDns {
+        timeout: Duration::from_secs(600),
+        ..written(&server, "http://_http._tcp.vllm", DnsRecord::Srv)
+    };
+    let most = dns.timeout;
+    let asked = server.asked.clone();
+    let begun = tokio::time::Instant::now();
+    let look = tokio::spawn(async move { DnsSource::new(dns).look(false).await });
+    // All of them are asked at once, before any of them is late.
+    let all_asked = async {
+        while asked.load(Ordering::SeqCst) < 1 + 2 * TARGETS {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, all_asked).await.unwrap();
+    tokio::time::pause();
+    let looked = look.await.unwrap();
+    assert_eq!(looked.found.unwrap_err().kind(), "dns");
+    assert!(begun.elapsed() < most + Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn a_file_that_is_malformed_or_gone_leaves_what_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("endpoints");

@@ -17,7 +17,7 @@ fn nameless() -> Bytes {
     let wasm = guest::hostile();
     let mut bare = wasm[..8].to_vec();
     for payload in Parser::new(0).parse_all(&wasm) {
-        let payload = payload.unwrap();
+        let payload = payload.expect("the guest is WebAssembly");
         if matches!(&payload, Payload::CustomSection(section) if section.name() == "name") {
             continue;
         }
@@ -33,7 +33,7 @@ fn nameless() -> Bytes {
 async fn fails(stage: &Stage, wasm: Bytes, mode: &str) -> Failure {
     let settings = json!({ "mode": mode, "hook": "request" });
     let policy = stage.load(spec("hostile", wasm, settings)).await;
-    let failure = strike(&policy, "/strike").await.unwrap_err();
+    let failure = strike(&policy, "/strike").await.expect_err(mode);
     stage.the_neighbour_answers_as_before().await;
     failure
 }

@@ -192,7 +192,7 @@ pub struct Upstream {
     pub concurrency: Option<Concurrency>,
     /// Added to every request, such as a provider's key; overwrites the client's.
     pub headers: Vec<UpstreamHeader>,
-    /// Policies whose `on-attempt` runs for each try here, behind those of the target.
+    /// Policies whose `on_attempt` runs for each try here, behind those of the target.
     pub policies: Vec<String>,
     /// A PEM file of additional roots for `https`.
     pub ca: Option<PathBuf>,

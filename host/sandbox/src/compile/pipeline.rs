@@ -1,10 +1,9 @@
 //! The steps of one job, in order. Runs in the compiling child.
 
 use bytes::Bytes;
-use wasmtime::component::Component;
 use wasmtime_wizer::Wizer;
 
-use super::{Artefact, Code, Facts, Form, Job, Refusal, Task, adapt, configure};
+use super::{Artefact, Code, Facts, Form, Job, Made, Refusal, Task, adapt, configure};
 use crate::{
     contract::{Description, Hooks, Needs},
     engine, wasi,
@@ -29,7 +28,8 @@ pub(crate) const ON_GRANT: [&str; 8] = [
     "endpoints",
 ];
 
-pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+/// `setup` is what an earlier job with the same file left, from our own cache.
+pub(super) fn run(job: &Job, wasm: &[u8], setup: Option<&[u8]>) -> Result<Made, Refusal> {
     if wasm.len() as u64 > job.limits.input_bytes {
         return Err(too_large(wasm.len(), job));
     }
@@ -37,7 +37,11 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
     let compiler = engine::compiler().map_err(|error| internal("the compiler", &error))?;
     let imports = check_world(&component, job)?;
     if job.task == Task::Describe {
-        return described(wasm, &component, (job, imports));
+        let artefact = described(wasm, &component, (job, imports))?;
+        return Ok(Made {
+            artefact,
+            setup: None,
+        });
     }
     let (cx, instrumented) = match Wizer::new().instrument_component(&component) {
         Ok((cx, instrumented)) => (Some(cx), instrumented),
@@ -45,7 +49,7 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         // every instance instead.
         Err(_) => (None, component.clone()),
     };
-    let mut guest = configure::Guest::start(&instrumented, job)?;
+    let mut guest = configure::Guest::start(&instrumented, job, setup)?;
     let description = guest.describe()?;
     configure::check_settings(&description.settings_schema, &job.settings)?;
     guest.configure(&job.settings)?;
@@ -68,9 +72,12 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         snapshotted,
         ..facts(description, imports, form)
     };
-    Ok(Artefact {
-        facts,
-        code: Code::Bytes(Bytes::from(code)),
+    Ok(Made {
+        artefact: Artefact {
+            facts,
+            code: Code::Bytes(Bytes::from(code)),
+        },
+        setup: guest.setup().map(Bytes::from),
     })
 }
 
@@ -80,7 +87,7 @@ fn described(
     component: &[u8],
     (job, imports): (&Job, Vec<String>),
 ) -> Result<Artefact, Refusal> {
-    let description = configure::Guest::start(component, job)?.describe()?;
+    let description = configure::Guest::start(component, job, None)?.describe()?;
     configure::check_schema(&description.settings_schema)?;
     let form = if is_component(wasm) {
         Form::Component {
@@ -380,15 +387,6 @@ fn top_level_names(component: &[u8]) -> Result<Names, Refusal> {
         }
     }
     Ok((imports, exports))
-}
-
-/// Compiles the component for `configure` alone.
-pub(super) fn for_configuring(
-    engine: &wasmtime::Engine,
-    component: &[u8],
-) -> Result<Component, Refusal> {
-    Component::new(engine, component)
-        .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))
 }
 
 #[cfg(test)]

@@ -419,6 +419,30 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
+/// The texts of the list of settings after this mark.
+fn profile_after(file: &str, mark: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let (_, rest) = text.split_once(mark).unwrap_or_else(|| panic!("{file}"));
+    let (list, _) = rest.split_once(']').unwrap();
+    let texts = list.split('"').skip(1).step_by(2);
+    texts.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_test_kit_builds_a_plugin_as_it_is_shipped() {
+    let command = "host/gateway/src/authoring/toolchain.rs";
+    let shipped = profile_after(command, "} else {\n            &[");
+    assert!(shipped.len() > 4, "{shipped:?}");
+    let kit = "sdk/testkit/src/build.rs";
+    assert_eq!(profile_after(kit, "const SETTINGS: [&str; 6] = ["), shipped);
+    let stack = |file: &str| {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let line = text.lines().find(|line| line.starts_with("const STACK"));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(stack(kit), stack(command));
+}
+
 #[test]
 fn pages_fit_a_screen_in_width_and_records_in_length() {
     let mut wrong = Vec::new();

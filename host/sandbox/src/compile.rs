@@ -186,6 +186,15 @@ pub(crate) enum Code {
     File(PathBuf),
 }
 
+/// What a job leaves.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) artefact: Artefact,
+    /// Machine code that configures the plugin whatever its settings are, if it was made
+    /// anew. Children that compile the same file run it, and nobody else.
+    pub(crate) setup: Option<Bytes>,
+}
+
 /// Where artefacts come from.
 #[derive(Debug)]
 pub(crate) struct Compiler {
@@ -193,11 +202,13 @@ pub(crate) struct Compiler {
     pub(crate) cache: Option<Cache>,
     /// Tells artefacts of another wasmtime, or of other settings of it, apart.
     pub(crate) fingerprint: String,
+    /// The same of what configures.
+    setup_fingerprint: String,
 }
 
 impl Compiler {
     pub(crate) fn new(
-        engine: &Engine,
+        (engine, configurer): (&Engine, &Engine),
         program: Option<PathBuf>,
         cache: Option<PathBuf>,
     ) -> Result<Self, cache::CacheError> {
@@ -205,6 +216,7 @@ impl Compiler {
             program,
             cache: cache.map(Cache::open).transpose()?,
             fingerprint: fingerprint(engine),
+            setup_fingerprint: fingerprint(configurer),
         })
     }
 
@@ -218,17 +230,34 @@ impl Compiler {
         if let Some(found) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
             return Ok(found);
         }
-        let made = make(self.program.as_deref(), wasm, &job).await?;
+        let setup_key = self.setup_key(&wasm);
+        let setup = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.setup(&setup_key));
+        let made = make(self.program.as_deref(), wasm, &job, setup).await?;
         let Some(cache) = &self.cache else {
-            return Ok(made);
+            return Ok(made.artefact);
         };
-        match cache.put(&key, &made) {
+        let kept = made
+            .setup
+            .map_or(Ok(()), |code| cache.put_setup(&setup_key, &code))
+            .and_then(|()| cache.put(&key, &made.artefact));
+        match kept {
             Ok(kept) => Ok(kept),
             Err(error) => {
                 tracing::warn!(%error, "a compiled plugin could not be kept; it will be compiled again next time");
-                Ok(made)
+                Ok(made.artefact)
             }
         }
+    }
+
+    /// What configures a plugin depends on its file alone.
+    fn setup_key(&self, wasm: &[u8]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.setup_fingerprint.as_bytes());
+        hash.update(Sha256::digest(wasm));
+        hex(&hash.finalize())
     }
 
     fn key(&self, wasm: &[u8], job: &Job) -> String {
@@ -247,19 +276,21 @@ impl Compiler {
     }
 }
 
-/// Runs a job in a child of `program`, or in this process.
+/// Runs a job in a child of `program`, or in this process. `setup` is what an earlier job
+/// with the same file left.
 pub(crate) async fn make(
     program: Option<&Path>,
     wasm: Bytes,
     job: &Job,
-) -> Result<Artefact, Refusal> {
+    setup: Option<Bytes>,
+) -> Result<Made, Refusal> {
     let Some(program) = program else {
         let job = job.clone();
-        return tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm))
+        return tokio::task::spawn_blocking(move || pipeline::run(&job, &wasm, setup.as_deref()))
             .await
             .map_err(|panic| Refusal::new("compile", format!("the compiler failed: {panic}")))?;
     };
-    child::compile(program, job, &wasm).await
+    child::compile(program, job, &wasm, setup.as_deref()).await
 }
 
 impl From<&CompileLimits> for JobLimits {

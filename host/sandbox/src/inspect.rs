@@ -66,9 +66,10 @@ pub async fn inspect(
     };
     let (bytes, sha256) = (wasm.len() as u64, compile::hex(&Sha256::digest(&wasm)));
     let refused = |refusal| LoadError::of(name, name, refusal);
-    let facts = compile::make(program, wasm, &job)
+    let facts = compile::make(program, wasm, &job, None)
         .await
         .map_err(refused)?
+        .artefact
         .facts;
     let is = |names: &[&'static str], on: &[bool]| {
         let pairs = names.iter().zip(on);

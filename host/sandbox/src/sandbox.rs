@@ -145,7 +145,10 @@ impl Sandbox {
         Plugin::add_to_linker::<_, HasSelf<_>>(&mut components, |state| state).map_err(unusable)?;
         let mut modules = Linker::new(&engine);
         direct::add_to_linker(&mut modules).map_err(unusable)?;
-        let compiler = Compiler::new(&engine, options.compiler, options.cache)
+        // Whether a file has lines is part of its hash.
+        let configurer = engine::configurer(false).map_err(unusable)?;
+        let engines = (&engine, &configurer);
+        let compiler = Compiler::new(engines, options.compiler, options.cache)
             .map_err(|error| SandboxError::Cache(error.to_string()))?;
         Ok(Arc::new(Self {
             engine,

@@ -1,11 +1,25 @@
 //! Builds a plugin's crate to WebAssembly with cargo.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The profile of `tollgate plugin build`, and the stack that it gives: what is tested is
+/// what is shipped, and what one of them built is there for the other.
+const PROFILE: &str = "plugin";
+const SETTINGS: [&str; 6] = [
+    "inherits='release'",
+    "lto=true",
+    "codegen-units=1",
+    "panic='abort'",
+    "debug=false",
+    "strip='debuginfo'",
+];
+const STACK: &str = "-Clink-arg=-zstack-size=65536";
 
 /// Why there is no `.wasm` file.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +45,20 @@ pub(crate) fn build(folder: &Path, features: &[&str]) -> Result<PathBuf, BuildEr
     cargo
         .args([
             "build",
-            "--release",
             "--lib",
             "--target",
             TARGET,
+            "--profile",
+            PROFILE,
             "--message-format",
             "json-render-diagnostics",
         ])
+        .args(SETTINGS.iter().flat_map(|setting| {
+            [
+                "--config".to_owned(),
+                format!("profile.{PROFILE}.{setting}"),
+            ]
+        }))
         .arg("--manifest-path")
         .arg(&manifest)
         .arg("--target-dir")
@@ -45,6 +66,11 @@ pub(crate) fn build(folder: &Path, features: &[&str]) -> Result<PathBuf, BuildEr
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stderr(std::process::Stdio::inherit());
+    if !says_its_stack(folder) {
+        cargo
+            .arg("--config")
+            .arg(format!("target.{TARGET}.rustflags=['{STACK}']"));
+    }
     if !features.is_empty() {
         cargo.arg("--features").arg(features.join(","));
     }
@@ -53,6 +79,17 @@ pub(crate) fn build(folder: &Path, features: &[&str]) -> Result<PathBuf, BuildEr
         return Err(BuildError::Failed(folder.to_owned()));
     }
     artefact(&output.stdout, &manifest).ok_or_else(|| BuildError::NoCdylib(folder.to_owned()))
+}
+
+/// Whether cargo's own configuration for this folder says how large a stack is to be.
+fn says_its_stack(folder: &Path) -> bool {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let files = folder
+        .ancestors()
+        .flat_map(|folder| ["config.toml", "config"].map(|file| folder.join(".cargo").join(file)));
+    files
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .any(|text| text.contains("stack-size"))
 }
 
 fn target_folder(manifest: &Path) -> Result<PathBuf, BuildError> {

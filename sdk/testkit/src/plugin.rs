@@ -16,7 +16,7 @@ use tollgate_config::{
     CompileLimits, Grants, Isolation, Location, OnError, SandboxLimits, SecretSource,
 };
 use tollgate_sandbox::{
-    Failure, LoadError, Policy, PolicySpec, PolicyStats, Sandbox, SandboxOptions,
+    Failure, LoadError, Policy, PolicySpec, PolicyStats, Sandbox, SandboxError, SandboxOptions,
 };
 
 use crate::{BuildError, Exchange, Run, RunError, build};
@@ -236,15 +236,31 @@ fn laboratory() -> &'static Laboratory {
             .enable_all()
             .build()
             .expect("a tokio runtime");
-        let options = SandboxOptions {
-            instances: 512,
-            ..SandboxOptions::default()
-        };
         let sandbox = {
             let _inside = runtime.enter();
-            Sandbox::new(options, Capabilities::embedded(EmbeddedOptions::default()))
+            // One that cannot be used is no reason not to test.
+            sandbox(compiled())
+                .or_else(|_| sandbox(None))
                 .expect("a sandbox")
         };
         Laboratory { runtime, sandbox }
     })
+}
+
+fn sandbox(cache: Option<PathBuf>) -> Result<Arc<Sandbox>, SandboxError> {
+    let options = SandboxOptions {
+        instances: 512,
+        cache,
+        ..SandboxOptions::default()
+    };
+    Sandbox::new(options, Capabilities::embedded(EmbeddedOptions::default()))
+}
+
+/// Where `tollgate plugin test` keeps what it compiled, too: the same plugin with the same
+/// settings is compiled once.
+fn compiled() -> Option<PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    // target/PROFILE/deps/TEST
+    let guests = test.ancestors().nth(3)?.join("guests");
+    guests.is_dir().then(|| guests.join(".compiled"))
 }

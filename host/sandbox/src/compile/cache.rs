@@ -12,6 +12,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,9 @@ use super::{Artefact, Code, Facts, hex};
 
 /// Entries beyond this are removed, the longest unused first.
 const ENTRIES_MAX: usize = 512;
+
+/// The extension of what configures a plugin; those of an artefact are `json` and `cwasm`.
+const SETUP: &str = "setup";
 
 /// A folder that only we can write.
 #[derive(Debug)]
@@ -92,6 +96,19 @@ impl Cache {
         })
     }
 
+    /// What configures a plugin, as [`Cache::put_setup`] kept it.
+    pub(crate) fn setup(&self, key: &str) -> Option<Bytes> {
+        let file = Bytes::from(fs::read(self.path(key, SETUP)).ok()?);
+        let (sum, code) = file.split_first_chunk::<32>()?;
+        (setup_sum(key, code) == *sum).then(|| file.slice(sum.len()..))
+    }
+
+    pub(crate) fn put_setup(&self, key: &str, code: &[u8]) -> std::io::Result<()> {
+        self.make_room();
+        let file = [&setup_sum(key, code), code].concat();
+        write_whole(&self.path(key, SETUP), &file)
+    }
+
     fn path(&self, key: &str, extension: &str) -> PathBuf {
         self.folder.join(format!("{key}.{extension}"))
     }
@@ -103,7 +120,10 @@ impl Cache {
         };
         let mut entries: Vec<_> = files
             .filter_map(Result::ok)
-            .filter(|file| file.path().extension().is_some_and(|e| e == "cwasm"))
+            .filter(|file| {
+                let path = file.path();
+                path.extension().is_some_and(|e| e == "cwasm" || e == SETUP)
+            })
             .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())))
             .collect();
         if entries.len() < ENTRIES_MAX {
@@ -115,6 +135,14 @@ impl Cache {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Of one under this key: under another it does not add up.
+fn setup_sum(key: &str, code: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(key.as_bytes());
+    hash.update(code);
+    hash.finalize().into()
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -13,21 +13,41 @@ use std::{
 
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Artefact, Code, Facts, Job, Refusal, pipeline};
+use super::{Artefact, Code, Facts, Job, Made, Refusal, pipeline};
 
 /// The most that a child may hand back, in bytes.
 const OUTPUT_MAX: u64 = 512 << 20;
 
+/// What the child is sent first. What configures the plugin comes after it, then the plugin.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    job: Job,
+    setup_bytes: u64,
+}
+
+/// What it answers first. The artefact's code comes after it, then what configures.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    facts: Result<Facts, Refusal>,
+    code_bytes: u64,
+}
+
 /// Compiles in a child of `program`.
-pub(super) async fn compile(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+pub(super) async fn compile(
+    program: &Path,
+    job: &Job,
+    wasm: &[u8],
+    setup: Option<&[u8]>,
+) -> Result<Made, Refusal> {
     if wasm.len() as u64 > job.limits.input_bytes {
         return Err(pipeline::too_large(wasm.len(), job));
     }
     // A child that waits without using CPU is not bounded by its CPU limit.
     let patience = Duration::from_secs(job.limits.cpu_seconds * 4 + 10);
-    match tokio::time::timeout(patience, talk(program, job, wasm)).await {
+    match tokio::time::timeout(patience, talk(program, job, (wasm, setup))).await {
         Ok(answer) => answer,
         Err(_) => Err(Refusal::new(
             "compile_budget",
@@ -36,7 +56,11 @@ pub(super) async fn compile(program: &Path, job: &Job, wasm: &[u8]) -> Result<Ar
     }
 }
 
-async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+async fn talk(
+    program: &Path,
+    job: &Job,
+    (wasm, setup): (&[u8], Option<&[u8]>),
+) -> Result<Made, Refusal> {
     let failed = |what: &str, error: std::io::Error| {
         Refusal::new(
             "compile",
@@ -63,13 +87,19 @@ async fn talk(program: &Path, job: &Job, wasm: &[u8]) -> Result<Artefact, Refusa
             ));
         }
     };
+    let setup = setup.unwrap_or_default();
+    let order = Order {
+        job: job.clone(),
+        setup_bytes: setup.len() as u64,
+    };
     let header =
-        serde_json::to_vec(job).map_err(|error| Refusal::new("compile", error.to_string()))?;
+        serde_json::to_vec(&order).map_err(|error| Refusal::new("compile", error.to_string()))?;
     let write = async {
         stdin
             .write_all(&(header.len() as u64).to_le_bytes())
             .await?;
         stdin.write_all(&header).await?;
+        stdin.write_all(setup).await?;
         stdin.write_all(wasm).await?;
         stdin.shutdown().await?;
         drop(stdin);
@@ -108,20 +138,22 @@ fn stopped(status: std::process::ExitStatus, job: &Job) -> Refusal {
     )
 }
 
-fn decode(output: Vec<u8>) -> Result<Artefact, Refusal> {
+fn decode(output: Vec<u8>) -> Result<Made, Refusal> {
     let broken = || Refusal::new("compile", "the compiler's answer cannot be read");
-    let output = Bytes::from(output);
-    let length: [u8; 8] = output
-        .get(..8)
-        .and_then(|b| b.try_into().ok())
-        .ok_or_else(broken)?;
-    let length = usize::try_from(u64::from_le_bytes(length)).map_err(|_| broken())?;
-    let end = length.checked_add(8).ok_or_else(broken)?;
-    let header = output.get(8..end).ok_or_else(broken)?;
-    let facts: Result<Facts, Refusal> = serde_json::from_slice(header).map_err(|_| broken())?;
-    Ok(Artefact {
-        facts: facts?,
-        code: Code::Bytes(output.slice(end..)),
+    let mut output = Bytes::from(output);
+    let mut part = |bytes: u64| {
+        let bytes = usize::try_from(bytes).ok()?;
+        (bytes <= output.len()).then(|| output.split_to(bytes))
+    };
+    let length = part(8).ok_or_else(broken)?;
+    let length: [u8; 8] = length[..].try_into().map_err(|_| broken())?;
+    let header = part(u64::from_le_bytes(length)).ok_or_else(broken)?;
+    let answer: Answer = serde_json::from_slice(&header).map_err(|_| broken())?;
+    let facts = answer.facts?;
+    let code = Code::Bytes(part(answer.code_bytes).ok_or_else(broken)?);
+    Ok(Made {
+        artefact: Artefact { facts, code },
+        setup: (!output.is_empty()).then_some(output),
     })
 }
 
@@ -155,37 +187,44 @@ fn serve_one() -> std::io::Result<()> {
             .min(64 << 20)
     ];
     stdin.read_exact(&mut header)?;
-    let job: Job = serde_json::from_slice(&header)?;
+    let Order { job, setup_bytes } = serde_json::from_slice(&header)?;
     limit_ourselves(&job)?;
+    let mut setup = Vec::new();
+    stdin.by_ref().take(setup_bytes).read_to_end(&mut setup)?;
+    let setup = (!setup.is_empty()).then_some(&setup[..]);
     let mut wasm = Vec::new();
     stdin
         .take(job.limits.input_bytes + 1)
         .read_to_end(&mut wasm)?;
     // Nothing of it is used any more where it panics.
-    let result =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pipeline::run(&job, &wasm)))
-            .unwrap_or_else(|_| {
-                Err(Refusal::new(
-                    "compile",
-                    "the compiler fails on it, so it is not whole or not sound",
-                ))
-            });
-    let (facts, code) = match result {
-        Ok(Artefact {
-            facts,
-            code: Code::Bytes(code),
-        }) => (Ok(facts), code),
-        Ok(Artefact {
-            code: Code::File(_),
-            ..
-        }) => return Err(std::io::ErrorKind::Other.into()),
-        Err(refusal) => (Err(refusal), Bytes::new()),
+    let run = || pipeline::run(&job, &wasm, setup);
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(Refusal::new(
+            "compile",
+            "the compiler fails on it, so it is not whole or not sound",
+        ))
+    });
+    let (facts, code, setup) = match made {
+        Ok(Made {
+            artefact:
+                Artefact {
+                    facts,
+                    code: Code::Bytes(code),
+                },
+            setup,
+        }) => (Ok(facts), code, setup.unwrap_or_default()),
+        Ok(_) => return Err(std::io::ErrorKind::Other.into()),
+        Err(refusal) => (Err(refusal), Bytes::new(), Bytes::new()),
     };
-    let header = serde_json::to_vec(&facts)?;
+    let header = serde_json::to_vec(&Answer {
+        facts,
+        code_bytes: code.len() as u64,
+    })?;
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(&(header.len() as u64).to_le_bytes())?;
     stdout.write_all(&header)?;
     stdout.write_all(&code)?;
+    stdout.write_all(&setup)?;
     stdout.flush()
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use wasmtime::{
     Engine, Store, StoreLimitsBuilder,
-    component::{ComponentNamedList, Instance, Lift, Linker, Lower, WasmList},
+    component::{Component, ComponentNamedList, Instance, Lift, Linker, Lower, WasmList},
 };
 use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
@@ -42,17 +42,26 @@ pub(super) struct Guest<'a> {
     done: Arc<AtomicBool>,
     /// As it came.
     plugin: &'a [u8],
+    /// What it runs, if it was compiled here.
+    compiled: Option<Component>,
 }
 
 impl<'a> Guest<'a> {
-    /// `component` is what was made of `plugin`, or it itself.
+    /// `component` is what was made of `plugin`, or it itself; `setup` is what
+    /// [`Guest::setup`] gave for the same component before.
     pub(super) fn start(
         component: &[u8],
         (plugin, job): (&'a [u8], &Job),
+        setup: Option<&[u8]>,
     ) -> Result<Self, Refusal> {
         let engine = engine::configurer(lines::are_there(plugin))
             .map_err(|error| pipeline::internal("the compiler", &error))?;
-        let component = pipeline::for_configuring(&engine, component)?;
+        let known = setup.and_then(|code| load(&engine, code));
+        let is_known = known.is_some();
+        let component = match known {
+            Some(component) => component,
+            None => compile(&engine, component)?,
+        };
         let mut linker = Linker::new(&engine);
         wasi::link(&mut linker, &component)
             .and_then(|()| linker.define_unknown_imports_as_traps(&component))
@@ -82,7 +91,14 @@ impl<'a> Guest<'a> {
             instance,
             done,
             plugin,
+            compiled: (!is_known).then_some(component),
         })
+    }
+
+    /// What it runs as machine code, if it was compiled here: the same whatever the settings
+    /// are.
+    pub(super) fn setup(&self) -> Option<Vec<u8>> {
+        self.compiled.as_ref()?.serialize().ok()
     }
 
     pub(super) fn describe(&mut self) -> Result<Description, Refusal> {
@@ -178,6 +194,20 @@ impl<'a> Guest<'a> {
         let (value,) = func.call_async(&mut self.store, ()).await.expect(OWN);
         take(&self.store, value)
     }
+}
+
+fn compile(engine: &Engine, component: &[u8]) -> Result<Component, Refusal> {
+    Component::new(engine, component)
+        .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))
+}
+
+/// What another wasmtime compiled, or this one with other settings, is as good as none.
+#[expect(
+    unsafe_code,
+    reason = "it is from our own cache, which none but our own children's answers go to"
+)]
+fn load(engine: &Engine, code: &[u8]) -> Option<Component> {
+    unsafe { Component::deserialize(engine, code) }.ok()
 }
 
 impl Drop for Guest<'_> {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::component::Component;
 use wasmtime_wizer::Wizer;
 
-use super::{Artefact, Code, Facts, Form, Job, Lines, Refusal, Task, adapt, configure};
+use super::{Artefact, Code, Facts, Form, Job, Lines, Made, Refusal, Task, adapt, configure};
 use crate::{
     contract::{Description, Hooks, Needs},
     engine, wasi,
@@ -31,14 +30,19 @@ pub(crate) const ON_GRANT: [&str; 8] = [
     "endpoints",
 ];
 
-pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
+/// `setup` is what an earlier job with the same file left, from our own cache.
+pub(super) fn run(job: &Job, wasm: &[u8], setup: Option<&[u8]>) -> Result<Made, Refusal> {
     if wasm.len() as u64 > job.limits.input_bytes {
         return Err(too_large(wasm.len(), job));
     }
     let component = componentize(wasm)?;
     let world = check_world(&component, job)?;
     if job.task == Task::Describe {
-        return described(wasm, &component, (job, world));
+        let artefact = described(wasm, &component, (job, world))?;
+        return Ok(Made {
+            artefact,
+            setup: None,
+        });
     }
     let (cx, instrumented) = match Wizer::new().instrument_component(&component) {
         Ok((cx, instrumented)) => (Some(cx), instrumented),
@@ -46,7 +50,7 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         // every instance instead.
         Err(_) => (None, component.clone()),
     };
-    let mut guest = configure::Guest::start(&instrumented, (wasm, job))?;
+    let mut guest = configure::Guest::start(&instrumented, (wasm, job), setup)?;
     let description = guest.describe()?;
     configure::check_settings(&description.settings_schema, &job.settings)?;
     guest.configure(&job.settings)?;
@@ -75,9 +79,12 @@ pub(super) fn run(job: &Job, wasm: &[u8]) -> Result<Artefact, Refusal> {
         lines: compiled.lines.map(Arc::new),
         ..facts(description, world, compiled.form)
     };
-    Ok(Artefact {
-        facts,
-        code: Code::Bytes(Bytes::from(compiled.code)),
+    Ok(Made {
+        artefact: Artefact {
+            facts,
+            code: Code::Bytes(Bytes::from(compiled.code)),
+        },
+        setup: guest.setup().map(Bytes::from),
     })
 }
 
@@ -91,7 +98,7 @@ fn described(
     component: &[u8],
     (job, world): (&Job, World),
 ) -> Result<Artefact, Refusal> {
-    let description = configure::Guest::start(component, (wasm, job))?.describe()?;
+    let description = configure::Guest::start(component, (wasm, job), None)?.describe()?;
     configure::check_schema(&description.settings_schema)?;
     let form = if is_component(wasm) {
         Form::Component {
@@ -417,15 +424,6 @@ fn top_level_names(component: &[u8]) -> Result<Names, Refusal> {
         }
     }
     Ok((imports, exports))
-}
-
-/// Compiles the component for `configure` alone.
-pub(super) fn for_configuring(
-    engine: &wasmtime::Engine,
-    component: &[u8],
-) -> Result<Component, Refusal> {
-    Component::new(engine, component)
-        .map_err(|error| Refusal::new("invalid", format!("it does not compile: {error:#}")))
 }
 
 #[cfg(test)]

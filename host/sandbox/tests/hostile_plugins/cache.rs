@@ -1,12 +1,17 @@
 //! The folder of compiled plugins: what is loaded from it is run as machine code.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 use serde_json::json;
 use tollgate_capabilities::{Capabilities, EmbeddedOptions};
 use tollgate_sandbox::{Sandbox, SandboxError, SandboxOptions};
 
 use crate::{
+    guest,
     shape::Shape,
     stage::{Stage, options, spec, strike},
 };
@@ -104,6 +109,60 @@ async fn one_plugins_entry_under_anothers_name_is_not_taken_for_it() {
             .edits
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn what_configures_a_plugin_is_compiled_once_for_all_its_settings() {
+    for compiler in [None, Some(guest::compile_worker())] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let options = SandboxOptions {
+            compiler,
+            ..in_folder(folder.path())
+        };
+        // The neighbour is the same plugin.
+        let stage = Stage::with(options).await;
+        let says = async |text: &str| {
+            let policy = stage.hostile(json!({ "text": text })).await;
+            strike(&policy, "/").await.unwrap().neighbour()
+        };
+        let setups = || entries(folder.path(), "setup");
+        let setup = setups().pop().unwrap();
+        // One that is written anew is another file.
+        let file = || fs::metadata(&setup).unwrap().ino();
+        let first = file();
+        assert!(says("one").await.starts_with("one /"));
+        assert!(says("two").await.starts_with("two /"));
+        assert_eq!((setups().len(), file()), (1, first));
+        assert_eq!(entries(folder.path(), "cwasm").len(), 3);
+
+        let mut corrupted = fs::read(&setup).unwrap();
+        let middle = corrupted.len() / 2;
+        corrupted[middle] ^= 1;
+        stage
+            .load(spec("shape", Shape::default().module().into(), json!({})))
+            .await;
+        let of_another = setups().into_iter().find(|path| *path != setup).unwrap();
+        let of_another = fs::read(of_another).unwrap();
+        for (nth, wrong) in [corrupted, of_another, Vec::new()].iter().enumerate() {
+            fs::write(&setup, wrong).unwrap();
+            let was = file();
+            assert!(
+                says(&format!("a{nth}"))
+                    .await
+                    .starts_with(&format!("a{nth} /"))
+            );
+            let mended = file();
+            assert_ne!(mended, was, "it is made again");
+            assert!(
+                says(&format!("b{nth}"))
+                    .await
+                    .starts_with(&format!("b{nth} /"))
+            );
+            assert_eq!(file(), mended, "and good from then on");
+        }
+        stage.the_neighbour_answers_as_before().await;
+    }
 }
 
 #[tokio::test]

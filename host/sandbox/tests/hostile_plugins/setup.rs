@@ -249,7 +249,7 @@ async fn an_error_of_megabytes_that_steers_terminals_is_cut_and_escaped() {
 #[tokio::test]
 async fn a_sample_that_fails_or_traps_keeps_the_plugin_out() {
     let stage = Stage::new().await;
-    let trap = "failed: on-request: it trapped: it executed `unreachable`, as a panic, an abort or an \
+    let trap = "failed: on_request: it trapped: it executed `unreachable`, as a panic, an abort or an \
                 allocation that fails does (in `";
     for (mode, words) in [("expects-403", "403"), ("traps-in-sample", trap)] {
         let error = refused(&stage, json!({ "mode": mode, "hook": "samples" })).await;

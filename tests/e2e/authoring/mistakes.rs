@@ -210,7 +210,7 @@ fn a_case_with_a_mistake_is_shown_with_its_line() {
     for (text, message) in [
         (
             "expekt: {}\n",
-            "error: cases/bad.yaml:1:1: unknown key `expekt`\n  |\n1 | expekt: {}\n  | ^\n  expected `about`,",
+            "error: cases/bad.yaml:1:1: unknown key `expekt`: did you mean `expect`?\n  |\n1 | expekt: {}\n  | ^\n  expected `about`,",
         ),
         (
             "expect: {}\n",

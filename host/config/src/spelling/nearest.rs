@@ -2,7 +2,8 @@
 
 /// The one of `known` that `word` is closest to, if it is close.
 ///
-/// Upper and lower case, and `-`, `_` and spaces, are taken as the same.
+/// Upper and lower case, and `-`, `_` and spaces, are taken as the same. A word is never meant
+/// to be itself.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Longer words are no slip of the finger, and would take their time.
@@ -10,8 +11,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     if word.len() > LONGEST {
         return None;
     }
-    let word = plain(word);
-    let close = known.into_iter().filter_map(|known| {
+    let (written, word) = (word, plain(word));
+    let others = known.into_iter().filter(|known| *known != written);
+    let close = others.filter_map(|known| {
         let plain = plain(known);
         let most = plain.len().max(word.len()).div_ceil(3);
         let steps = steps(&word, &plain);
@@ -79,6 +81,7 @@ mod tests {
             "x",
             "retries",
             "endpoints",
+            "weight",
             &"model".repeat(100),
         ] {
             assert_eq!(nearest(word, KNOWN), None, "{word}");

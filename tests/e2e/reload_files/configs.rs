@@ -73,7 +73,8 @@ fn anchors() -> &'static str {
 
 fn with_root(folder: &Folder, root: &str) -> String {
     let text = folder.config("two").replace("http://", "https://");
-    text.replace("headers: {", &format!("ca: {root}, headers: {{"))
+    // In front of the address: a port has four digits or five, and places are told.
+    text.replace("{ endpoints:", &format!("{{ ca: {root}, endpoints:"))
 }
 
 /// The secret `key` goes into a header of the upstream.

@@ -354,6 +354,13 @@ impl Arrival {
         self.message.body.is_none() && matches!(self.content, Content::ToCome(_))
     }
 
+    /// Whether that much of the body is still on its way.
+    pub(super) fn waits_for_client(&self, need: Need) -> bool {
+        need > self.read
+            && self.message.body.is_none()
+            && matches!(self.content, Content::ToCome(_))
+    }
+
     /// Waits for the body, if a target needs more of it than the route did.
     ///
     /// # Errors

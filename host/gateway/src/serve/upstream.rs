@@ -250,7 +250,10 @@ impl Upstream {
         let mut config = config.unwrap();
         let written = config.upstreams.remove("u").unwrap();
         let way = clients
-            .way(&written, std::time::Duration::from_secs(1))
+            .way(
+                &written,
+                Longest::to_connect(std::time::Duration::from_secs(1)),
+            )
             .unwrap();
         let first = FirstLook {
             found,
@@ -262,7 +265,7 @@ impl Upstream {
 }
 
 #[cfg(test)]
-use super::clients::Clients;
+use super::clients::{Clients, Longest};
 
 #[cfg(test)]
 #[path = "upstream_tests.rs"]

@@ -139,7 +139,27 @@ enum Roots {
     And(Vec<u8>),
 }
 
-/// How the endpoints of an upstream are reached.
+/// How the endpoints of an upstream are reached: those without TLS, and those with it.
+#[derive(Clone)]
+pub(super) struct Ways {
+    plain: Arc<Way>,
+    tls: Arc<Way>,
+}
+
+impl Ways {
+    pub(super) fn to(&self, endpoint: &tollgate_config::Endpoint) -> &Arc<Way> {
+        match endpoint.https {
+            true => &self.tls,
+            false => &self.plain,
+        }
+    }
+
+    pub(super) fn are_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plain, &other.plain) && Arc::ptr_eq(&self.tls, &other.tls)
+    }
+}
+
+/// How some endpoints of an upstream are reached.
 pub(super) struct Way {
     pub(super) kind: Kind,
     tls: ClientConfig,
@@ -194,26 +214,43 @@ impl Clients {
         fleet
     }
 
-    pub(super) fn way(
+    /// Those of an upstream. An endpoint without TLS keeps its own when others with TLS come
+    /// and go.
+    pub(super) fn ways(
         &self,
         upstream: &tollgate_config::Upstream,
         longest: Longest,
-    ) -> Result<Arc<Way>, ClientError> {
+    ) -> Result<Ways, ClientError> {
+        let plain = self.way(Roots::None, longest, None)?;
         let roots = match (&upstream.ca, &upstream.endpoints) {
-            (_, endpoints) if !endpoints.may_be_https() => Roots::None,
+            (_, endpoints) if !endpoints.may_be_https() => {
+                let tls = plain.clone();
+                return Ok(Ways { plain, tls });
+            }
             (None, Endpoints::File(_)) => Roots::SystemIfAny,
             (None, _) => Roots::System,
             (Some(path), _) => {
                 Roots::And(std::fs::read(path).map_err(|error| unreadable(path, &error))?)
             }
         };
+        let tls = self.way(roots, longest, upstream.ca.as_deref())?;
+        Ok(Ways { plain, tls })
+    }
+
+    /// `path`: the file that the roots are from.
+    fn way(
+        &self,
+        roots: Roots,
+        longest: Longest,
+        path: Option<&Path>,
+    ) -> Result<Arc<Way>, ClientError> {
         let kind = Kind { roots, longest };
         let mut ways = self.ways.lock();
         if let Some(known) = ways.get(&kind).and_then(Weak::upgrade) {
             return Ok(known);
         }
         ways.retain(|_, way| way.strong_count() > 0);
-        let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
+        let tls = tls_config(&kind.roots, path)?;
         let way = Arc::new(Way {
             kind: kind.clone(),
             shared: build_pool(tls.clone(), longest, Names::System, Versions::All),
@@ -310,7 +347,7 @@ mod tests {
         let clients = Clients::new();
         let way = |millis| {
             let longest = Longest::to_connect(Duration::from_millis(millis));
-            clients.way(upstream, longest).unwrap()
+            clients.ways(upstream, longest).unwrap().plain
         };
         let mut live = way(1);
         for millis in 1..10 {

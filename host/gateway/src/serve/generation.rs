@@ -140,22 +140,22 @@ impl Generation {
         let longest = longest(&config);
         let mut upstreams = HashMap::new();
         for (name, written) in &config.upstreams {
-            let way = clients
-                .way(written, longest)
-                .map_err(|source| GenerationError::Client {
-                    upstream: name.clone(),
-                    source,
-                })?;
+            let ways =
+                clients
+                    .ways(written, longest)
+                    .map_err(|source| GenerationError::Client {
+                        upstream: name.clone(),
+                        source,
+                    })?;
             let headers = upstream_headers(name, written, secret)?;
             let look = looks.remove(name);
             let look = look.unwrap_or_else(|| FirstLook::none(clients.fleet(name)));
-            let upstream =
-                Upstream::new(written, headers, way, look, &config.overload).map_err(|source| {
-                    GenerationError::Endpoints {
-                        upstream: name.clone(),
-                        source,
-                    }
-                })?;
+            let upstream = Upstream::new(written, headers, ways, look, &config.overload).map_err(
+                |source| GenerationError::Endpoints {
+                    upstream: name.clone(),
+                    source,
+                },
+            )?;
             let own = named(&policies, &written.policies)?;
             upstreams.insert(name.clone(), Target::direct(upstream, own));
         }

@@ -78,7 +78,8 @@ async fn a_candidate_with_other_connections_takes_nobody_elses() {
     live.go_live();
     let way = |connect: u64| {
         let longest = Longest::to_connect(std::time::Duration::from_secs(connect));
-        clients.way(&live.written, longest).unwrap()
+        let ways = clients.ways(&live.written, longest).unwrap();
+        ways.to(&found("http://a.test", 1)[0].endpoint).clone()
     };
     let state = live.endpoints()[0].state.clone();
     let found = &found("http://a.test", 1)[0];

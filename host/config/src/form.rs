@@ -21,8 +21,8 @@ use crate::{
     yaml,
 };
 
-/// Of all readings of one source together.
-const MAX_BYTES: usize = 64 << 20;
+/// Of all readings of one file of the configuration together.
+const MAX_BYTES: usize = 16 << 20;
 
 /// What could be read of a source.
 #[derive(Debug)]
@@ -62,16 +62,16 @@ pub(crate) fn read(source: &Source) -> Form<File> {
         let problem = source.problem(Place::START, message, Some(expected.to_owned()));
         return Form::of(None, vec![problem]);
     }
-    read_any(source)
+    read_any(source, MAX_BYTES)
 }
 
-/// A document of any type.
-pub(crate) fn read_any<T: DeserializeOwned + Send>(source: &Source) -> Form<T> {
+/// A document of any type; at most `max_bytes` of it are read again.
+pub(crate) fn read_any<T: DeserializeOwned + Send>(source: &Source, max_bytes: usize) -> Form<T> {
     match yaml::read(&source.text) {
         Ok(file) => Form::of(Some(file), Vec::new()),
         Err(first) => {
             let first = yaml::problem(source, first.without_snippet());
-            yaml::deeply(|| read_on(source, first.clone()))
+            yaml::deeply(|| read_on(source, first.clone(), max_bytes))
                 .unwrap_or_else(|| Form::of(None, vec![first]))
         }
     }
@@ -85,9 +85,9 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// `first` is the first mistake.
-fn read_on<T: DeserializeOwned>(source: &Source, first: Problem) -> Form<T> {
+fn read_on<T: DeserializeOwned>(source: &Source, first: Problem, max_bytes: usize) -> Form<T> {
     match yaml::outline(&source.text) {
-        Ok(shape) => Readings::new(source, &shape).form(),
+        Ok(shape) => Readings::new(source, &shape).form(max_bytes),
         Err(broken) => {
             let broken = yaml::problem(source, broken.without_snippet());
             let is_another = broken.location != first.location;
@@ -120,9 +120,12 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
         readings
     }
 
-    fn form(mut self) -> Form<T> {
-        let most = MAX_BYTES / self.source.text.len().max(1);
+    fn form(mut self, max_bytes: usize) -> Form<T> {
+        let most = max_bytes / self.source.text.len().max(1);
         for _ in 0..most.clamp(1, Problems::KEPT + 1) {
+            if self.has_enough() {
+                break;
+            }
             let walk = Walk::without(&self.without);
             let error = match yaml::read_walked(&self.source.text, &walk) {
                 Ok(file) => {
@@ -141,6 +144,11 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
         }
         self.form.is_cut = true;
         self.form
+    }
+
+    /// Whether there are more mistakes than are told.
+    fn has_enough(&self) -> bool {
+        self.form.problems.len() > Problems::KEPT
     }
 
     /// Whether reading again would come further.
@@ -191,11 +199,15 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
         key.map(|key| key.value.clone())
     }
 
-    /// Of a key that stands in a map more than once, the first holds.
+    /// Of a key that stands in a map more than once, the first holds. A document may have as
+    /// many of them as values, so no more are looked for than are told.
     fn leave_out_twins(&mut self, path: &mut Path, of: &At<Shape>) {
         let mut seen = HashSet::new();
         let mut nth = 0;
         while let Some((key, value)) = of.value.nth(nth) {
+            if self.has_enough() {
+                return;
+            }
             path.push(nth);
             match key.filter(|key| !seen.insert(key.value.as_str())) {
                 Some(key) => {
@@ -209,5 +221,67 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
             path.pop();
             nth += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn read<T: DeserializeOwned + Send>(text: String) -> Form<T> {
+        read_any(&Source::new("a.yaml".into(), text), MAX_BYTES)
+    }
+
+    /// How many bytes are kept of what is told.
+    fn kept<T>(form: &Form<T>) -> usize {
+        let told = form.problems.iter().map(|problem| {
+            let shown = problem.excerpt.as_ref().map(|excerpt| &excerpt.shown);
+            let expected = problem.expected.as_ref();
+            let parts = shown.into_iter().chain(expected).chain([&problem.message]);
+            parts.map(String::capacity).sum::<usize>()
+        });
+        told.sum()
+    }
+
+    #[test]
+    fn of_a_key_that_stands_a_thousand_times_on_a_line_only_so_much_is_kept() {
+        for (text, told) in [
+            (format!("{{{}}}", "a,".repeat(10_000)), Problems::KEPT + 1),
+            (format!("[{}]", "{a,a},".repeat(10_000)), Problems::KEPT + 1),
+            (format!("x: &x {{{}}}", "a,".repeat(50)), 49),
+            (
+                format!("x: &x {{a,a,a}}\ny: [{}]", "*x,".repeat(60)),
+                Problems::KEPT + 1,
+            ),
+        ] {
+            let form = read::<Value>(text);
+            assert_eq!(form.problems.len(), told);
+            assert_eq!(form.is_cut, told > Problems::KEPT);
+            assert_eq!(form.file.is_some(), told <= Problems::KEPT);
+            assert!(kept(&form) < 100_000, "{} bytes", kept(&form));
+        }
+    }
+
+    #[test]
+    fn of_a_hundred_mistakes_on_one_long_line_only_what_is_around_each_is_kept() {
+        let keys: String = (0..150).map(|nth| format!("unknown{nth}: 1, ")).collect();
+        let text = format!("{{{keys}listen: \"{}\"}}", "x".repeat(100_000));
+        let form = read::<File>(text);
+        assert_eq!(form.problems.len(), Problems::KEPT + 1);
+        assert!(kept(&form) < 200_000, "{} bytes", kept(&form));
+    }
+
+    #[test]
+    fn of_a_long_text_of_the_wrong_type_only_the_beginning_is_told() {
+        let long = "x".repeat(100_000);
+        let text =
+            format!("a: &a {long}\nlimits: {{ connections: *a }}\nroutes: *a\nmodels: {long}\n");
+        let form = read::<File>(text);
+        assert!(form.problems.len() >= 4, "{:?}", form.problems);
+        assert!(kept(&form) < 20_000, "{} bytes", kept(&form));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Lost {
     partial: HashSet<Place>,
     /// Where values stand that might be wrong for lack of what should stand beside.
     beside: HashSet<Place>,
+    /// Where values stand below which all do.
+    shaken: HashSet<Place>,
 }
 
 /// What is missing of a section.
@@ -55,7 +57,8 @@ impl Lost {
         match keys.as_slice() {
             [_] => self.beside.extend(leaves(&here.value)),
             [section, _] if NAMED.contains(section) => {}
-            _ => shake(here, &mut self.beside),
+            _ if self.shaken.insert(here.place) => shake(here, &mut self.beside),
+            _ => {}
         }
     }
 

@@ -306,3 +306,54 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! How the parser hands on a value with its place is known here, though it promises nobody.
+
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        place::{At, Place},
+        yaml,
+    };
+
+    type Placed = At<Vec<At<BTreeMap<String, At<u64>>>>>;
+
+    const TEXT: &str = "- { a: 1, b: x, c: 3 }\n- nothing\n- { d: 4, e: [] }\n";
+
+    fn read(without: &[&[usize]]) -> Result<Placed, Option<Path>> {
+        let without = without.iter().map(|path| path.to_vec()).collect();
+        let walk = Walk::without(&without);
+        let read = yaml::read_walked(TEXT, &walk);
+        read.map_err(|_| walk.stopped())
+    }
+
+    #[test]
+    fn what_stands_beside_and_below_an_entry_that_is_passed_over_keeps_its_place() {
+        let read = read(&[&[0, 1], &[1], &[2, 1]]).unwrap();
+        let at = |line, column| Place { line, column };
+        assert_eq!(read.place, at(1, 1));
+        let maps: Vec<_> = read.value.iter().map(|map| map.place).collect();
+        assert_eq!(maps, [at(1, 3), at(3, 3)]);
+        let all = read.value.iter().flat_map(|map| &map.value);
+        let all: Vec<_> = all
+            .map(|(key, At { value, place })| (key.as_str(), *value, *place))
+            .collect();
+        assert_eq!(
+            all,
+            [("a", 1, at(1, 8)), ("c", 3, at(1, 20)), ("d", 4, at(3, 8))]
+        );
+    }
+
+    #[test]
+    fn reading_stops_at_the_innermost_value_however_many_have_places() {
+        let stopped = |without: &[&[usize]]| read(without).unwrap_err().unwrap();
+        assert_eq!(stopped(&[]), [0, 1]);
+        assert_eq!(stopped(&[&[0, 1]]), [1]);
+        assert_eq!(stopped(&[&[0, 1], &[1]]), [2, 1]);
+    }
+}

@@ -102,6 +102,8 @@ struct Readings<'a, T> {
     source: &'a Source,
     shape: &'a At<Shape>,
     without: HashSet<Path>,
+    /// Values that something of was left out: what is wrong with them as a whole may be that.
+    lacking: HashSet<Path>,
     /// Keys that a map would have, if what was meant by them could be read.
     meant: HashSet<(Path, String)>,
     form: Form<T>,
@@ -113,6 +115,7 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
             source,
             shape,
             without: HashSet::new(),
+            lacking: HashSet::new(),
             meant: HashSet::new(),
             form: Form::of(None, Vec::new()),
         };
@@ -166,20 +169,24 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
             } => {
                 self.tell(error);
                 let Some(meant) = nearest(field, expected.iter().copied()) else {
-                    self.form.lost.pass_over(self.shape, &path);
+                    self.form.lost.leave_out_unknown(self.shape, &path);
                     return self.without.insert(path);
                 };
                 Some(meant.to_owned())
             }
             _ => {
-                self.tell(error);
+                if !self.lacking.contains(&path) {
+                    self.tell(error);
+                }
                 self.own_key(&path)
             }
         };
         let lost = &mut self.form.lost;
         lost.leave_out(self.shape, &path, meant.as_deref());
-        if let (Some(meant), Some((_, above))) = (meant, path.split_last()) {
-            self.meant.insert((above.to_vec(), meant));
+        if let Some((_, above)) = path.split_last() {
+            self.lacking.insert(above.to_vec());
+            self.meant
+                .extend(meant.map(|meant| (above.to_vec(), meant)));
         }
         self.without.insert(path)
     }

@@ -194,9 +194,14 @@ fn is_about(problem: &Problem, mistake: &Mistake<'_>) -> bool {
         &mistake.text,
         (problem.location.line, problem.location.column),
     );
-    let names = |key: &Key| problem.message.contains(&format!("`{}`", key.name));
     // What is called otherwise is missing under its name.
-    mistake.told.contains(&at) || mistake.spot.key.as_ref().is_some_and(names)
+    let is_missed = |key: &Key| {
+        let message = &problem.message;
+        let no_such = format!(" `{}`", key.name);
+        *message == format!("`{}` is missing here", key.name)
+            || message.starts_with("there is no ") && message.ends_with(&no_such)
+    };
+    mistake.told.contains(&at) || mistake.spot.key.as_ref().is_some_and(is_missed)
 }
 
 #[test]

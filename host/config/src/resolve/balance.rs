@@ -108,6 +108,7 @@ fn scrape(scope: &Scope<'_>, written: &file::Scrape) -> Scrape {
     let stale = scope.period(written.stale.as_ref(), default.stale.max(interval * 3));
     if let Some(place) = written.stale.as_ref().map(|stale| stale.place)
         && stale <= interval
+        && !scope.is_refused(written.interval.as_ref())
     {
         let message = "figures would be stale before the next are asked for";
         let expected = "a time longer than `interval`, best three of it";

@@ -17,7 +17,7 @@ use crate::{
     shape::Shape,
     source::Source,
     spelling::{nearest, quote},
-    walk::{Path, Walk},
+    walk::{Path, Stop, Walk},
     yaml,
 };
 
@@ -137,11 +137,11 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
                 }
                 Err(error) => error,
             };
-            let Some(path) = walk.stopped() else {
+            let Some(stop) = walk.stopped() else {
                 self.tell(&error);
                 return self.form;
             };
-            if !self.leave_out(path, &error) {
+            if !self.leave_out(stop, &error) {
                 return self.form;
             }
         }
@@ -155,7 +155,7 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
     }
 
     /// Whether reading again would come further.
-    fn leave_out(&mut self, path: Path, error: &Error) -> bool {
+    fn leave_out(&mut self, Stop { path, is_key }: Stop, error: &Error) -> bool {
         let meant = match yaml::cause(error) {
             Error::SerdeMissingField { field, .. } => {
                 let is_known = self.meant.contains(&(path.clone(), field.to_string()));
@@ -176,7 +176,7 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
             }
             _ => {
                 if !self.lacking.contains(&path) {
-                    self.tell(error);
+                    self.tell_of(&path, is_key, error);
                 }
                 self.own_key(&path)
             }
@@ -196,14 +196,33 @@ impl<'a, T: DeserializeOwned> Readings<'a, T> {
         self.form.problems.push(problem);
     }
 
+    /// The parser takes the place of the key where what refuses a value has none.
+    fn tell_of(&mut self, path: &[usize], is_key: bool, error: &Error) {
+        self.tell(error);
+        let place = match self.entry(path) {
+            Some((Some(key), value)) if !is_key => {
+                (error.location().map(Place::from) == Some(key.place)).then_some(value.place)
+            }
+            _ => None,
+        };
+        if let (Some(place), Some(told)) = (place, self.form.problems.last_mut()) {
+            let (message, expected) = (told.message.clone(), told.expected.clone());
+            *told = self.source.problem(place, message, expected);
+        }
+    }
+
     fn own_key(&self, path: &[usize]) -> Option<String> {
+        let (key, _) = self.entry(path)?;
+        key.map(|key| key.value.clone())
+    }
+
+    fn entry(&self, path: &[usize]) -> Option<(Option<&'a At<String>>, &'a At<Shape>)> {
         let (last, above) = path.split_last()?;
         let mut here = self.shape;
         for step in above {
             (_, here) = here.value.nth(*step)?;
         }
-        let (key, _) = here.value.nth(*last)?;
-        key.map(|key| key.value.clone())
+        here.value.nth(*last)
     }
 
     /// Of a key that stands in a map more than once, the first holds. A document may have as

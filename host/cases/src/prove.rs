@@ -137,7 +137,6 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::{
-        future::Future,
         path::Path,
         task::{Context, Waker},
     };

@@ -209,6 +209,80 @@ mod tests {
     use crate::{case::Case, shown};
     use serde_json::Value;
 
+    const MISSPELT: &[(&str, &str)] = &[
+        (
+            "on_request: { verdict: nxt }",
+            "2:26: unknown value `nxt`: did you mean `next`?",
+        ),
+        (
+            "on_request: { verdict: deny }",
+            "expected `next`, `go_to`, `reply` or `refuse`",
+        ),
+        (
+            "on_request: { verdict: { go-to: { model: m } } }",
+            "2:28: unknown value `go-to`: did you mean `go_to`?",
+        ),
+        (
+            "on_request: { verdict: refuse }",
+            "2:26: `refuse` alone is no verdict",
+        ),
+        (
+            "on_request: { verdict: { next: {} } }",
+            "`next` says nothing more",
+        ),
+        ("on_request: { verdict: {} }", "2:26: no key stands here"),
+        (
+            "on_request: { verdict: [next] }",
+            "expected `next`, or a map of `go_to`, `reply` or `refuse`",
+        ),
+        (
+            "on_request: { verdict: { reply: {}, refuse: {} } }",
+            "2:39: more than one key stands here",
+        ),
+        (
+            "open: { verdict: { refuse: { stauts: 400 } } }",
+            "2:32: unknown key `stauts`: did you mean `status`?",
+        ),
+        (
+            "on_request: { verdict: { reply: { jason: {} } } }",
+            "did you mean `json`?",
+        ),
+        (
+            "on_request: { verdict: { go_to: llama } }",
+            "2:35: wrong type",
+        ),
+        (
+            "on_response: { edits: [ { set_headers: { a: b } } ] }",
+            "2:29: unknown value `set_headers`: did you mean `set_header`?",
+        ),
+        ("on_request: { edits: [ set_header ] }", "2:26: wrong type"),
+        (
+            "on_request: { edits: [ remove_header, x-a ] }",
+            "2:26: wrong type",
+        ),
+        (
+            "on_request: { edits: { set_header: { a: b } } }",
+            "expected a list",
+        ),
+        ("on_request: { calls: one }", "expected a list"),
+        (
+            "on_request: { plan: { tll_ms: 1 } }",
+            "did you mean `ttl_ms`?",
+        ),
+        (
+            "on_request: { plan: { kind: as-it-came } }",
+            "unknown value `as-it-came`: did you mean `as_it_came`?",
+        ),
+        (
+            "on_request: { shadow: { upstrem: u } }",
+            "did you mean `upstream`?",
+        ),
+        (
+            "events: [ { data: a, nam: b } ]",
+            "unknown key `nam`: did you mean `name`?",
+        ),
+    ];
+
     fn refused(expect: &str) -> Option<String> {
         let text = format!("expect:\n  {expect}\n");
         let read = Case::read(Path::new("a.yaml"), text);
@@ -224,79 +298,7 @@ mod tests {
              |                            ^\n  \
              expected `next`, `go_to`, `reply` or `refuse`"
         );
-        for (expect, said) in [
-            (
-                "on_request: { verdict: nxt }",
-                "2:26: unknown value `nxt`: did you mean `next`?",
-            ),
-            (
-                "on_request: { verdict: deny }",
-                "expected `next`, `go_to`, `reply` or `refuse`",
-            ),
-            (
-                "on_request: { verdict: { go-to: { model: m } } }",
-                "2:28: unknown value `go-to`: did you mean `go_to`?",
-            ),
-            (
-                "on_request: { verdict: refuse }",
-                "2:26: `refuse` alone is no verdict",
-            ),
-            (
-                "on_request: { verdict: { next: {} } }",
-                "`next` says nothing more",
-            ),
-            ("on_request: { verdict: {} }", "2:26: no key stands here"),
-            (
-                "on_request: { verdict: [next] }",
-                "expected `next`, or a map of `go_to`, `reply` or `refuse`",
-            ),
-            (
-                "on_request: { verdict: { reply: {}, refuse: {} } }",
-                "2:39: more than one key stands here",
-            ),
-            (
-                "open: { verdict: { refuse: { stauts: 400 } } }",
-                "2:32: unknown key `stauts`: did you mean `status`?",
-            ),
-            (
-                "on_request: { verdict: { reply: { jason: {} } } }",
-                "did you mean `json`?",
-            ),
-            (
-                "on_request: { verdict: { go_to: llama } }",
-                "2:35: wrong type",
-            ),
-            (
-                "on_response: { edits: [ { set_headers: { a: b } } ] }",
-                "2:29: unknown value `set_headers`: did you mean `set_header`?",
-            ),
-            ("on_request: { edits: [ set_header ] }", "2:26: wrong type"),
-            (
-                "on_request: { edits: [ remove_header, x-a ] }",
-                "2:26: wrong type",
-            ),
-            (
-                "on_request: { edits: { set_header: { a: b } } }",
-                "expected a list",
-            ),
-            ("on_request: { calls: one }", "expected a list"),
-            (
-                "on_request: { plan: { tll_ms: 1 } }",
-                "did you mean `ttl_ms`?",
-            ),
-            (
-                "on_request: { plan: { kind: as-it-came } }",
-                "unknown value `as-it-came`: did you mean `as_it_came`?",
-            ),
-            (
-                "on_request: { shadow: { upstrem: u } }",
-                "did you mean `upstream`?",
-            ),
-            (
-                "events: [ { data: a, nam: b } ]",
-                "unknown key `nam`: did you mean `name`?",
-            ),
-        ] {
+        for (expect, said) in MISSPELT {
             let got = refused(expect).unwrap_or_default();
             assert!(got.contains(said), "{expect}: {got}");
         }

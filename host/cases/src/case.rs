@@ -4,7 +4,6 @@
 //! its author's. Bounded in number and size.
 
 mod resolve;
-mod words;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::Value;
 use tollgate_capabilities::Place;
-use tollgate_config::{Problems, problem_at, read_yaml};
+use tollgate_config::{Problems, problem_at, read_yaml, read_yaml_to_first_mistake};
 use tollgate_sandbox::contract::{Ending, Endpoint, Event, Target, Usage};
 
 use crate::{
@@ -182,11 +181,29 @@ impl Case {
     /// # Errors
     /// Every mistake of form, or the first of meaning, each with its line.
     pub fn read(file: &Path, text: String) -> Result<Self, CaseError> {
+        let read = |text: &str| read_yaml(text, file);
+        Self::read_with(file, text, read)
+    }
+
+    /// As [`read`](Self::read), of a stranger's text: it is read once, however wrong it is.
+    ///
+    /// # Errors
+    /// The first mistake, with its line.
+    pub(crate) fn read_shipped(file: &Path, text: String) -> Result<Self, CaseError> {
+        let read = |text: &str| read_yaml_to_first_mistake(text, file).map_err(Problems::from);
+        Self::read_with(file, text, read)
+    }
+
+    fn read_with(
+        file: &Path,
+        text: String,
+        read: impl FnOnce(&str) -> Result<CaseFile, Problems>,
+    ) -> Result<Self, CaseError> {
         if text.len() > BYTES_MAX {
             let path = file.to_owned();
             return Err(CaseError::TooLarge { path });
         }
-        let written: CaseFile = read_yaml(&text, file).map_err(CaseError::Wrong)?;
+        let written = read(&text).map_err(CaseError::Wrong)?;
         let resolved = resolve(file, written);
         resolved
             .map(|case| Self {

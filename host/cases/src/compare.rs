@@ -9,6 +9,9 @@ use crate::{case::Case, emit, got::Got};
 
 /// Lines around a difference.
 const CONTEXT: usize = 3;
+/// Lines that are compared, from about the first that differs: the time grows with their
+/// square.
+const COMPARED: usize = 2_000;
 
 /// A line of a difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,19 @@ pub(crate) fn compare(case: &Case, got: &Got) -> Option<Difference> {
     if expected == got {
         return None;
     }
-    let (expected, got) = (emit::yaml(&expected), emit::yaml(&got));
+    Some(differing(&emit::yaml(&expected), &emit::yaml(&got)).into())
+}
+
+fn differing(expected: &str, got: &str) -> Vec<Line> {
+    let pairs = expected.lines().zip(got.lines());
+    let same = pairs.take_while(|(expected, got)| expected == got).count();
+    let from = same.saturating_sub(CONTEXT);
+    let compared = |text: &str| -> (String, bool) {
+        let mut lines = text.split_inclusive('\n').skip(from);
+        let kept = lines.by_ref().take(COMPARED).collect();
+        (kept, lines.next().is_some())
+    };
+    let ((expected, expected_goes_on), (got, got_goes_on)) = (compared(expected), compared(got));
     let diff = TextDiff::from_lines(&expected, &got);
     let mut lines = Vec::new();
     for (nth, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
@@ -85,7 +100,10 @@ pub(crate) fn compare(case: &Case, got: &Got) -> Option<Difference> {
             });
         }
     }
-    Some(lines.into())
+    if expected_goes_on || got_goes_on {
+        lines.push(Line::Gap);
+    }
+    lines
 }
 
 /// Of what was got, what is spoken of: `null` where nothing was to come and nothing came.
@@ -223,6 +241,32 @@ mod tests {
         let shown =
             "  on_request:\n    edits:\n-     - set_json: { /a: 2 }\n+     - set_json: { /a: 1 }";
         assert_eq!(difference.as_deref(), Some(shown));
+    }
+
+    #[test]
+    fn of_what_is_long_and_differs_only_the_beginning_is_compared() {
+        let numbered = |word: &str| -> String {
+            (0..3 * COMPARED)
+                .map(|nth| format!("{word}{nth}\n"))
+                .collect()
+        };
+        let same = "same\n".repeat(3 * COMPARED);
+        let lines = differing(
+            &format!("{same}{}", numbered("a")),
+            &format!("{same}{}", numbered("b")),
+        );
+        assert_eq!(lines.len(), 2 * COMPARED - CONTEXT + 1);
+        assert_eq!(lines[0], Line::Same("same".to_owned()));
+        assert_eq!(lines[CONTEXT], Line::Expected("a0".to_owned()));
+        assert_eq!(lines.last(), Some(&Line::Gap));
+        assert_eq!(
+            differing("a\nb\n", "a\nc\n"),
+            [
+                Line::Same("a".to_owned()),
+                Line::Expected("b".to_owned()),
+                Line::Got("c".to_owned())
+            ]
+        );
     }
 
     #[test]

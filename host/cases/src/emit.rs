@@ -1,6 +1,7 @@
 //! JSON values as YAML that people read: block style, with short values on one line.
 
 use serde_json::{Map, Value};
+use tollgate_config::steers_terminal;
 
 /// What fits on one line, in characters.
 const LINE: usize = 88;
@@ -143,12 +144,7 @@ fn text(string: &str) -> String {
 
 /// What steers a terminal, or YAML does not print.
 fn is_escaped(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-                | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
-        )
+    steers_terminal(character) || matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
 /// As in JSON.

@@ -1,9 +1,13 @@
 //! What a case file says. Each comment is the author's documentation.
 
+mod expect;
+
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
+
+pub(crate) use expect::Expect;
 
 /// One case.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -194,71 +198,6 @@ pub(crate) enum Ending {
     UpstreamFailed,
     Cut,
     TimedOut,
-}
-
-/// What must come of it, hook by hook. `null`: that it must not be there at all, or that the
-/// hook is not called.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Expect {
-    /// Why it cannot be loaded with these settings.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) load_error: Option<Value>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) open: Stated<Decided>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) on_request: Stated<Decided>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) on_attempt: Stated<Decided>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) on_response: Stated<Decided>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) on_events: Stated<Decided>,
-    /// What the client is sent of the stream.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) events: Option<Value>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) on_finish: Stated<Decided>,
-}
-
-/// What a hook decided and did.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Decided {
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) verdict: Option<Value>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) edits: Option<Value>,
-    /// For the answer, of a policy that caches.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) plan: Option<Value>,
-    /// Where a copy of the request goes.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) shadow: Option<Value>,
-    /// What it thinks of each endpoint, by address.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) scores: Option<Value>,
-    /// Which of the endpoints the gateway chooses from, by these scores.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) picks: Option<Value>,
-    /// Of capabilities, each with its answer.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) calls: Option<Value>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) log: Option<Value>,
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) metrics: Option<Value>,
-    /// How it failed.
-    #[serde(deserialize_with = "stated", skip_serializing_if = "Option::is_none")]
-    pub(crate) failure: Option<Value>,
-}
-
-/// `None`: nothing is said of it; `Some(None)`: that it is not there.
-pub(crate) type Stated<T> = Option<Option<T>>;
-
-/// Keeps a `null` apart from what is not written.
-fn stated<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

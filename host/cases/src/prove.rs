@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tollgate_config::printable;
 use tollgate_sandbox::{PolicySpec, Sandbox};
 
 use crate::{
@@ -30,6 +32,9 @@ pub enum Disproof {
         "the cases in it have {0} different settings; at most {SETTINGS_MAX} are tried before a swap"
     )]
     Settings(usize),
+    /// Reading them came to no end.
+    #[error("the cases in it could not be read: {0}")]
+    Unread(#[from] tokio::task::JoinError),
     /// A case does not hold.
     #[error("its case `{name}` does not hold: {why}")]
     Case {
@@ -40,7 +45,8 @@ pub enum Disproof {
     },
 }
 
-/// The cases in a plugin's file, if they are such as every gateway would try.
+/// The cases in a plugin's file, if they are such as every gateway would try. Reading a
+/// megabyte of them takes its time.
 ///
 /// # Errors
 /// What keeps the file out, whatever the plugin does.
@@ -67,9 +73,9 @@ pub fn provable(wasm: &[u8]) -> Result<Vec<Case>, Disproof> {
 /// # Errors
 /// The first case that does not hold.
 pub async fn prove(sandbox: &Arc<Sandbox>, spec: &PolicySpec) -> Result<(), Disproof> {
-    // One that is no WebAssembly is refused in better words where it is loaded.
-    let cases = match provable(&spec.wasm) {
+    let cases = match read(spec.wasm.clone()).await {
         Ok(cases) => cases,
+        // One that is no WebAssembly is refused in better words where it is loaded.
         Err(Disproof::Section(SectionError::Unreadable)) => return Ok(()),
         Err(disproof) => return Err(disproof),
     };
@@ -87,13 +93,20 @@ pub async fn prove(sandbox: &Arc<Sandbox>, spec: &PolicySpec) -> Result<(), Disp
                 Some(failure) => format!("{}; {failure}", told(&difference)),
                 None => told(&difference),
             },
-            Verdict::Unused(unused) => format!("nobody asked for {}", unused.join(", ")),
+            Verdict::Unused(unused) => {
+                format!("nobody asked for {}", printable(&unused.join(", ")))
+            }
             Verdict::ExpectsNothing => EXPECTS_NOTHING.to_owned(),
         };
         let name = outcome.name;
         return Err(Disproof::Case { name, why });
     }
     Ok(())
+}
+
+/// As [`provable`], beside the threads that serve.
+async fn read(wasm: Bytes) -> Result<Vec<Case>, Disproof> {
+    tokio::task::spawn_blocking(move || provable(&wasm)).await?
 }
 
 /// The lines that differ.
@@ -123,7 +136,10 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{
+        path::Path,
+        task::{Context, Waker},
+    };
 
     use super::*;
     use crate::section::with_cases;
@@ -138,6 +154,20 @@ mod tests {
         let cases: Vec<Case> = cases.iter().map(read).collect();
         let wasm = with_cases(&EMPTY, &cases).expect("takes them");
         provable(&wasm).err().map(|disproof| disproof.to_string())
+    }
+
+    /// Reading takes its time, and a test of one thread sees whether that thread takes it.
+    #[tokio::test]
+    async fn cases_are_read_beside_the_threads_that_serve() {
+        let case = Case::read(
+            Path::new("cases/a.yaml"),
+            "expect: { on_request: { verdict: next } }\n".to_owned(),
+        );
+        let wasm = with_cases(&EMPTY, &[case.expect("is one")]).expect("takes it");
+        let mut reading = std::pin::pin!(read(wasm.into()));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(reading.as_mut().poll(&mut context).is_pending());
+        assert_eq!(reading.await.expect("are read").len(), 1);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tollgate_config::printable;
+
 use crate::case::{Case, CaseError};
 
 /// The section's name.
@@ -67,7 +69,8 @@ pub fn with_cases(wasm: &[u8], cases: &[Case]) -> Result<Vec<u8>, SectionError> 
     Ok(out)
 }
 
-/// The cases that a plugin's file carries; none, if it has no section for them.
+/// The cases that a plugin's file carries; none, if it has no section for them. Reading a
+/// megabyte of them takes its time.
 ///
 /// # Errors
 /// The section is there and is not what it should be.
@@ -82,7 +85,7 @@ pub fn shipped(wasm: &[u8]) -> Result<Shipped, SectionError> {
             return Err(SectionError::TooMuch(what));
         }
         let pairs: Vec<(String, String)> = serde_json::from_slice(data)
-            .map_err(|error| SectionError::Garbled(error.to_string()))?;
+            .map_err(|error| SectionError::Garbled(printable(&error.to_string())))?;
         if cases.len() + pairs.len() > CASES_MAX {
             let what = format!("{} cases", cases.len() + pairs.len());
             return Err(SectionError::TooMuch(what));
@@ -96,7 +99,7 @@ pub fn shipped(wasm: &[u8]) -> Result<Shipped, SectionError> {
                 return Err(SectionError::Name(shown));
             }
             let file = format!("cases/{name}.yaml");
-            cases.push(Case::read(Path::new(&file), text)?);
+            cases.push(Case::read_shipped(Path::new(&file), text)?);
         }
     }
     Ok(Shipped { cases })
@@ -271,6 +274,26 @@ mod tests {
     }
 
     #[test]
+    fn a_strangers_case_is_read_to_its_first_mistake_and_no_further() {
+        let wrong: String = (0..99).map(|nth| format!("unknown{nth}: 1\n")).collect();
+        let twins = format!("settings: {{{}}}\n", "a,".repeat(10_000));
+        let verdict = format!(
+            "expect: {{ open: {{ verdict: {} }} }}\n",
+            "x".repeat(1 << 19)
+        );
+        for text in [wrong, twins, verdict] {
+            let mut bad = case("bad");
+            bad.text = text;
+            let wasm = with_cases(&EMPTY, &[bad]).unwrap();
+            let Err(SectionError::Case(CaseError::Wrong(problems))) = shipped(&wasm) else {
+                panic!("is wrong")
+            };
+            assert_eq!(problems.iter().count(), 1);
+            assert!(problems.to_string().len() < 4_000, "{problems}");
+        }
+    }
+
+    #[test]
     fn hostile_sections_are_refused_and_never_read_beyond_the_file() {
         let custom = |data: &[u8]| {
             let mut section = vec![SECTION.len() as u8];
@@ -282,11 +305,13 @@ mod tests {
             wasm.extend(section);
             wasm
         };
-        for data in [&b"{"[..], b"[[1,2]]"] {
-            assert!(matches!(
-                shipped(&custom(data)),
-                Err(SectionError::Garbled(_))
-            ));
+        let long = format!("[[\"{}\",\"a\"", "x".repeat(1 << 19));
+        let long_list = format!("[\"{}\"]", "x".repeat(1 << 19));
+        for data in [&b"{"[..], b"[[1,2]]", long.as_bytes(), long_list.as_bytes()] {
+            let Err(SectionError::Garbled(why)) = shipped(&custom(data)) else {
+                panic!("is no list of cases")
+            };
+            assert!(why.len() < 2_000, "{} bytes", why.len());
         }
         for (data, named) in [
             (&br#"[["../x","a"]]"#[..], "`../x` is none"),

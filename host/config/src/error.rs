@@ -6,7 +6,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::model::Location;
+use crate::{excerpt::Excerpt, model::Location};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -143,17 +143,20 @@ pub struct Problem {
     pub message: String,
     /// What would have been right, if that can be said.
     pub expected: Option<String>,
-    pub(crate) line: Option<String>,
+    pub(crate) excerpt: Option<Excerpt>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", at(&self.location), self.message)?;
-        if let Some(line) = &self.line {
-            let (shown, caret) = excerpt(line, self.location.column);
+        if let Some(Excerpt {
+            shown,
+            before_caret,
+        }) = &self.excerpt
+        {
             let number = self.location.line.to_string();
             let gutter = " ".repeat(number.len());
-            let indent = " ".repeat(caret);
+            let indent = " ".repeat(*before_caret);
             write!(f, "\n{gutter} |\n{number} | {shown}\n{gutter} | {indent}^")?;
         }
         if let Some(expected) = &self.expected {
@@ -171,30 +174,4 @@ fn at(location: &Location) -> String {
         location.line,
         location.column
     )
-}
-
-/// At most this many characters of a line are shown.
-const SHOWN: usize = 120;
-
-/// What of `line` is shown, and how many characters stand before the caret.
-///
-/// Control characters, which could steer a terminal, become spaces.
-fn excerpt(line: &str, column: usize) -> (String, usize) {
-    let before = column.saturating_sub(1);
-    let skipped = if before > SHOWN - 20 {
-        before - SHOWN / 2
-    } else {
-        0
-    };
-    let mut shown: String = if skipped > 0 {
-        "…".into()
-    } else {
-        String::new()
-    };
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    shown.extend(line.chars().skip(skipped).take(SHOWN).map(printable));
-    if line.chars().nth(skipped + SHOWN).is_some() {
-        shown.push('…');
-    }
-    (shown, before - skipped + usize::from(skipped > 0))
 }

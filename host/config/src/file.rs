@@ -25,6 +25,7 @@ pub(crate) use overload::{Concurrency, Overload, Priorities, Queue};
 
 use crate::{
     model,
+    one_key::OneKey,
     place::{At, Named},
 };
 pub(crate) use passage::Mirror;
@@ -48,7 +49,7 @@ pub(crate) struct File {
     pub(crate) cache: Option<At<String>>,
     /// Where secrets are read from, by name.
     #[serde(default)]
-    pub(crate) secrets: Named<At<Secret>>,
+    pub(crate) secrets: Named<OneKey<Secret>>,
     /// Where the capability `geo` looks addresses up.
     pub(crate) geo: Option<At<Geo>>,
     /// Whose `x-forwarded-for` is believed: addresses, or networks such as `10.0.0.0/8`.
@@ -114,9 +115,9 @@ pub(crate) struct Geo {
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub(crate) enum Secret {
     /// An environment variable.
-    Env(String),
+    Env(At<String>),
     /// A file; one newline at its end is not part of the secret.
-    File(String),
+    File(At<String>),
 }
 
 /// One use of a plugin.

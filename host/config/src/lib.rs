@@ -8,6 +8,7 @@
 mod defaults;
 mod document;
 mod error;
+mod excerpt;
 mod file;
 mod form;
 mod locate;
@@ -15,6 +16,7 @@ mod lost;
 mod matching;
 mod merge;
 mod model;
+mod one_key;
 mod place;
 mod resolve;
 mod schema;
@@ -27,14 +29,17 @@ mod yaml;
 
 use std::path::Path;
 
-pub use document::{parse_address, parse_period, parse_size, problem_at, read_yaml};
+pub use document::{
+    parse_address, parse_period, parse_size, problem_at, read_yaml, read_yaml_to_first_mistake,
+};
 pub use error::{ConfigError, Problem, Problems};
 pub use locate::{locate, locate_in, render};
 pub use matching::glob_holds;
 pub use model::*;
+pub use one_key::OneKey;
 pub use schema::{json_schema, json_schema_with};
 use source::Source;
-pub use spelling::nearest;
+pub use spelling::{nearest, printable, quote, steers_terminal};
 pub use warnings::ConfigWarning;
 
 /// Reads a configuration: one file, or a folder whose `*.yaml` and `*.yml` files

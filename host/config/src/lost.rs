@@ -16,10 +16,14 @@ const NAMED: [&str; 4] = ["secrets", "policies", "upstreams", "models"];
 #[derive(Debug, Default)]
 pub(crate) struct Lost {
     sections: BTreeMap<String, Section>,
+    /// Whether there is a section of which nobody knows what it was to be.
+    has_unknown_section: bool,
     /// Where values stand, and their keys, that lack something.
     partial: HashSet<Place>,
     /// Where values stand that might be wrong for lack of what should stand beside.
     beside: HashSet<Place>,
+    /// Where values stand below which all do.
+    shaken: HashSet<Place>,
 }
 
 /// What is missing of a section.
@@ -55,21 +59,15 @@ impl Lost {
         match keys.as_slice() {
             [_] => self.beside.extend(leaves(&here.value)),
             [section, _] if NAMED.contains(section) => {}
-            _ => shake(here, &mut self.beside),
+            _ if self.shaken.insert(here.place) => shake(here, &mut self.beside),
+            _ => {}
         }
     }
 
-    /// Nothing is known of what the key at `path` was to be: what it stands in is not all
-    /// that was meant.
-    pub(crate) fn pass_over(&mut self, root: &At<Shape>, path: &[usize]) {
-        let mut here = root;
-        for step in path.split_last().map_or(path, |(_, above)| above) {
-            let Some((_, value)) = here.value.nth(*step) else {
-                return;
-            };
-            here = value;
-        }
-        self.partial.insert(here.place);
+    /// As [`leave_out`](Self::leave_out), where nothing is known of what the key was to be.
+    pub(crate) fn leave_out_unknown(&mut self, root: &At<Shape>, path: &[usize]) {
+        self.has_unknown_section |= path.len() == 1;
+        self.leave_out(root, path, None);
     }
 
     fn remember(&mut self, keys: &[&str]) {
@@ -91,6 +89,16 @@ impl Lost {
     /// Whether this section could not be read at all.
     pub(crate) fn all_of(&self, section: &str) -> bool {
         self.sections.get(section).is_some_and(|lost| lost.is_whole)
+    }
+
+    /// Whether this section may be there, wrong or under another name.
+    pub(crate) fn may_have(&self, section: &str) -> bool {
+        self.any_of(section) || self.has_unknown_section
+    }
+
+    /// Whether a section that is nowhere may stand under another name.
+    pub(crate) fn has_unknown_section(&self) -> bool {
+        self.has_unknown_section
     }
 
     /// Entries of this section that lack something, or are not there.

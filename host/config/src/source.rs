@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     error::{ConfigError, Problem},
+    excerpt::Excerpt,
     model::Location,
     place::Place,
 };
@@ -50,8 +51,16 @@ impl Source {
             location: self.location(place),
             message,
             expected,
-            line: self.text.lines().nth(place.line - 1).map(str::to_owned),
+            excerpt: self
+                .line(place.line)
+                .map(|line| Excerpt::new(line, place.column)),
         }
+    }
+
+    /// Without the mark that a text may start with, which no column counts.
+    fn line(&self, number: usize) -> Option<&str> {
+        let text = self.text.trim_start_matches('\u{feff}');
+        text.lines().nth(number - 1)
     }
 }
 

@@ -19,7 +19,16 @@ pub(crate) type Path = Vec<usize>;
 pub(crate) struct Walk<'a> {
     without: &'a HashSet<Path>,
     here: RefCell<Path>,
-    stopped: RefCell<Option<Path>>,
+    stopped: RefCell<Option<Stop>>,
+}
+
+/// Where reading stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// Of the innermost value that could not be read.
+    pub(crate) path: Path,
+    /// Whether it was its key.
+    pub(crate) is_key: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -40,8 +49,8 @@ impl<'a> Walk<'a> {
         T::deserialize(Walked::new(deserializer, self))
     }
 
-    /// The innermost value that could not be read; `None` for the document as a whole.
-    pub(crate) fn stopped(self) -> Option<Path> {
+    /// `None` for the document as a whole.
+    pub(crate) fn stopped(self) -> Option<Stop> {
         self.stopped.into_inner()
     }
 
@@ -53,12 +62,28 @@ impl<'a> Walk<'a> {
         is_without
     }
 
-    fn within<T, E>(&self, nth: usize, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    fn key<T, E>(&self, nth: usize, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.within(nth, true, read)
+    }
+
+    fn value<T, E>(&self, nth: usize, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.within(nth, false, read)
+    }
+
+    fn within<T, E>(
+        &self,
+        nth: usize,
+        is_key: bool,
+        read: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         self.here.borrow_mut().push(nth);
         let read = read();
         if read.is_err() {
-            let here = || self.here.borrow().clone();
-            self.stopped.borrow_mut().get_or_insert_with(here);
+            let stop = || Stop {
+                path: self.here.borrow().clone(),
+                is_key,
+            };
+            self.stopped.borrow_mut().get_or_insert_with(stop);
         }
         self.here.borrow_mut().pop();
         read
@@ -254,7 +279,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
         }
         let nth = self.next;
         self.next += 1;
-        walk.within(nth, || inner.next_element_seed(Walked::new(seed, walk)))
+        walk.value(nth, || inner.next_element_seed(Walked::new(seed, walk)))
     }
 }
 
@@ -289,7 +314,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         }
         let nth = self.next;
         self.next += 1;
-        walk.within(nth, || inner.next_key_seed(seed))
+        walk.key(nth, || inner.next_key_seed(seed))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
@@ -302,7 +327,62 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         match *is_placed {
             true if nth == VALUE => inner.next_value_seed(Walked::new(seed, walk)),
             true => inner.next_value_seed(seed),
-            false => walk.within(nth, || inner.next_value_seed(Walked::new(seed, walk))),
+            false => walk.value(nth, || inner.next_value_seed(Walked::new(seed, walk))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! How the parser hands on a value with its place is known here, though it promises nobody.
+
+    #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        place::{At, Place},
+        yaml,
+    };
+
+    type Placed = At<Vec<At<BTreeMap<String, At<u64>>>>>;
+
+    const TEXT: &str = "- { a: 1, b: x, c: 3 }\n- nothing\n- { d: 4, e: [] }\n";
+
+    fn read(without: &[&[usize]]) -> Result<Placed, Option<Stop>> {
+        let without = without.iter().map(|path| path.to_vec()).collect();
+        let walk = Walk::without(&without);
+        let read = yaml::read_walked(TEXT, &walk);
+        read.map_err(|_| walk.stopped())
+    }
+
+    #[test]
+    fn what_stands_beside_and_below_an_entry_that_is_passed_over_keeps_its_place() {
+        let read = read(&[&[0, 1], &[1], &[2, 1]]).unwrap();
+        let at = |line, column| Place { line, column };
+        assert_eq!(read.place, at(1, 1));
+        let maps: Vec<_> = read.value.iter().map(|map| map.place).collect();
+        assert_eq!(maps, [at(1, 3), at(3, 3)]);
+        let all = read.value.iter().flat_map(|map| &map.value);
+        let all: Vec<_> = all
+            .map(|(key, At { value, place })| (key.as_str(), *value, *place))
+            .collect();
+        assert_eq!(
+            all,
+            [("a", 1, at(1, 8)), ("c", 3, at(1, 20)), ("d", 4, at(3, 8))]
+        );
+    }
+
+    #[test]
+    fn reading_stops_at_the_innermost_value_however_many_have_places() {
+        let stopped = |without: &[&[usize]]| {
+            let Stop { path, is_key } = read(without).unwrap_err().unwrap();
+            assert!(!is_key);
+            path
+        };
+        assert_eq!(stopped(&[]), [0, 1]);
+        assert_eq!(stopped(&[&[0, 1]]), [1]);
+        assert_eq!(stopped(&[&[0, 1], &[1]]), [2, 1]);
     }
 }

@@ -10,6 +10,7 @@ use serde_saphyr::{
 
 use crate::{
     error::Problem,
+    one_key::MORE_THAN_ONE,
     place::{At, Place},
     shape::Shape,
     source::Source,
@@ -101,6 +102,14 @@ fn describe(error: &Error) -> (String, Option<String>) {
             variant, expected, ..
         } => (unknown("value", variant, expected), Some(one_of(expected))),
         Error::SerdeMissingField { field, .. } => (format!("`{field}` is missing here"), None),
+        // Said of a map that was asked for a variant and has none.
+        Error::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        } if unexpected == "map" && expected == "enum" => {
+            ("no key stands here".into(), Some("exactly one".into()))
+        }
         Error::SerdeInvalidType {
             unexpected,
             expected,
@@ -126,6 +135,9 @@ fn describe(error: &Error) -> (String, Option<String>) {
         }
         Error::NullIntoString { .. } => ("there is nothing here".into(), Some("a text".into())),
         Error::Unexpected { expected, .. } => ("wrong type".into(), Some(kind(expected).into())),
+        Error::Message { msg, .. } if msg == MORE_THAN_ONE => {
+            (msg.clone(), Some("exactly one".into()))
+        }
         Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => {
             (format!("nested deeper than {MAX_DEPTH} levels"), None)
         }

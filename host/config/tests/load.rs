@@ -247,6 +247,13 @@ fn crlf_and_a_byte_order_mark_change_nothing() {
 }
 
 #[test]
+fn a_byte_order_mark_moves_no_caret() {
+    let error = parse("\u{feff}colour: 1\nroutes: []\n").unwrap_err();
+    let expected = "tollgate.yaml:1:1: unknown key `colour`\n  |\n1 | colour: 1\n  | ^\n";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+#[test]
 fn warnings_name_what_is_allowed_but_probably_not_meant() {
     let text = "admin: 0.0.0.0:9901\nsecrets: { s: { env: S } }\npolicies: { p/q: { plugin: p, on_error: refuse } }\nroutes: [ {} ]\n";
     let warnings = parse(text).unwrap().warnings();

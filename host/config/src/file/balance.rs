@@ -12,7 +12,7 @@ use serde::{
 };
 
 use super::{Period, Size};
-use crate::{model, place::At};
+use crate::{model, one_key::OneKey, place::At};
 
 /// How an endpoint is picked.
 #[derive(Debug, JsonSchema)]
@@ -63,7 +63,7 @@ pub(crate) struct PeakEwma {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConsistentHash {
     /// What requests for one endpoint have in common.
-    pub(crate) on: At<HashOn>,
+    pub(crate) on: OneKey<HashOn>,
     /// In percent of its fair share: with more in flight, a key goes elsewhere. Default: 125.
     #[schemars(range(min = model::BOUND_MIN, max = model::BOUND_MAX))]
     pub(crate) bound: Option<At<u64>>,
@@ -74,11 +74,11 @@ pub(crate) struct ConsistentHash {
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub(crate) enum HashOn {
     /// A fact, such as `caller`, that the gateway or a policy set.
-    Fact(String),
+    Fact(At<String>),
     /// A header of the request.
-    Header(String),
+    Header(At<String>),
     /// The beginning of the prompt, this much of it.
-    Prompt(Size),
+    Prompt(At<Size>),
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

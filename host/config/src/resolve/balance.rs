@@ -7,6 +7,7 @@ use crate::{
     defaults,
     file::{self, BalanceOptions, BalanceWord},
     model::{BOUND_MAX, BOUND_MIN, Balance, ConsistentHash, HashOn, ModelAware, PeakEwma, Scrape},
+    one_key::OneKey,
     place::{At, Place},
     spelling,
 };
@@ -68,22 +69,12 @@ fn peak_ewma(scope: &Scope<'_>, written: &file::PeakEwma) -> PeakEwma {
 }
 
 fn consistent_hash(scope: &Scope<'_>, written: &file::ConsistentHash) -> Balance {
-    let At { value: on, place } = &written.on;
-    let text = |value: &String| At {
-        value: value.clone(),
-        place: *place,
-    };
+    let OneKey(on) = &written.on;
     let on = match on {
-        file::HashOn::Fact(name) => scope.read(&text(name), spelling::name).map(HashOn::Fact),
-        file::HashOn::Header(name) => scope
-            .read(&text(name), spelling::header_name)
-            .map(HashOn::Header),
+        file::HashOn::Fact(name) => scope.read(name, spelling::name).map(HashOn::Fact),
+        file::HashOn::Header(name) => scope.read(name, spelling::header_name).map(HashOn::Header),
         file::HashOn::Prompt(size) => {
-            let size = At {
-                value: size.clone(),
-                place: *place,
-            };
-            Some(HashOn::Prompt(scope.memory(Some(&size), 0, PROMPT_BYTES)))
+            Some(HashOn::Prompt(scope.memory(Some(size), 0, PROMPT_BYTES)))
         }
     };
     let bound = scope.count(
@@ -117,6 +108,7 @@ fn scrape(scope: &Scope<'_>, written: &file::Scrape) -> Scrape {
     let stale = scope.period(written.stale.as_ref(), default.stale.max(interval * 3));
     if let Some(place) = written.stale.as_ref().map(|stale| stale.place)
         && stale <= interval
+        && !scope.is_refused(written.interval.as_ref())
     {
         let message = "figures would be stale before the next are asked for";
         let expected = "a time longer than `interval`, best three of it";

@@ -65,9 +65,12 @@ impl Names {
         fn known<T>(section: &str, entries: &[Entry<T>], lost: &[Lost]) -> Known {
             let read = entries.iter().map(|entry| &entry.value.0.value);
             let lost_names = lost.iter().flat_map(|lost| lost.names(section));
+            let is_lost = |lost: &Lost| {
+                lost.all_of(section) || (entries.is_empty() && lost.has_unknown_section())
+            };
             Known {
                 names: read.chain(lost_names).cloned().collect(),
-                is_all: !lost.iter().any(|lost| lost.all_of(section)),
+                is_all: !lost.iter().any(is_lost),
             }
         }
         let lost = &merged.lost;
@@ -81,7 +84,7 @@ impl Names {
             upstreams: known("upstreams", &merged.upstreams, lost),
             models: known("models", &merged.models, lost),
             served_by: served,
-            geo: merged.geo.is_some() || lost.iter().any(|lost| lost.any_of("geo")),
+            geo: merged.geo.is_some() || lost.iter().any(|lost| lost.may_have("geo")),
         }
     }
 }
@@ -139,7 +142,7 @@ impl Resolver<'_> {
         let sandbox = self.section(merged.sandbox, |scope, section| {
             tuning::sandbox(scope, Some(&section), &SandboxLimits::default())
         });
-        if merged.routes.is_empty() && !self.lost.iter().any(|lost| lost.any_of("routes")) {
+        if merged.routes.is_empty() && !self.lost.iter().any(|lost| lost.may_have("routes")) {
             let expected = "`routes:` with at least one route";
             self.scope(0).refuse(
                 Place::START,
@@ -162,7 +165,7 @@ impl Resolver<'_> {
                 written => Some(self.path(written.as_ref(), defaults::CACHE)),
             },
             secrets: self.named(merged.secrets, |scope, _, secret| {
-                Some(secret_source(scope, &secret))
+                Some(secret_source(scope, &secret.0))
             }),
             geo: merged.geo.map(|geo| {
                 let scope = self.scope(geo.source);
@@ -312,24 +315,18 @@ fn client_certificates(scope: &Scope<'_>, tls: &At<file::Tls>) -> Option<ClientC
     }
 }
 
-fn secret_source(scope: &Scope<'_>, secret: &At<file::Secret>) -> SecretSource {
-    match &secret.value {
-        file::Secret::Env(name) => {
+fn secret_source(scope: &Scope<'_>, secret: &file::Secret) -> SecretSource {
+    match secret {
+        file::Secret::Env(At { value: name, place }) => {
             if name.is_empty() || name.contains(['=', '\0']) {
                 scope.refuse(
-                    secret.place,
+                    *place,
                     "this is no environment variable",
                     "a name such as `OPENAI_API_KEY`",
                 );
             }
             SecretSource::Env(name.clone())
         }
-        file::Secret::File(path) => {
-            let text = At {
-                value: path.clone(),
-                place: secret.place,
-            };
-            SecretSource::File(scope.path(&text))
-        }
+        file::Secret::File(path) => SecretSource::File(scope.path(path)),
     }
 }

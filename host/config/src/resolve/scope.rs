@@ -92,7 +92,7 @@ impl Scope<'_> {
                 let shown = |problem: Problem| {
                     if hidden {
                         Problem {
-                            line: None,
+                            excerpt: None,
                             ..problem
                         }
                     } else {

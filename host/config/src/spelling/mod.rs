@@ -10,6 +10,7 @@ mod name;
 mod nearest;
 mod network;
 mod path;
+mod printable;
 mod protocol;
 mod quantity;
 mod share;
@@ -21,6 +22,7 @@ pub(crate) use name::{name, plugin};
 pub use nearest::nearest;
 pub(crate) use network::network;
 pub(crate) use path::asked_path;
+pub use printable::{printable, quote, steers_terminal};
 pub(crate) use protocol::protocol;
 pub(crate) use quantity::{period, show_bytes, show_period, size};
 pub(crate) use share::share;
@@ -49,27 +51,4 @@ fn misspelt_secret<T>(message: impl Into<String>, expected: &'static str) -> Res
         expected,
         hidden: true,
     })
-}
-
-/// A piece of the operator's text, fit for one line of a message.
-pub(crate) fn quote(text: &str) -> String {
-    const SHOWN: usize = 60;
-    let cut = text
-        .char_indices()
-        .nth(SHOWN)
-        .map_or(text.len(), |(at, _)| at);
-    let more = if cut < text.len() { "…" } else { "" };
-    format!("`{}{more}`", printable(&text[..cut]))
-}
-
-/// Control characters escaped, since they could steer a terminal or forge a log line.
-pub(crate) fn printable(text: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() {
-            c.escape_debug().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    text.chars().map(escape).collect()
 }

@@ -1,5 +1,7 @@
 //! What a misspelt word was probably meant to be.
 
+use strsim::osa_distance;
+
 /// The one of `known` that `word` is closest to, if it is close.
 ///
 /// Upper and lower case, and `-`, `_` and spaces, are taken as the same. A word is never meant
@@ -15,16 +17,17 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let others = known.into_iter().filter(|known| *known != written);
     let close = others.filter_map(|known| {
         let plain = plain(known);
-        let most = plain.len().max(word.len()).div_ceil(3);
-        let steps = steps(&word, &plain);
-        (steps <= most && steps < plain.len()).then_some((steps, known))
+        let longest = plain.chars().count().max(word.chars().count());
+        let steps = osa_distance(&word, &plain);
+        // Three letters in five are where they should be.
+        (steps * 5 <= longest * 2).then_some((steps, known))
     });
     close
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, known)| known)
 }
 
-fn plain(word: &str) -> Vec<char> {
+fn plain(word: &str) -> String {
     let plain = |c: char| match c {
         '-' | ' ' => '_',
         other => other.to_ascii_lowercase(),
@@ -32,31 +35,13 @@ fn plain(word: &str) -> Vec<char> {
     word.chars().map(plain).collect()
 }
 
-/// How many letters have to be put in, taken away, changed, or swapped with the next.
-fn steps(from: &[char], to: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut row = Vec::with_capacity(to.len() + 1);
-        row.push(i + 1);
-        for (j, b) in to.iter().enumerate() {
-            let changed = last[j] + usize::from(a != b);
-            let mut least = changed.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
-                least = least.min(before[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[to.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 6] = ["upstream", "model", "weight", "policies", "on_error", "key"];
+    const KNOWN: [&str; 8] = [
+        "upstream", "model", "weight", "policies", "on_error", "key", "cache", "queue",
+    ];
 
     #[test]
     fn a_slip_of_the_finger_leads_to_the_known_word() {
@@ -68,6 +53,7 @@ mod tests {
             ("onError", "on_error"),
             ("Model", "model"),
             ("keys", "key"),
+            ("que", "queue"),
         ] {
             assert_eq!(nearest(word, KNOWN), Some(meant), "{word}");
         }
@@ -82,6 +68,8 @@ mod tests {
             "retries",
             "endpoints",
             "weight",
+            "machine",
+            "mode_of",
             &"model".repeat(100),
         ] {
             assert_eq!(nearest(word, KNOWN), None, "{word}");

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    Failure, Message, Observed, Session, Side,
+    Failure, Hook, Message, Observed, Session, Side,
     compile::{Expect, Refusal, SampleText},
     contract::{Decision, Ending, Event, Head, Needs, Outcome, Target, Verdict},
     host::ExchangeContext,
     observed::Stage,
-    policy::{Hook, Policy},
+    policy::Policy,
 };
 
 /// Runs every sample, or a plain chat request if there is none.

@@ -8,6 +8,7 @@ mod abi;
 mod compile;
 pub mod contract;
 mod direct;
+pub mod dry_run;
 mod edit;
 mod engine;
 mod exports;

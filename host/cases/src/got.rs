@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tollgate_sandbox::Failure;
+use tollgate_sandbox::{Failure, Hook};
+
+/// What is told behind the events of a stream.
+const LAST: &str = Hook::Finish.name();
 
 /// What a hook cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -134,13 +137,13 @@ impl Got {
         if let Some(error) = &self.load_error {
             map.insert("load_error".to_owned(), Value::from(error.as_str()));
         }
-        for step in self.steps.iter().filter(|step| step.hook != "on_finish") {
+        for step in self.steps.iter().filter(|step| step.hook != LAST) {
             map.insert(step.hook.to_owned(), Value::Object(step.value()));
         }
         if let Some(events) = &self.events {
             map.insert("events".to_owned(), Value::Array(events.clone()));
         }
-        for step in self.steps.iter().filter(|step| step.hook == "on_finish") {
+        for step in self.steps.iter().filter(|step| step.hook == LAST) {
             map.insert(step.hook.to_owned(), Value::Object(step.value()));
         }
         map

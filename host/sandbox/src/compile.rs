@@ -69,7 +69,7 @@ pub(crate) struct Facts {
     pub(crate) hooks: [bool; 5],
     /// request-json, request-body, response-json, response-body.
     pub(crate) needs: [bool; 4],
-    /// Whether it has `on-tick`, which is no flag of the contract's.
+    /// Whether it has `on_tick`, which is no flag of the contract's.
     pub(crate) ticks: bool,
     pub(crate) samples: Vec<SampleText>,
     pub(crate) imports: Vec<String>,

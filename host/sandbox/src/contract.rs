@@ -24,9 +24,22 @@ wasmtime::component::bindgen!({
     },
 });
 
+use crate::Side;
+
 pub use exports::tollgate::policy::policy::{Description, Hooks, Needs};
 pub use tollgate::policy::{
     cache::{Kind as CacheKind, Plan as CachePlan},
     endpoints::Endpoint,
     types::*,
 };
+
+impl Needs {
+    /// Whether a message's body has to be at hand, whatever it is read as.
+    #[must_use]
+    pub fn wants_body(self, side: Side) -> bool {
+        self.intersects(match side {
+            Side::Request => Self::REQUEST_JSON | Self::REQUEST_BODY,
+            Side::Response => Self::RESPONSE_JSON | Self::RESPONSE_BODY,
+        })
+    }
+}

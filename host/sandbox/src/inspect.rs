@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tollgate_config::CompileLimits;
 
 use crate::{
-    LoadError,
+    Hook, LoadError,
     compile::{self, Form, Job, JobLimits, Task},
 };
 
@@ -78,6 +78,7 @@ pub async fn inspect(
             .map(|(name, _)| *name)
             .collect()
     };
+    let hooks = [&facts.hooks[..], &[facts.ticks]].concat();
     let mut capabilities = facts.imports;
     capabilities.retain(|import| !matches!(import.as_str(), "types" | "exchange"));
     Ok(Inspected {
@@ -88,7 +89,7 @@ pub async fn inspect(
             compile::PACKAGE.trim_end_matches('/'),
             compile::VERSION
         ),
-        hooks: [is(&HOOKS, &facts.hooks), is(&["on_tick"], &[facts.ticks])].concat(),
+        hooks: is(&Hook::ALL.map(Hook::name), &hooks),
         needs: is(&NEEDS, &facts.needs),
         grants: (capabilities.iter())
             .filter(|import| compile::ON_GRANT.contains(&import.as_str()))
@@ -105,13 +106,6 @@ pub async fn inspect(
     })
 }
 
-const HOOKS: [&str; 5] = [
-    "on_request",
-    "on_attempt",
-    "on_response",
-    "on_events",
-    "on_finish",
-];
 const NEEDS: [&str; 4] = [
     "request_json",
     "request_body",

@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use counters::PolicyStats;
-pub(crate) use counters::{Counters, Fault, Hook};
+pub(crate) use counters::{Counters, Fault};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
 pub use timer::FirstTick;
@@ -24,7 +24,7 @@ use timer::Timer;
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
-    Failure, NotOpened, Observed, Session,
+    Failure, Hook, NotOpened, Observed, Session,
     compile::Facts,
     contract::{Head, Hooks, Needs},
     host::{Circumstances, ExchangeContext, Shared},
@@ -158,11 +158,14 @@ impl Policy {
         self.hooks
     }
 
-    /// Whether the plugin is asked by the clock as well, once [`Policy::start_timer`] was
+    /// Whether the plugin wants this hook. [`Hook::Tick`] comes once [`Policy::start_timer`] was
     /// called.
     #[must_use]
-    pub fn has_timer(&self) -> bool {
-        self.facts.ticks
+    pub fn has(&self, hook: Hook) -> bool {
+        match hook.flag() {
+            Some(flag) => self.hooks.contains(flag),
+            None => self.facts.ticks,
+        }
     }
 
     /// What must be at hand before its hooks run.

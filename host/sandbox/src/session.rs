@@ -7,13 +7,13 @@
 use std::{fmt::Display, sync::Arc, time::Duration};
 
 use crate::{
-    BadEdit, Failure, Message, NotOpened, Side,
+    BadEdit, Failure, Hook, Message, NotOpened, Side,
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
     edit,
     host::{Circumstances, ExchangeContext},
     instance::{FIRST_TICK, Instance},
     observed::Stage,
-    policy::{Hook, Policy},
+    policy::Policy,
     recording::{Recorded, Recording},
     timed::{Times, timed},
 };
@@ -186,7 +186,7 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn on_finish(&mut self, outcome: &Outcome) -> Result<Spent, Failure> {
-        if self.policy.facts.hooks[Hook::Finish as usize] {
+        if self.policy.has(Hook::Finish) {
             self.enter()?;
             if let Some(instance) = &mut self.work {
                 let Instance { store, guest, .. } = &mut **instance;

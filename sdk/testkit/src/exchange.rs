@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use tollgate_sandbox::{
-    ExchangeContext, Failure, Message, Policy, Session, Side,
-    contract::{
-        CachePlan, Destination, Ending, Endpoint, Event, EventAction, Head, Hooks, Needs, Outcome,
-        Target, Usage, Verdict,
-    },
+    Failure, Hook, Message, Policy,
+    contract::{CachePlan, Destination, Ending, Endpoint, Event, Outcome, Target, Usage, Verdict},
+    dry_run::{self, Answer, Attached, Content, Ended, Failed, Observer, Step},
 };
 
 use crate::Report;
@@ -23,7 +21,6 @@ pub struct Exchange {
     headers: Vec<(String, String)>,
     body: Bytes,
     facts: Vec<(String, String)>,
-    streaming: bool,
     status: u16,
     response_headers: Vec<(String, String)>,
     response: Bytes,
@@ -36,7 +33,7 @@ pub struct Exchange {
 /// What came of an exchange.
 #[derive(Debug)]
 pub struct Run {
-    /// The request with the policy's edits, or as far as it came.
+    /// The request with the policy's edits, as it would be sent or as far as it came.
     pub request: Message,
     /// What `on_request` decided, if the plugin has that hook.
     pub verdict: Option<Verdict>,
@@ -46,14 +43,18 @@ pub struct Run {
     pub response: Option<Message>,
     /// What `on_response` decided, if the plugin has that hook.
     pub response_verdict: Option<Verdict>,
-    /// What `on_request` planned for the answer, for the gateway to keep.
+    /// What `on_request` planned for the answer, for the gateway to keep. As `shadow` and
+    /// `scores`, it counts if the exchange goes on.
     pub plan: Option<Box<CachePlan>>,
     /// Where `on_request` wants a copy to go.
     pub shadow: Option<Box<Destination>>,
     /// What `on_attempt` thinks of each endpoint that there is to choose from.
     pub scores: Option<Vec<f64>>,
-    /// The events that the client would see, as `data`.
+    /// The events that the client would see, as `data`; none if the policy answers in the
+    /// stream's place.
     pub events: Vec<String>,
+    /// What `on_finish` was told, if the plugin has that hook.
+    pub outcome: Outcome,
     /// What it cost.
     pub report: Report,
 }
@@ -88,7 +89,6 @@ impl Exchange {
             headers: Vec::new(),
             body: Bytes::new(),
             facts: Vec::new(),
-            streaming: false,
             status: 200,
             response_headers: Vec::new(),
             response: Bytes::from_static(b"{}"),
@@ -115,12 +115,8 @@ impl Exchange {
     /// The request's body, as JSON.
     #[must_use]
     pub fn json(self, body: Value) -> Self {
-        let streaming = body["stream"] == true;
-        let mut exchange = self
-            .header("content-type", "application/json")
-            .body(body.to_string());
-        exchange.streaming = streaming;
-        exchange
+        self.header("content-type", "application/json")
+            .body(body.to_string())
     }
 
     /// The request's body.
@@ -147,7 +143,9 @@ impl Exchange {
         self
     }
 
-    /// The upstream's stream; the events of one call are ready together.
+    /// The upstream's stream; the events of one call are ready together. A `[DONE]` at its end
+    /// goes to the client and to no hook. That the client asks for a stream is for the
+    /// request's body to say.
     #[must_use]
     pub fn streamed(mut self, batch: &[&str]) -> Self {
         let event = |data: &&str| Event {
@@ -155,7 +153,6 @@ impl Exchange {
             data: data.as_bytes().to_vec(),
         };
         self.batches.push(batch.iter().map(event).collect());
-        self.streaming = true;
         self
     }
 
@@ -177,7 +174,8 @@ impl Exchange {
         self
     }
 
-    /// How it ends; completely by default.
+    /// How it ends, unless the policy ends it otherwise; completely by default. The end of a
+    /// stream is told to the policy if it is complete.
     #[must_use]
     pub fn ending(mut self, ending: Ending) -> Self {
         self.ending = ending;
@@ -185,227 +183,112 @@ impl Exchange {
     }
 
     pub(crate) async fn run(self, policy: &Arc<Policy>) -> Result<Run, RunError> {
-        let failed = |hook| move |failure| RunError::Failed { hook, failure };
-        let mut session = policy
-            .open(&self.head(), &ExchangeContext::default())
-            .await
-            .map_err(|not| failed("opening a session")(not.failure))?;
-        let mut run = Run {
-            request: self.request(policy.needs()),
-            verdict: None,
-            attempt_verdict: None,
-            response: None,
-            response_verdict: None,
-            plan: None,
-            shadow: None,
-            scores: None,
-            events: Vec::new(),
-            report: Report {
-                time: std::time::Duration::ZERO,
-                memory_bytes: 0,
-                host_calls: 0,
-            },
-        };
-        self.request_hooks(policy, &mut session, &mut run).await?;
-        if !is_final(run.verdict.as_ref()) && !is_final(run.attempt_verdict.as_ref()) {
-            self.response_hooks(policy, &mut session, &mut run).await?;
-        }
-        let spent = session
-            .on_finish(&self.outcome())
-            .await
-            .map_err(failed("on_finish"))?;
-        session.close().await;
-        if !needs_body(policy.needs(), Side::Request) {
-            run.request.body.get_or_insert_with(|| self.body.clone());
-        }
-        run.report = Report {
-            time: spent.time,
-            memory_bytes: policy.stats().memory_peak_bytes,
-            host_calls: spent.host_calls,
-        };
-        Ok(run)
+        let mut seen = Seen::default();
+        let ended = dry_run::run(policy, self.into_dry(), &mut seen).await?;
+        Ok(seen.run(ended, policy))
     }
 
-    async fn request_hooks(
-        &self,
-        policy: &Policy,
-        session: &mut Session,
-        run: &mut Run,
-    ) -> Result<(), RunError> {
-        if policy.hooks().contains(Hooks::REQUEST) {
-            let decision = session.on_request(&mut run.request).await;
-            let decision = decision.map_err(|failure| RunError::Failed {
-                hook: "on_request",
-                failure,
-            })?;
-            apply(
-                session,
-                &mut run.request,
-                decision.edits,
-                Side::Request,
-                "on_request",
-            )?;
-            run.verdict = Some(decision.verdict);
-            run.plan = run.request.plan.take();
-            run.shadow = run.request.shadow.take();
-        }
-        if policy.hooks().contains(Hooks::ATTEMPT) && !is_final(run.verdict.as_ref()) {
-            let target = Target {
+    /// A policy is asked wherever it may be attached.
+    fn into_dry(self) -> dry_run::Exchange {
+        let content = if self.batches.is_empty() {
+            Content::Document(self.response)
+        } else {
+            Content::Stream(self.batches)
+        };
+        dry_run::Exchange {
+            route: "test".to_owned(),
+            request: Message {
+                method: self.method,
+                path: self.path,
+                headers: headers(&self.headers),
+                body: Some(self.body),
+                facts: self.facts,
+                ..Message::default()
+            },
+            attached: Attached::Both,
+            target: Target {
                 upstream: "upstream".to_owned(),
                 dialect: "openai".to_owned(),
                 model: None,
                 attempt: 1,
-            };
-            run.request.endpoints = Some(self.endpoints.clone());
-            let decision = session.on_attempt(&target, &mut run.request).await;
-            let decision = decision.map_err(|failure| RunError::Failed {
-                hook: "on_attempt",
-                failure,
-            })?;
-            apply(
-                session,
-                &mut run.request,
-                decision.edits,
-                Side::Request,
-                "on_attempt",
-            )?;
-            run.attempt_verdict = Some(decision.verdict);
-            run.scores = run.request.scores.take();
-        }
-        Ok(())
-    }
-
-    async fn response_hooks(
-        &self,
-        policy: &Policy,
-        session: &mut Session,
-        run: &mut Run,
-    ) -> Result<(), RunError> {
-        let mut response = self.response_message(policy.needs());
-        if policy.hooks().contains(Hooks::RESPONSE) {
-            let decision = session.on_response(self.status, &mut response).await;
-            let decision = decision.map_err(|failure| RunError::Failed {
-                hook: "on_response",
-                failure,
-            })?;
-            apply(
-                session,
-                &mut response,
-                decision.edits,
-                Side::Response,
-                "on_response",
-            )?;
-            run.response_verdict = Some(decision.verdict);
-        }
-        if self.batches.is_empty() && !needs_body(policy.needs(), Side::Response) {
-            response.body.get_or_insert_with(|| self.response.clone());
-        }
-        run.response = Some(response);
-        let wants_events = policy.hooks().contains(Hooks::EVENTS);
-        for (at, batch) in self.batches.iter().enumerate() {
-            if !wants_events {
-                run.events.extend(batch.iter().map(text));
-                continue;
-            }
-            let last = at + 1 == self.batches.len();
-            let decision =
-                session
-                    .on_events(batch, last)
-                    .await
-                    .map_err(|failure| RunError::Failed {
-                        hook: "on_events",
-                        failure,
-                    })?;
-            let mut actions = decision.actions.into_iter();
-            for event in batch {
-                match actions.next().unwrap_or(EventAction::Keep) {
-                    EventAction::Keep => run.events.push(text(event)),
-                    EventAction::Drop => {}
-                    EventAction::Replace(events) => run.events.extend(events.iter().map(text)),
-                    EventAction::End(events) => {
-                        run.events.extend(events.iter().map(text));
-                        return Ok(());
-                    }
-                }
-            }
-            run.events.extend(decision.append.iter().map(text));
-        }
-        Ok(())
-    }
-
-    fn head(&self) -> Head {
-        let fact = |name: &str| {
-            self.facts
-                .iter()
-                .find(|(n, _)| n == name)
-                .map(|(_, value)| value.clone())
-        };
-        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        Head {
-            route: "test".to_owned(),
-            method: self.method.to_string(),
-            path: self.path.clone(),
-            model: body["model"].as_str().map(str::to_owned),
-            caller: fact("caller"),
-            tier: fact("tier"),
-            streaming: self.streaming,
-            body_bytes: Some(self.body.len() as u64),
-            deadline_ms: 60_000,
-        }
-    }
-
-    /// The body is there if the policy needs it, as in the gateway.
-    fn request(&self, needs: Needs) -> Message {
-        Message {
-            method: self.method.clone(),
-            path: self.path.clone(),
-            headers: headers(&self.headers),
-            body: needs_body(needs, Side::Request).then(|| self.body.clone()),
-            facts: self.facts.clone(),
-            ..Message::default()
-        }
-    }
-
-    fn response_message(&self, needs: Needs) -> Message {
-        let mut fields = headers(&self.response_headers);
-        if !self.batches.is_empty() {
-            fields
-                .entry(CONTENT_TYPE)
-                .or_insert(HeaderValue::from_static("text/event-stream"));
-        }
-        Message {
-            status: self.status,
-            headers: fields,
-            body: (self.batches.is_empty() && needs_body(needs, Side::Response))
-                .then(|| self.response.clone()),
-            ..Message::default()
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        Outcome {
-            ending: self.ending,
-            status: self.status,
-            upstream: Some("upstream".to_owned()),
-            attempts: 1,
-            first_byte_us: Some(1000),
-            total_us: 2000,
-            usage: self.usage,
+            },
+            endpoints: self.endpoints,
+            answer: Answer {
+                status: self.status,
+                headers: headers(&self.response_headers),
+                content,
+                usage: self.usage,
+                ending: self.ending,
+            },
+            is_recorded: false,
         }
     }
 }
 
-fn apply(
-    session: &mut Session,
-    message: &mut Message,
-    edits: Vec<tollgate_sandbox::contract::Edit>,
-    side: Side,
-    hook: &'static str,
-) -> Result<(), RunError> {
-    message.apply(edits, side).map_err(|bad| RunError::Failed {
-        hook,
-        failure: session.reject(&bad),
-    })
+/// What a policy was seen to do.
+#[derive(Default)]
+struct Seen {
+    verdict: Option<Verdict>,
+    attempt_verdict: Option<Verdict>,
+    response_verdict: Option<Verdict>,
+    plan: Option<Box<CachePlan>>,
+    shadow: Option<Box<Destination>>,
+    scores: Option<Vec<f64>>,
+    events: Vec<Event>,
+}
+
+impl Observer for Seen {
+    fn step(&mut self, step: Step<'_>) {
+        let verdict = step.decision.map(|decision| decision.verdict.clone());
+        match step.hook {
+            Some(Hook::Request) => {
+                self.verdict = verdict;
+                self.plan = step.planned.plan;
+                self.shadow = step.planned.shadow;
+            }
+            Some(Hook::Attempt) => {
+                self.attempt_verdict = verdict;
+                self.scores = step.planned.scores;
+            }
+            Some(Hook::Response) => self.response_verdict = verdict,
+            Some(Hook::Events | Hook::Finish | Hook::Tick) | None => {}
+        }
+    }
+
+    fn sent(&mut self, events: Vec<Event>) {
+        self.events = events;
+    }
+}
+
+impl Seen {
+    fn run(self, ended: Ended, policy: &Policy) -> Run {
+        Run {
+            request: ended.request,
+            verdict: self.verdict,
+            attempt_verdict: self.attempt_verdict,
+            response: ended.response,
+            response_verdict: self.response_verdict,
+            plan: self.plan,
+            shadow: self.shadow,
+            scores: self.scores,
+            events: self.events.iter().map(text).collect(),
+            outcome: ended.outcome,
+            report: Report {
+                time: ended.spent.time,
+                memory_bytes: policy.stats().memory_peak_bytes,
+                host_calls: ended.spent.host_calls,
+            },
+        }
+    }
+}
+
+impl From<Failed> for RunError {
+    fn from(failed: Failed) -> Self {
+        Self::Failed {
+            hook: failed.place(),
+            failure: failed.failure,
+        }
+    }
 }
 
 #[expect(
@@ -422,18 +305,23 @@ fn headers(pairs: &[(String, String)]) -> http::HeaderMap {
         .collect()
 }
 
-/// Whether the request goes no further.
-fn is_final(verdict: Option<&Verdict>) -> bool {
-    matches!(verdict, Some(Verdict::Reply(_) | Verdict::Refuse(_)))
-}
-
 fn text(event: &Event) -> String {
     String::from_utf8_lossy(&event.data).into_owned()
 }
 
-fn needs_body(needs: Needs, side: Side) -> bool {
-    needs.intersects(match side {
-        Side::Request => Needs::REQUEST_JSON | Needs::REQUEST_BODY,
-        Side::Response => Needs::RESPONSE_JSON | Needs::RESPONSE_BODY,
-    })
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whether_a_stream_is_asked_for_stands_in_the_body_and_not_in_the_answer() {
+        let is_streaming = |exchange: Exchange| exchange.into_dry().head().streaming;
+        let asking = |body| Exchange::post("/v1/chat/completions").json(body);
+        assert!(is_streaming(asking(json!({ "stream": true }))));
+        assert!(!is_streaming(asking(json!({})).streamed(&["a"])));
+        let text = Exchange::post("/v1/chat/completions").body(r#"{"stream":true}"#);
+        assert!(is_streaming(text));
+    }
 }

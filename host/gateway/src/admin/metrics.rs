@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use tollgate_capabilities::CacheStats;
-use tollgate_sandbox::{Policy, PolicyStats};
+use tollgate_sandbox::{Hook, Policy, PolicyStats};
 
 use super::{Admin, gates, upstreams};
 use crate::{
@@ -305,10 +305,10 @@ fn policies(stats: &Stats<'_>, out: &mut Exposition) {
 
 fn by_hook(mut family: Family<'_>, stats: &Stats<'_>, value: fn(&PolicyStats, usize) -> f64) {
     for (policy, stats) in stats {
-        for (index, hook) in PolicyStats::HOOKS.iter().enumerate() {
+        for (index, hook) in Hook::ALL.into_iter().enumerate() {
             if stats.calls[index] > 0 {
                 family.sample(
-                    &[("policy", policy.name()), ("hook", hook)],
+                    &[("policy", policy.name()), ("hook", hook.label())],
                     value(stats, index),
                 );
             }

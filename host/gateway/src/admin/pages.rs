@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tollgate_capabilities::{MetricRow, MetricValue};
 use tollgate_config::{Config, Grants, Isolation, OnError};
-use tollgate_sandbox::{Policy, contract::Hooks};
+use tollgate_sandbox::{Hook, Policy};
 
 use super::Shown;
 
@@ -75,6 +75,7 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
         .filter(|route| route.policies.iter().any(|name| name == policy.name()))
         .map(|route| route.name.as_str())
         .collect();
+    let hooks = Hook::ALL.into_iter().filter(|hook| policy.has(*hook));
     json!({
         "policy": policy.name(),
         "plugin": policy.plugin(),
@@ -82,7 +83,7 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
         "sha256": policy.hash(),
         "runs_as": policy.runs_as(),
         "snapshot": policy.is_snapshot(),
-        "hooks": hooks(policy),
+        "hooks": hooks.map(Hook::name).collect::<Vec<_>>(),
         "on_error": match policy.on_error() { OnError::Refuse => "refuse", OnError::Bypass => "bypass" },
         "isolation": match written.isolation { Isolation::Exchange => "exchange", Isolation::Shared => "shared" },
         "grants": grants(&written.grants),
@@ -93,23 +94,6 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
         "instances": stats.live,
         "memory_peak_bytes": stats.memory_peak_bytes,
     })
-}
-
-fn hooks(policy: &Policy) -> Vec<&'static str> {
-    let hooks = policy.hooks();
-    let of_exchanges = [
-        (Hooks::REQUEST, "on_request"),
-        (Hooks::ATTEMPT, "on_attempt"),
-        (Hooks::RESPONSE, "on_response"),
-        (Hooks::EVENTS, "on_events"),
-        (Hooks::FINISH, "on_finish"),
-    ]
-    .into_iter()
-    .filter(|(hook, _)| hooks.contains(*hook))
-    .map(|(_, name)| name);
-    of_exchanges
-        .chain(policy.has_timer().then_some("on_tick"))
-        .collect()
 }
 
 fn grants(grants: &Grants) -> Vec<&'static str> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 use serde_json::Value;
 use tollgate_sandbox::{
-    Failure, Message, Part, Policy, Recording, Session,
+    Failure, Hook, Message, Part, Policy, Recording, Session,
     contract::{self, EventAction, EventsDecision, Hooks, Verdict},
     recorded_text, recorded_value,
 };
@@ -134,17 +134,9 @@ fn failed((failure, bypassed): (&Failure, bool)) -> data::Failure {
     }
 }
 
-/// As the contract calls it.
+/// As authors call it.
 pub(crate) fn hook_name(hook: Hooks) -> &'static str {
-    [
-        (Hooks::REQUEST, "on_request"),
-        (Hooks::ATTEMPT, "on_attempt"),
-        (Hooks::RESPONSE, "on_response"),
-        (Hooks::EVENTS, "on_events"),
-    ]
-    .into_iter()
-    .find(|(known, _)| *known == hook)
-    .map_or("on_finish", |(_, name)| name)
+    Hook::of(hook).map_or(OPEN, Hook::name)
 }
 
 fn read(read: tollgate_sandbox::Read) -> Read {

@@ -5,19 +5,10 @@ use std::{
     time::Duration,
 };
 
-use crate::shard::{SHARDS, home};
-
-/// A hook, as an index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hook {
-    Request,
-    Attempt,
-    Response,
-    Events,
-    Finish,
-    /// Of no exchange.
-    Tick,
-}
+use crate::{
+    Hook,
+    shard::{SHARDS, home},
+};
 
 /// A failure, as an index.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +46,7 @@ struct Shard {
 /// Counters of a policy since its generation began.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyStats {
-    /// Calls by hook, in the order of [`PolicyStats::HOOKS`].
+    /// Calls by hook, in the order of [`Hook::ALL`].
     pub calls: [u64; 6],
     /// Time in each hook in nanoseconds, waiting included.
     pub nanos: [u64; 6],
@@ -82,8 +73,6 @@ pub struct PolicyStats {
 }
 
 impl PolicyStats {
-    /// Names for [`PolicyStats::calls`] and [`PolicyStats::nanos`].
-    pub const HOOKS: [&str; 6] = ["request", "attempt", "response", "events", "finish", "tick"];
     /// Names for [`PolicyStats::failures`].
     pub const FAILURES: [&str; 6] = [
         "trapped",

@@ -261,6 +261,17 @@ async fn a_sample_that_fails_or_traps_keeps_the_plugin_out() {
     }
 }
 
+/// The hooks trap where they are told otherwise.
+#[tokio::test]
+async fn a_sample_tells_the_hooks_what_the_gateway_would() {
+    let stage = Stage::new().await;
+    for mode in ["told-refused", "told-refused-at-target", "told-stream"] {
+        stage
+            .hostile(json!({ "mode": mode, "hook": "samples" }))
+            .await;
+    }
+}
+
 #[tokio::test]
 async fn ten_thousand_samples_are_too_many() {
     let stage = Stage::new().await;

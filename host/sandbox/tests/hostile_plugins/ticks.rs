@@ -10,7 +10,7 @@ use tokio::{
 };
 use tollgate_capabilities::Namespace;
 use tollgate_config::Isolation;
-use tollgate_sandbox::{Failure, Policy};
+use tollgate_sandbox::{Failure, Hook, Policy};
 
 use crate::{
     bounds::trapped_with,
@@ -309,7 +309,7 @@ async fn what_a_tick_returns_is_read_with_care() {
         for (wasm, form) in [(shape.module(), "module"), (shape.component(), "component")] {
             let policy = stage.load(spec("shape", wasm.into(), json!({}))).await;
             assert_eq!(policy.runs_as(), form, "{body}");
-            assert!(policy.has_timer());
+            assert!(policy.has(Hook::Tick));
             for _ in 0..3 {
                 let ticked = policy.tick().await;
                 let ticked = ticked.map_err(|failure| assert!(trapped_with(&failure, "")));
@@ -327,7 +327,7 @@ async fn a_plugin_without_a_timer_is_not_asked() {
     let shape = Shape::default();
     for wasm in [shape.module(), shape.component()] {
         let policy = stage.load(spec("shape", wasm.into(), json!({}))).await;
-        assert!(!policy.has_timer());
+        assert!(!policy.has(Hook::Tick));
         policy.start_timer().over().await;
         assert_eq!(policy.tick().await, Ok(None));
         assert_eq!(ticks(&policy), 0);
@@ -366,5 +366,5 @@ async fn a_timer_of_another_contract_is_refused_and_one_of_another_package_let_b
          world both { include tollgate:policy/plugin@0.1.0; export timer; }",
     );
     let policy = stage.load(spec("shape", other.into(), json!({}))).await;
-    assert!(!policy.has_timer());
+    assert!(!policy.has(Hook::Tick));
 }

@@ -12,6 +12,7 @@
 mod deeds;
 mod forgery;
 mod plan;
+mod told;
 mod verdicts;
 
 use std::cell::RefCell;
@@ -118,6 +119,9 @@ impl Guest for Hostile {
         if plan.hook != "samples" {
             return Vec::new();
         }
+        if let Some(samples) = told::samples(&plan.mode, sample) {
+            return samples;
+        }
         match plan.mode.as_str() {
             "expects-403" => vec![sample(Expectation::Answered(403))],
             "traps-in-sample" => vec![sample(Expectation::Runs)],
@@ -174,6 +178,7 @@ fn sample(expect: Expectation) -> Sample {
 impl GuestSession for Session {
     fn new(head: Head) -> Self {
         plan::ask(&head.route);
+        told::opens(&plan::get().mode, &head);
         let session = Self {
             path: head.path,
             held: RefCell::default(),
@@ -199,19 +204,22 @@ impl GuestSession for Session {
             .concat();
             return next(vec![set_header("x-neighbour", &answer)]);
         }
-        self.decide("request", request)
+        told::on_request(&plan.mode).unwrap_or_else(|| self.decide("request", request))
     }
 
     fn on_attempt(&self, _target: Target, request: &Message) -> Decision {
-        self.decide("attempt", request)
+        let told = told::on_attempt(&plan::get().mode);
+        told.unwrap_or_else(|| self.decide("attempt", request))
     }
 
     fn on_response(&self, _status: u16, response: &Message) -> Decision {
+        told::on_response(&plan::get().mode, response);
         self.decide("response", response)
     }
 
     fn on_events(&self, batch: Vec<Event>, last: bool) -> EventsDecision {
         let plan = plan::get();
+        told::on_events(&plan.mode, &batch);
         let nothing = EventsDecision {
             actions: Vec::new(),
             append: Vec::new(),
@@ -270,7 +278,8 @@ impl GuestSession for Session {
         }
     }
 
-    fn on_finish(&self, _outcome: Outcome) {
+    fn on_finish(&self, outcome: Outcome) {
+        told::on_finish(&plan::get().mode, &outcome);
         self.strike("finish", None);
     }
 }

@@ -101,28 +101,25 @@ impl Block {
     }
 }
 
-/// Every page that somebody is meant to read.
+/// Every page of the repository but the changelog, which tells of what was; templates of
+/// pages are among them.
 fn pages() -> Vec<String> {
-    let mut found = vec![
-        "README.md".to_owned(),
-        "sdk/template/README.md".to_owned(),
-        "sdk/template/README.md.tmpl".to_owned(),
-    ];
-    let mut open = vec![root().join("docs")];
-    for below in ["examples", "plugins"] {
-        let entries = fs::read_dir(root().join(below)).unwrap();
-        let folders = entries.map(|entry| entry.unwrap().path());
-        let readmes = folders.map(|folder| folder.join("README.md"));
-        open.extend(readmes.filter(|readme| readme.is_file()));
-        open.push(root().join(below).join("README.md"));
-    }
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            let entries = fs::read_dir(&path).unwrap();
-            open.extend(entries.map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            let name = path.strip_prefix(root()).unwrap();
-            found.push(name.display().to_string());
+    const NO_PAGES: &[&str] = &["CHANGELOG.md", "node_modules", "target"];
+    let (mut found, mut open) = (Vec::new(), vec![root()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_page = [".md", ".md.tmpl"].iter().any(|end| name.ends_with(end));
+            if name.starts_with('.') || NO_PAGES.contains(&name.as_str()) {
+                continue;
+            } else if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+            } else if is_page {
+                let path = entry.path();
+                let path = path.strip_prefix(root()).unwrap();
+                found.push(path.display().to_string());
+            }
         }
     }
     found.sort();

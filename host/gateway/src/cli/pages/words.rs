@@ -110,8 +110,8 @@ fn literals_of(code: &str) -> Vec<String> {
             3
         } else if rest.starts_with("'\\\"'") {
             4
-        } else if rest.starts_with('"') {
-            let (text, length) = literal(&rest[1..]);
+        } else if let Some(begun) = rest.strip_prefix('"') {
+            let (text, length) = literal(begun);
             found.push(filled_in(&text));
             length + 1
         } else {

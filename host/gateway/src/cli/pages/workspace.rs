@@ -124,7 +124,8 @@ impl Workspace {
                 match (wanted.next(), given.next()) {
                     (None, None) => return true,
                     (Some(wanted), Some(given)) if wanted == given => {}
-                    (Some(wanted), Some(given)) if wanted.starts_with('{') && given != "" => {}
+                    (Some(wanted), Some(given)) if wanted.starts_with('{') && !given.is_empty() => {
+                    }
                     _ => return false,
                 }
             }
@@ -136,9 +137,7 @@ impl Workspace {
         let of_others = words.iter().position(|word| word == "--");
         let (own, others) = words.split_at(of_others.unwrap_or(words.len()));
         let others = others.get(1..).unwrap_or_default();
-        let Some((command, own)) = own.split_first() else {
-            return None;
-        };
+        let (command, own) = own.split_first()?;
         let known = self.options.iter().find(|(name, _)| name == command);
         match known {
             Some((_, options)) => {

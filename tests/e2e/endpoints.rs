@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tollgate::demo::standin::{Standin, StandinOptions};
 
 use crate::{
+    authority::Authority,
     fixture::{Site, until, until_async},
     scripted::{Said, Scripted},
 };
@@ -196,6 +197,25 @@ async fn a_reload_keeps_connections_and_health_of_endpoints_that_stay() {
     }
     assert_eq!((of(&a), of(&c)), (1, 1));
     assert_eq!(b.seen().requests, served, "it has left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_without_tls_keeps_its_connections_when_one_with_tls_comes() {
+    let a = fresh().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pem = Authority::new("own").pem();
+    std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+    let config = |others: &str| {
+        everything_to(&format!(
+            "{{ ca: ca.pem, endpoints: [ \"{}\"{others} ] }}",
+            a.url()
+        ))
+    };
+    let site = Site::start_in(folder, &config(""), "").await;
+    assert_eq!(site.chat().send().await.status, 200);
+    site.reconfigure(&config(", \"https://127.0.0.1:9\"")).await;
+    until_asked(&site, &a).await;
+    assert_eq!(a.seen().connections, 1);
 }
 
 /// A server whose health is told.

@@ -87,3 +87,27 @@ fn alike_go_to_one(config: fn(&[Standin], &str) -> String) {
         assert_eq!(ask(&site, &servers, &homes[0].0).await, home);
     });
 }
+
+#[test]
+fn a_policy_that_fails_while_it_scores_leaves_the_choice_or_refuses_as_its_operator_said() {
+    either_way(async |isolation| {
+        let servers = [fresh().await, fresh().await];
+        let failing = at_the_target(&servers, isolation)
+            .replace("grants: {", "limits: { host_calls: 1 }, grants: {");
+        let site = Site::start(&failing).await;
+        for nth in 0..4 {
+            ask(&site, &servers, &format!("You are assistant number {nth}.")).await;
+        }
+        let asked = servers.each_ref().map(|server| server.seen().requests);
+        assert_eq!(asked, [2, 2], "in turn, as without it");
+        let failures = site.metric("tollgate_policy_errors_total").await;
+        assert!(failures >= 4.0, "{failures}");
+
+        let strict = failing.replace("on_error: bypass", "on_error: refuse");
+        site.reconfigure(&strict).await;
+        let answer = site.chat().send().await;
+        assert_eq!(answer.status, 500, "{}", answer.text());
+        let asked = servers.each_ref().map(|server| server.seen().requests);
+        assert_eq!(asked, [2, 2]);
+    });
+}

@@ -20,6 +20,7 @@ mod fallback;
 mod hedging;
 mod late;
 mod retries;
+mod stuck;
 mod trickle;
 mod turns;
 

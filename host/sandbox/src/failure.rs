@@ -138,15 +138,13 @@ impl Trapped {
                 }
                 None => format!("{}; it wrote last: {words}", cause(error)),
             },
-            (Some(Cause::StackOverflow | Cause::MemoryOutOfBounds), _) => match trail.recursion() {
-                Some(function) => {
-                    advice = STACK_ADVICE.to_owned();
-                    format!(
-                        "its stack overflowed, since `{function}` is called within itself again and again"
-                    )
-                }
-                None => cause(error),
-            },
+            (Some(Cause::StackOverflow | Cause::MemoryOutOfBounds), _) if trail.is_recursion => {
+                advice = match trail.recursion() {
+                    Some(function) => format!(": bound the depth of `{function}`, {LARGER_STACK}"),
+                    None => format!(": bound its depth, {LARGER_STACK}"),
+                };
+                RECURSION.to_owned()
+            }
             _ => cause(error),
         };
         advice.push_str(trail.advice());
@@ -158,8 +156,10 @@ impl Trapped {
     }
 }
 
-/// Of a recursion.
-const STACK_ADVICE: &str = ": bound its depth, or give the plugin a larger stack";
+/// Without the function's name, which is another with other symbols.
+const RECURSION: &str =
+    "its stack overflowed, since a function is called within itself again and again";
+const LARGER_STACK: &str = "or give the plugin a larger stack";
 
 /// Place and message of a panic that the SDK logged.
 fn panicked(words: &str) -> Option<(&str, &str)> {

@@ -63,6 +63,8 @@ struct Call {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     calls: Vec<Call>,
+    /// A function is on it again and again, whatever its name.
+    pub(crate) is_recursion: bool,
     /// None of the plugin's functions has a name.
     nameless: bool,
 }
@@ -91,6 +93,7 @@ impl Trail {
         let has_name = |call: &Call| !WITHOUT.iter().any(|own| call.function.starts_with(own));
         let is_rusts = !matches!(origin, Origin::Component);
         Self {
+            is_recursion: recurs(backtrace.frames()),
             nameless: is_rusts && !backtrace.frames().is_empty() && !calls.iter().any(has_name),
             calls,
         }
@@ -125,7 +128,7 @@ impl Trail {
         Place(place)
     }
 
-    /// The function that is on the stack again and again.
+    /// The name of the function that is on the stack again and again.
     pub(crate) fn recursion(&self) -> Option<&str> {
         let of = |function: &str| {
             let same = self.calls.iter().filter(|call| call.function == function);
@@ -144,6 +147,14 @@ impl Trail {
         }
         ""
     }
+}
+
+/// Whether a function is among the innermost so often that it calls itself.
+fn recurs(frames: &[FrameInfo]) -> bool {
+    let mut functions: Vec<u32> = frames.iter().map(FrameInfo::func_index).collect();
+    functions.sort_unstable();
+    let mut runs = functions.chunk_by(|one, other| one == other);
+    runs.any(|run| run.len() >= RECURSION)
 }
 
 /// How functions begin that have a name even in a module without any.
@@ -248,6 +259,7 @@ mod tests {
         });
         Trail {
             calls: calls.collect(),
+            is_recursion: false,
             nameless: false,
         }
     }

@@ -4,6 +4,8 @@
 //! exchange that gets the lease, and so is the first if the clock got none; all others go on
 //! with what is kept. The lease runs out by itself, and is the pause between two fetches:
 //! no number of strange tokens asks more often, and two gateways with one store ask as one.
+//! The clock has a lease of its own: it waits longer for a provider than an exchange does, and
+//! strange tokens must not take its turn.
 
 use std::time::Duration;
 
@@ -44,7 +46,7 @@ pub(crate) fn for_token(
     let found = kept.map(|kept| pick(&kept.keys, token));
     let lacks_it = found.as_ref().is_none_or(Vec::is_empty);
     if lacks_it
-        && place.is_ours_to_fetch(found.is_some(), settings.pause)
+        && place.is_ours_to_fetch(&place.lease, found.is_some(), settings.pause)
         && let Some(keys) = place.fetch(settings.keep, now_ms, http::TIMEOUT)
     {
         return Ok(pick(&keys, token));
@@ -59,7 +61,7 @@ pub(crate) fn refresh(url: &'static str, settings: &Settings, now_ms: u64) -> Op
     let age = kept.as_ref().map(|kept| kept.age(now_ms));
     let next = match age {
         Some(age) if age < settings.refresh.ms() => settings.refresh.ms() - age,
-        _ if place.is_ours_to_fetch(age.is_some(), settings.pause)
+        _ if place.is_ours_to_fetch(&place.clock, age.is_some(), settings.pause)
             && place.fetch(settings.keep, now_ms, UNHURRIED).is_some() =>
         {
             settings.refresh.ms()
@@ -99,6 +101,8 @@ struct Place {
     url: &'static str,
     set: String,
     lease: String,
+    /// The lease of the clock.
+    clock: String,
 }
 
 impl Place {
@@ -112,6 +116,7 @@ impl Place {
             url,
             set: format!("set:{name}"),
             lease: format!("lease:{name}"),
+            clock: format!("clock:{name}"),
         }
     }
 
@@ -127,9 +132,9 @@ impl Place {
             .filter(|kept| kept.age(now_ms) < settings.keep.ms())
     }
 
-    fn is_ours_to_fetch(&self, has_set: bool, pause: Period) -> bool {
+    fn is_ours_to_fetch(&self, lease: &str, has_set: bool, pause: Period) -> bool {
         let lasts = Duration::from_millis(self::pause(has_set, pause));
-        kv::compare_and_put(&self.lease, None, b"1", Some(lasts)).unwrap_or(false)
+        kv::compare_and_put(lease, None, b"1", Some(lasts)).unwrap_or(false)
     }
 
     /// The new set, kept; nothing if there is none, and then what was kept stays.

@@ -157,10 +157,10 @@ fn a_trap_that_is_no_panic_is_told_with_its_function_and_its_line() {
     let (_, told) = with("std::hint::black_box(dive(std::hint::black_box(depth) + 1)) + 1");
     let said = made.tollgate(&["plugin", "test", "--junit", "report.xml"]);
     assert!(!said.is_good);
-    let begins = " on_request: it trapped: its stack overflowed, since `traps::dive` is called within itself again and again \
+    let begins = " on_request: it trapped: its stack overflowed, since a function is called within itself again and again \
                   (in `traps::dive` at src/lib.rs:";
     assert!(said.out.contains(begins), "{}", said.out);
-    let rest = "): bound its depth, or give the plugin a larger stack\n";
+    let rest = "): bound the depth of `traps::dive`, or give the plugin a larger stack\n";
     is_told(&said.out, &told, rest);
     is_told(&made.read("report.xml"), &told, rest);
 

@@ -344,9 +344,10 @@ fn a_thousand_requests_at_once_are_told_right_while_keys_rotate() {
                 _ => assert_eq!(*told, refused),
             }
         }
+        // Once by a request and once by the clock.
         let pauses = began.elapsed().as_millis() / PAUSE.as_millis();
         assert!(
-            provider.count() as u128 <= pauses + 2,
+            provider.count() as u128 <= 2 * (pauses + 2),
             "{} fetches",
             provider.count()
         );

@@ -77,7 +77,7 @@ async fn an_answer_that_falls_silent_behind_its_head_is_a_504_and_may_be_made_ag
     let site = Site::start(&in_line(&silent, &good.url(), waits)).await;
     assert_eq!(site.chat().send().await.json()["model"], "other");
     let line = site.exchanges(1).await.pop().unwrap();
-    assert_eq!(outcomes(&line), ["first_byte_timeout"], "{line}");
+    assert_eq!(outcomes(&line), ["between_bytes_timeout"], "{line}");
 }
 
 #[tokio::test]

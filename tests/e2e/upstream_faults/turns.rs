@@ -3,7 +3,7 @@
 use tokio::{sync::mpsc, time::timeout};
 
 use super::*;
-use crate::client::Ask;
+use crate::{authority::Authority, client::Ask};
 
 /// A request, by its head, and where its answer goes.
 struct Heard {
@@ -75,4 +75,33 @@ async fn a_retry_goes_on_with_the_place_that_its_exchange_had() {
     }
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (200, 200));
     site.metric_becomes("tollgate_gate_in_use", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_keeps_a_place_while_a_slow_client_is_waited_for() {
+    let good = standin("").await;
+    // It is left before it could be sent anything.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = format!("https://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), Authority::new("own").pem()).unwrap();
+    let config = in_line(&near, &good.url(), "");
+    let config = config.replace("path: /v1/chat/completions", "path: /v2/*");
+    let config = config.replacen(" ] }", " ], ca: ca.pem, concurrency: { total: 1 } }", 1);
+    let by_prompt = "balance: { consistent-hash: { on: { prompt: 1KiB } } }";
+    let far = format!("\"{}\" ]", good.url());
+    let config = config.replacen(&far, &format!("{far}, {by_prompt}"), 1);
+    let site = Site::start_in(folder, &config, "").await;
+    let mut client = TcpStream::connect(site.gateway.addr()).await.unwrap();
+    let head = "POST /v2/models/small/infer HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{";
+    client.write_all(head.as_bytes()).await.unwrap();
+    drop(listener.accept().await.unwrap());
+    site.metric_becomes(r#"tollgate_gate_in_use{upstream="near"}"#, 0.0)
+        .await;
+    assert_eq!(good.seen().requests, 0, "it is waited for");
+    client.write_all(b"}").await.unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_ne!(&answer, b"HTTP/1.1 502");
+    assert_eq!(good.seen().requests, 1);
 }

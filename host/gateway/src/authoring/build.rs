@@ -43,6 +43,8 @@ pub struct BuildOptions {
     pub component: bool,
     /// What it tells of its source when it traps.
     pub symbols: Symbols,
+    /// What its check may take.
+    pub compile: CompileLimits,
     /// Once cancelled, it ends what is at work, cargo and all that cargo started; the build
     /// fails then. Each is in a process group of its own for it, which ctrl-c does not reach.
     pub stop: Option<CancellationToken>,
@@ -60,6 +62,7 @@ impl BuildOptions {
             with_cases: false,
             component: false,
             symbols: Symbols::Names,
+            compile: CompileLimits::default(),
             stop: None,
         }
     }
@@ -239,11 +242,10 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
         cases = carried.len();
     }
     let wasm = Bytes::from(wasm);
-    let limits = CompileLimits::default();
     let checking = inspect(
         options.checker.as_deref(),
         (&compiled.name, wasm.clone()),
-        &limits,
+        &options.compile,
     );
     let stop = options.stop.unwrap_or_default();
     let checked = tokio::select! {

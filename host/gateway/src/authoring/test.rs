@@ -6,6 +6,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -162,6 +163,17 @@ pub struct TestOptions {
     pub budget: Budget,
 }
 
+/// What compiling for a test may take: a file that keeps its lines is several times as long as
+/// the one that is shipped.
+#[must_use]
+pub fn compile_limits() -> CompileLimits {
+    CompileLimits {
+        cpu_time: Duration::from_secs(120),
+        memory_bytes: 4 << 30,
+        input_bytes: 64 << 20,
+    }
+}
+
 /// Runs all cases, in order.
 ///
 /// # Errors
@@ -175,11 +187,7 @@ pub async fn run(subject: &Subject, options: &TestOptions) -> Result<Vec<Outcome
     };
     let capabilities = Capabilities::embedded(EmbeddedOptions::default());
     let sandbox: Arc<Sandbox> = Sandbox::new(sandbox, capabilities)?;
-    let compile = CompileLimits {
-        cpu_time: std::time::Duration::from_secs(120),
-        memory_bytes: 4 << 30,
-        input_bytes: 64 << 20,
-    };
+    let compile = compile_limits();
     let mut bench = Bench::new(
         sandbox,
         (&subject.name, subject.wasm.clone()),

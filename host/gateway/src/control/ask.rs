@@ -78,13 +78,5 @@ impl Reloads {
 }
 
 fn stopping() -> Refused {
-    Refused {
-        stage: Stage::Load,
-        code: "stopping".to_owned(),
-        file: None,
-        line: None,
-        message: "the gateway is stopping".to_owned(),
-        parts: Box::default(),
-        awaits: None,
-    }
+    Refused::new(Stage::Load, "stopping", "the gateway is stopping")
 }

@@ -300,13 +300,8 @@ impl Compiled {
         }
         if let Some(tls) = &self.config.tls {
             TlsKeys::load(tls).map_err(|error| Refused {
-                stage: Stage::Prove,
-                code: "tls".to_owned(),
                 file: Some(tls.certificate.clone()),
-                line: None,
-                message: error.to_string(),
-                parts: Box::default(),
-                awaits: None,
+                ..Refused::new(Stage::Prove, "tls", error)
             })?;
         }
         let ingredients = Ingredients {
@@ -350,7 +345,7 @@ fn refused_generation(error: &GenerationError, (source, config): (&Path, &Config
         _ => None,
     };
     let awaits = endpoints.and_then(|upstream| match &upstream.endpoints {
-        Endpoints::File(file) => Some(Box::new(file.path.clone())),
+        Endpoints::File(file) => Some(file.path.clone().into_boxed_path()),
         Endpoints::Listed(_) | Endpoints::Dns(_) => None,
     });
     Refused {

@@ -53,10 +53,23 @@ pub struct Refused {
     /// A file that generations are not made of, and that this one was refused for: once it
     /// changes, another may not be.
     #[serde(skip)]
-    pub awaits: Option<Box<PathBuf>>,
+    pub awaits: Option<Box<Path>>,
 }
 
 impl Refused {
+    /// A refusal that no file is to blame for.
+    pub(crate) fn new(stage: Stage, code: &str, message: impl fmt::Display) -> Self {
+        Self {
+            stage,
+            code: code.to_owned(),
+            file: None,
+            line: None,
+            message: message.to_string(),
+            parts: Box::default(),
+            awaits: None,
+        }
+    }
+
     /// A refusal because of `file` as a whole.
     pub(crate) fn file(
         stage: Stage,
@@ -65,14 +78,10 @@ impl Refused {
         reason: impl fmt::Display,
     ) -> Self {
         let file = file.into();
+        let message = format!("{}: {reason}", file.display());
         Self {
-            stage,
-            code: code.to_owned(),
-            message: format!("{}: {reason}", file.display()),
             file: Some(file),
-            line: None,
-            parts: Box::default(),
-            awaits: None,
+            ..Self::new(stage, code, message)
         }
     }
 
@@ -92,14 +101,11 @@ impl Refused {
 
     /// A refusal because of what stands there.
     pub(crate) fn at(stage: Stage, code: &str, at: Location, reason: impl fmt::Display) -> Self {
+        let message = render(&at, &reason.to_string());
         Self {
-            stage,
-            code: code.to_owned(),
-            message: render(&at, &reason.to_string()),
             file: Some(at.file),
             line: Some(at.line),
-            parts: Box::default(),
-            awaits: None,
+            ..Self::new(stage, code, message)
         }
     }
 

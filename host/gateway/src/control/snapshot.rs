@@ -226,13 +226,9 @@ fn refused_config(source: &Path, error: &ConfigError) -> Refused {
         _ => (source.to_owned(), None),
     };
     let refused = |file, line, message| Refused {
-        stage: Stage::Load,
-        code: "config".to_owned(),
         file: Some(file),
         line,
-        message,
-        parts: Box::default(),
-        awaits: None,
+        ..Refused::new(Stage::Load, "config", message)
     };
     let whole = refused(file, line, error.to_string());
     let ConfigError::Invalid(problems) = error else {

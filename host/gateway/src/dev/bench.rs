@@ -159,7 +159,8 @@ impl Bench {
     /// Watches what the crate is built from by now, where a manifest may say otherwise than
     /// before.
     async fn follow(&mut self) {
-        if self.source.manifests() == self.manifests {
+        let before = self.source.manifests();
+        if before == self.manifests {
             return;
         }
         let (folder, stop) = (self.options.folder.clone(), self.stop.clone());
@@ -168,6 +169,10 @@ impl Bench {
         if let Ok(Some(found)) = found {
             self.source.follow(found);
             self.manifests = self.source.manifests();
+            // One that changed meanwhile is asked about once more.
+            for (path, stamp) in before {
+                self.manifests.entry(path).and_modify(|now| *now = stamp);
+            }
         }
     }
 

@@ -315,7 +315,13 @@ impl Arrival {
             _ => mem::replace(&mut self.content, Content::Empty),
         };
         let message = match is_kept {
-            true => copy(&self.message),
+            true => {
+                // What another try asks of it is read again: kept, it would be many times its text.
+                let unedited = self.message.json.take_if(|json| !json.is_edited());
+                let mut message = copy(&self.message);
+                message.json = message.json.or(unedited);
+                message
+            }
             false => mem::take(&mut self.message),
         };
         Self {
@@ -352,6 +358,13 @@ impl Arrival {
     /// Whether a body is still to come that nobody has read.
     pub(super) fn is_streamed(&self) -> bool {
         self.message.body.is_none() && matches!(self.content, Content::ToCome(_))
+    }
+
+    /// Whether that much of the body is still on its way.
+    pub(super) fn waits_for_client(&self, need: Need) -> bool {
+        need > self.read
+            && self.message.body.is_none()
+            && matches!(self.content, Content::ToCome(_))
     }
 
     /// Waits for the body, if a target needs more of it than the route did.
@@ -495,5 +508,43 @@ impl Arrival {
         edited.map_err(ServeError::Json)?;
         exchange.record.target_model = Some(name);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_sandbox::contract::Value;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_another_try_holds_no_document_taken_apart_unless_it_was_edited() {
+        let (parts, ()) = Request::new(()).into_parts();
+        let content = Content::AtHand(Bytes::from_static(br#"{"model":"m","n":1}"#));
+        let host = HeaderValue::from_static("h");
+        let mut arrival = Arrival::new(parts, content, Message::default(), (host, None));
+        assert!(matches!(
+            arrival.message.json("/n"),
+            Some(Value::Number(1.0))
+        ));
+        let mut request = arrival.for_try(true);
+        assert!(request.message.json.is_some(), "the try goes on with it");
+        assert!(arrival.message.json.is_none());
+        assert!(matches!(
+            arrival.message.json("/n"),
+            Some(Value::Number(1.0))
+        ));
+
+        let json = arrival.message.json.as_mut().unwrap();
+        json.set("/n", &Value::Number(2.0)).unwrap();
+        for _ in 0..2 {
+            request = arrival.for_try(true);
+            let changed = request.message.json("/n");
+            assert!(matches!(changed, Some(Value::Number(2.0))), "{changed:?}");
+        }
+        assert_eq!(
+            &**request.message.body().unwrap(),
+            br#"{"model":"m","n":2}"#
+        );
     }
 }

@@ -5,14 +5,14 @@
 //! only that a stream begins, long before it has a token: then that is what is waited for.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::poll_fn,
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tollgate_sandbox::Json;
@@ -41,28 +41,25 @@ pub(super) enum Until {
 }
 
 /// See the module.
-pub(super) struct Begun {
-    /// Most bodies come in one piece, which costs no queue.
+pub(super) struct Begun<B = Incoming> {
+    /// Most bodies come in one piece, which costs no copy.
     first: Option<Bytes>,
-    more: VecDeque<Bytes>,
-    body: Incoming,
+    /// In one buffer: pieces may be small, and each holds on to what was read with it.
+    more: BytesMut,
+    body: B,
     /// Nothing comes behind what is held.
     is_over: bool,
 }
 
-impl Begun {
+impl<B: Body<Data = Bytes> + Unpin> Begun<B> {
     /// Waits for so much of the body, or for its end.
     ///
     /// # Errors
     /// It broke off before, or fell silent.
-    pub(super) async fn wait(
-        body: Incoming,
-        until: Until,
-        mut stall: Stall,
-    ) -> Result<Self, ServeError> {
+    pub(super) async fn wait(body: B, until: Until, mut stall: Stall) -> Result<Self, ServeError> {
         let mut begun = Self {
             first: None,
-            more: VecDeque::new(),
+            more: BytesMut::new(),
             body,
             is_over: false,
         };
@@ -79,6 +76,11 @@ impl Begun {
     /// There was nothing of it, to its end.
     pub(super) fn is_empty(&self) -> bool {
         self.is_over && self.first.is_none() && self.more.is_empty()
+    }
+
+    fn next_held(&mut self) -> Option<Bytes> {
+        let more = |more: &mut BytesMut| (!more.is_empty()).then(|| mem::take(more).freeze());
+        self.first.take().or_else(|| more(&mut self.more))
     }
 
     async fn event(&mut self, stall: &mut Stall) -> Result<(), ServeError> {
@@ -119,7 +121,7 @@ impl Begun {
             };
             match self.first {
                 None => self.first = Some(data.clone()),
-                Some(_) => self.more.push_back(data.clone()),
+                Some(_) => self.more.extend_from_slice(&data),
             }
             return Ok(Some(data));
         }
@@ -196,16 +198,15 @@ impl fmt::Debug for Begun {
     }
 }
 
-impl Body for Begun {
+impl<B: Body<Data = Bytes> + Unpin> Body for Begun<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { first, more, .. } = &mut *self;
-        match first.take().or_else(|| more.pop_front()) {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.next_held() {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
             None if self.is_over => Poll::Ready(None),
             None => Pin::new(&mut self.body).poll_frame(context),
@@ -218,19 +219,67 @@ impl Body for Begun {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = self.first.iter().chain(&self.more);
-        let held: u64 = held.map(|data| data.len() as u64).sum();
+        let held = self.first.as_ref().map_or(0, Bytes::len) + self.more.len();
         let rest = match self.is_over {
             true => Some(0),
             false => self.body.size_hint().exact(),
         };
-        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(held + rest))
+        rest.map_or_else(SizeHint::default, |rest| {
+            SizeHint::with_exact(held as u64 + rest)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use futures_util::stream;
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// A byte of its own.
+    struct Piece(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+
+    impl Drop for Piece {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_byte_by_byte_is_held_in_one_buffer() {
+        for until in [Until::End, Until::Event] {
+            let held = &Arc::new(AtomicUsize::new(0));
+            let pieces = (0..50_000).map(move |_| {
+                held.fetch_add(1, Ordering::Relaxed);
+                let piece = Bytes::from_owner(Piece(held.clone()));
+                Ok::<_, Infallible>(Frame::data(piece))
+            });
+            let body = StreamBody::new(stream::iter(pieces));
+            let hour = Duration::from_secs(3600);
+            let stall = Stall::new(hour, Instant::now() + hour);
+            let begun = Begun::wait(body, until, stall).await.unwrap();
+            assert_eq!(held.load(Ordering::Relaxed), 1, "{until:?}: the first");
+            let whole = begun.collect().await.unwrap().to_bytes();
+            assert_eq!(whole, "x".repeat(50_000), "{until:?}");
+        }
+    }
 
     fn begins(text: &str) -> bool {
         let mut framer = Framer::new(HELD_MAX);

@@ -62,17 +62,17 @@ impl Room {
     /// # Errors
     /// All bodies together are as long as they may be.
     pub(super) fn grow(&mut self, by: usize) -> Result<(), ServeError> {
-        let before = self.take(by);
-        if before.saturating_add(by) <= self.most {
-            return Ok(());
+        let fits = |held: usize| held.checked_add(by).filter(|held| *held <= self.most);
+        let held = &self.bodies.held;
+        if held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .is_err()
+        {
+            self.bodies.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(ServeError::BodiesFull);
         }
-        self.bodies.refused.fetch_add(1, Ordering::Relaxed);
-        Err(ServeError::BodiesFull)
-    }
-
-    fn take(&mut self, by: usize) -> usize {
         self.bytes += by;
-        self.bodies.held.fetch_add(by, Ordering::Relaxed)
+        Ok(())
     }
 
     /// The bytes that the room was taken for. It is given back with the last of them.
@@ -85,7 +85,8 @@ impl Room {
 
     /// Counts a body that was made of one that has room: it is not refused half-way.
     pub(super) fn made_of_another(mut self, bytes: Bytes) -> Bytes {
-        self.take(bytes.len());
+        self.bytes += bytes.len();
+        self.bodies.held.fetch_add(bytes.len(), Ordering::Relaxed);
         self.holding(bytes)
     }
 }

@@ -100,7 +100,24 @@ pub enum ClientError {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
     roots: Roots,
-    connect: Duration,
+    longest: Longest,
+}
+
+/// How long connections wait for an endpoint: as long as anything that may use them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Longest {
+    pub(super) connect: Duration,
+    /// Until it takes what was written to it.
+    pub(super) write: Duration,
+}
+
+#[cfg(test)]
+impl Longest {
+    /// In which a connection is to be there.
+    pub(super) fn to_connect(connect: Duration) -> Self {
+        let write = Duration::from_secs(1);
+        Self { connect, write }
+    }
 }
 
 /// Of HTTP, over TLS; without, it is HTTP/1.1.
@@ -122,7 +139,27 @@ enum Roots {
     And(Vec<u8>),
 }
 
-/// How the endpoints of an upstream are reached.
+/// How the endpoints of an upstream are reached: those without TLS, and those with it.
+#[derive(Clone)]
+pub(super) struct Ways {
+    plain: Arc<Way>,
+    tls: Arc<Way>,
+}
+
+impl Ways {
+    pub(super) fn to(&self, endpoint: &tollgate_config::Endpoint) -> &Arc<Way> {
+        match endpoint.https {
+            true => &self.tls,
+            false => &self.plain,
+        }
+    }
+
+    pub(super) fn are_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plain, &other.plain) && Arc::ptr_eq(&self.tls, &other.tls)
+    }
+}
+
+/// How some endpoints of an upstream are reached.
 pub(super) struct Way {
     pub(super) kind: Kind,
     tls: ClientConfig,
@@ -138,13 +175,14 @@ impl Way {
     /// For the one of this address.
     pub(super) fn pinned(&self, address: SocketAddr) -> Pool {
         let names = Names::Pinned(address);
-        build_pool(self.tls.clone(), self.kind.connect, names, Versions::All)
+        build_pool(self.tls.clone(), self.kind.longest, names, Versions::All)
     }
 
-    /// For one connection that is to change its protocol, which over HTTP/2 none does.
+    /// For one connection that is to change its protocol, which over HTTP/2 none does. How
+    /// long it may wait then is not for these bounds to say.
     pub(super) fn of_one_use(&self, address: Option<SocketAddr>) -> Pool {
         let names = address.map_or(Names::System, Names::Pinned);
-        build_pool(self.tls.clone(), self.kind.connect, names, Versions::Http1)
+        build_pool(self.tls.clone(), self.kind.longest, names, Versions::Http1)
     }
 }
 
@@ -176,29 +214,46 @@ impl Clients {
         fleet
     }
 
-    pub(super) fn way(
+    /// Those of an upstream. An endpoint without TLS keeps its own when others with TLS come
+    /// and go.
+    pub(super) fn ways(
         &self,
         upstream: &tollgate_config::Upstream,
-        connect: Duration,
-    ) -> Result<Arc<Way>, ClientError> {
+        longest: Longest,
+    ) -> Result<Ways, ClientError> {
+        let plain = self.way(Roots::None, longest, None)?;
         let roots = match (&upstream.ca, &upstream.endpoints) {
-            (_, endpoints) if !endpoints.may_be_https() => Roots::None,
+            (_, endpoints) if !endpoints.may_be_https() => {
+                let tls = plain.clone();
+                return Ok(Ways { plain, tls });
+            }
             (None, Endpoints::File(_)) => Roots::SystemIfAny,
             (None, _) => Roots::System,
             (Some(path), _) => {
                 Roots::And(std::fs::read(path).map_err(|error| unreadable(path, &error))?)
             }
         };
-        let kind = Kind { roots, connect };
+        let tls = self.way(roots, longest, upstream.ca.as_deref())?;
+        Ok(Ways { plain, tls })
+    }
+
+    /// `path`: the file that the roots are from.
+    fn way(
+        &self,
+        roots: Roots,
+        longest: Longest,
+        path: Option<&Path>,
+    ) -> Result<Arc<Way>, ClientError> {
+        let kind = Kind { roots, longest };
         let mut ways = self.ways.lock();
         if let Some(known) = ways.get(&kind).and_then(Weak::upgrade) {
             return Ok(known);
         }
         ways.retain(|_, way| way.strong_count() > 0);
-        let tls = tls_config(&kind.roots, upstream.ca.as_deref())?;
+        let tls = tls_config(&kind.roots, path)?;
         let way = Arc::new(Way {
             kind: kind.clone(),
-            shared: build_pool(tls.clone(), connect, Names::System, Versions::All),
+            shared: build_pool(tls.clone(), longest, Names::System, Versions::All),
             tls,
         });
         ways.insert(kind, Arc::downgrade(&way));
@@ -249,11 +304,17 @@ fn tls_config(roots: &Roots, path: Option<&Path>) -> Result<ClientConfig, Client
     Ok(builder.with_no_client_auth())
 }
 
-fn build_pool(tls: ClientConfig, connect: Duration, names: Names, versions: Versions) -> Pool {
+fn build_pool(tls: ClientConfig, longest: Longest, names: Names, versions: Versions) -> Pool {
+    let Longest { connect, write } = longest;
     let mut http = HttpConnector::new_with_resolver(names);
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(connect));
+    // Behind an answer that came early, nobody is left to give up on the request.
+    #[cfg(target_os = "linux")]
+    if matches!(versions, Versions::All) {
+        http.set_tcp_user_timeout(Some(write));
+    }
     http.set_keepalive(Some(Duration::from_secs(60)));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
@@ -285,9 +346,8 @@ mod tests {
         let upstream = &config.upstreams["u"];
         let clients = Clients::new();
         let way = |millis| {
-            clients
-                .way(upstream, Duration::from_millis(millis))
-                .unwrap()
+            let longest = Longest::to_connect(Duration::from_millis(millis));
+            clients.ways(upstream, longest).unwrap().plain
         };
         let mut live = way(1);
         for millis in 1..10 {

@@ -158,11 +158,7 @@ impl Endpoint {
 
     /// For a connection that is to change its protocol.
     pub(super) fn upgrade_pool(&self) -> Pool {
-        if self.scheme == Scheme::HTTPS {
-            self.way.of_one_use(self.address)
-        } else {
-            self.pool.clone()
-        }
+        self.way.of_one_use(self.address)
     }
 
     /// The very path bytes that came in, behind this endpoint's own.

@@ -3,6 +3,7 @@
 use std::{error::Error, io, pin::pin};
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
 };
@@ -16,6 +17,7 @@ use super::{
     bodies::Room,
     carry_on::Gone,
     clients::Pool,
+    connect::AbortOnDrop,
     content::Content,
     errors::ServeError,
     headers,
@@ -276,9 +278,17 @@ async fn wait(
         Some(since) => ServeError::Overdue(since.elapsed()),
         None => ServeError::TotalTimeout,
     };
-    let connection = bounds.connect.map(|_| capture_connection(&mut request));
-    let mut response = pin!(pool.request(request));
-    if let (Some(most), Some(mut connection)) = (bounds.connect, connection) {
+    let may_block = request.body().may_block();
+    let is_watched = may_block || bounds.connect.is_some();
+    let mut connection = is_watched.then(|| capture_connection(&mut request));
+    let aborting = connection.clone().filter(|_| may_block);
+    let mut aborting = aborting.map(AbortOnDrop::new);
+    let mut response = pin!(pool.request(request).inspect_ok(|_| {
+        if let Some(aborting) = &mut aborting {
+            aborting.disarm();
+        }
+    }));
+    if let (Some(most), Some(connection)) = (bounds.connect, &mut connection) {
         let due = (sent + most).min(bounds.deadline);
         // The response too: one that fails to connect is never captured.
         let connected = async {

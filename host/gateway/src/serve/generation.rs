@@ -24,7 +24,7 @@ use crate::trace::{Hidden, Values};
 use super::{
     admission,
     cache::{self, Shape},
-    clients::{ClientError, Clients},
+    clients::{ClientError, Clients, Longest},
     headers,
     mirror::Mirror,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
@@ -137,25 +137,25 @@ impl Generation {
             before,
             secret,
         } = ingredients;
-        let connect = longest_connect(&config);
+        let longest = longest(&config);
         let mut upstreams = HashMap::new();
         for (name, written) in &config.upstreams {
-            let way = clients
-                .way(written, connect)
-                .map_err(|source| GenerationError::Client {
-                    upstream: name.clone(),
-                    source,
-                })?;
+            let ways =
+                clients
+                    .ways(written, longest)
+                    .map_err(|source| GenerationError::Client {
+                        upstream: name.clone(),
+                        source,
+                    })?;
             let headers = upstream_headers(name, written, secret)?;
             let look = looks.remove(name);
             let look = look.unwrap_or_else(|| FirstLook::none(clients.fleet(name)));
-            let upstream =
-                Upstream::new(written, headers, way, look, &config.overload).map_err(|source| {
-                    GenerationError::Endpoints {
-                        upstream: name.clone(),
-                        source,
-                    }
-                })?;
+            let upstream = Upstream::new(written, headers, ways, look, &config.overload).map_err(
+                |source| GenerationError::Endpoints {
+                    upstream: name.clone(),
+                    source,
+                },
+            )?;
             let own = named(&policies, &written.policies)?;
             upstreams.insert(name.clone(), Target::direct(upstream, own));
         }
@@ -185,7 +185,7 @@ impl Generation {
             models,
             upstreams,
             retry: Retry::new(Retries::default(), before.map(|before| &before.retry)),
-            connect,
+            connect: longest.connect,
             header: HeaderValue::from(id),
             hidden: hidden(&config, secret),
             gate: clients.gate.of(&config.overload),
@@ -363,11 +363,21 @@ impl Parts<'_> {
     }
 }
 
-fn longest_connect(config: &Config) -> Duration {
+fn longest(config: &Config) -> Longest {
     let of_routes = config.routes.iter().map(|route| &route.timeouts);
     let of_models = config.models.values().map(|model| &model.timeouts);
-    let said = of_routes.chain(of_models).filter_map(|waits| waits.connect);
-    said.fold(config.timeouts.connect, Duration::max)
+    let all = of_routes.chain(of_models);
+    let (connect, first_byte) = (config.timeouts.connect, config.timeouts.first_byte);
+    all.fold(
+        Longest {
+            connect,
+            write: first_byte,
+        },
+        |longest, waits| Longest {
+            connect: longest.connect.max(waits.connect.unwrap_or_default()),
+            write: longest.write.max(waits.first_byte.unwrap_or_default()),
+        },
+    )
 }
 
 fn upstream_headers(

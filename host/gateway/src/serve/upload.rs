@@ -100,6 +100,9 @@ pub(super) struct ToCome {
     progress: Progress,
 }
 
+/// As much finds place between the gateway and an endpoint that takes nothing.
+const UNTAKEN_BYTES: usize = 8 * 1024;
+
 /// The client's body failed; [`Progress`] knows how.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's body failed")]
@@ -126,6 +129,17 @@ impl Upload {
                 };
                 (Self::ToCome(Box::new(to_come)), Some(progress))
             }
+        }
+    }
+}
+
+impl Upload {
+    /// Whether an endpoint that takes nothing can keep it from being written.
+    pub(super) fn may_block(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::AtHand(bytes) => bytes.as_ref().is_some_and(|b| b.len() > UNTAKEN_BYTES),
+            Self::ToCome(_) => true,
         }
     }
 }

@@ -17,7 +17,7 @@ use tollgate_upstreams::{
     load,
 };
 
-use super::{admission::Door, clients::Way, endpoint::Endpoint, fleet::Fleet};
+use super::{admission::Door, clients::Ways, endpoint::Endpoint, fleet::Fleet};
 
 /// See the module.
 pub(crate) struct Upstream {
@@ -32,7 +32,7 @@ pub(crate) struct Upstream {
     pub(crate) door: Option<Door>,
     /// What each try holds on to.
     pub(crate) care: Arc<Care>,
-    way: Arc<Way>,
+    ways: Ways,
     looked: Option<Result<(), DiscoveryError>>,
     found: Mutex<Vec<Found>>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
@@ -76,7 +76,7 @@ impl Upstream {
     pub(super) fn new(
         written: &tollgate_config::Upstream,
         headers: Vec<(HeaderName, HeaderValue)>,
-        way: Arc<Way>,
+        ways: Ways,
         first: FirstLook,
         overload: &Overload,
     ) -> Result<Arc<Self>, DiscoveryError> {
@@ -103,7 +103,7 @@ impl Upstream {
                 breaker,
             }),
             written: written.clone(),
-            way,
+            ways,
             looked,
             found: Mutex::default(),
             endpoints: ArcSwap::default(),
@@ -163,7 +163,7 @@ impl Upstream {
                 return Some(same.clone());
             }
             let state = self.care.fleet.state(&label, &self.care.health, load);
-            Endpoint::new(found, label, state, (&self.way, load)).map(Arc::new)
+            Endpoint::new(found, label, state, (self.ways.to(&found.endpoint), load)).map(Arc::new)
         };
         let endpoints: Vec<_> = found.iter().filter_map(make).collect();
         self.endpoints.store(Arc::new(endpoints));
@@ -211,7 +211,7 @@ impl Upstream {
     /// Whether all that the gateway does of its own for the other serves this one too.
     pub(crate) fn is_tended_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.care.fleet, &other.care.fleet)
-            && Arc::ptr_eq(&self.way, &other.way)
+            && self.ways.are_same(&other.ways)
             && self.written == other.written
             && self.headers == other.headers
     }
@@ -249,20 +249,23 @@ impl Upstream {
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", "/".as_ref());
         let mut config = config.unwrap();
         let written = config.upstreams.remove("u").unwrap();
-        let way = clients
-            .way(&written, std::time::Duration::from_secs(1))
+        let ways = clients
+            .ways(
+                &written,
+                Longest::to_connect(std::time::Duration::from_secs(1)),
+            )
             .unwrap();
         let first = FirstLook {
             found,
             looked,
             ..FirstLook::none(clients.fleet("u"))
         };
-        Self::new(&written, Vec::new(), way, first, &config.overload).unwrap()
+        Self::new(&written, Vec::new(), ways, first, &config.overload).unwrap()
     }
 }
 
 #[cfg(test)]
-use super::clients::Clients;
+use super::clients::{Clients, Longest};
 
 #[cfg(test)]
 #[path = "upstream_tests.rs"]

@@ -8,7 +8,7 @@ use tollgate_upstreams::{
     load,
 };
 
-use super::{Clients, Upstream};
+use super::{Clients, Longest, Upstream};
 
 fn found(url: &str, last: u8) -> Vec<Found> {
     let endpoint = Endpoint::parse(url).unwrap();
@@ -77,8 +77,9 @@ async fn a_candidate_with_other_connections_takes_nobody_elses() {
     let live = Upstream::candidate(&clients, text, found("http://a.test", 1));
     live.go_live();
     let way = |connect: u64| {
-        let seconds = std::time::Duration::from_secs(connect);
-        clients.way(&live.written, seconds).unwrap()
+        let longest = Longest::to_connect(std::time::Duration::from_secs(connect));
+        let ways = clients.ways(&live.written, longest).unwrap();
+        ways.to(&found("http://a.test", 1)[0].endpoint).clone()
     };
     let state = live.endpoints()[0].state.clone();
     let found = &found("http://a.test", 1)[0];

@@ -6,10 +6,11 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl Cache {
     pub(crate) fn get(&self, key: &str) -> Option<Artefact> {
         let entry: Entry = serde_json::from_slice(&fs::read(self.path(key, "json")).ok()?).ok()?;
         let path = self.path(key, "cwasm");
-        let code = fs::read(&path).ok()?;
+        let code = read_used(&path)?;
         (hex(&Sha256::digest(&code)) == entry.code_sha256).then_some(Artefact {
             facts: entry.facts,
             code: Code::File(path),
@@ -98,7 +99,7 @@ impl Cache {
 
     /// What configures a plugin, as [`Cache::put_setup`] kept it.
     pub(crate) fn setup(&self, key: &str) -> Option<Bytes> {
-        let file = Bytes::from(fs::read(self.path(key, SETUP)).ok()?);
+        let file = Bytes::from(read_used(&self.path(key, SETUP))?);
         let (sum, code) = file.split_first_chunk::<32>()?;
         (setup_sum(key, code) == *sum).then(|| file.slice(sum.len()..))
     }
@@ -137,6 +138,16 @@ impl Cache {
     }
 }
 
+/// Reads an entry, and notes that it was used: the oldest are removed first.
+fn read_used(path: &Path) -> Option<Vec<u8>> {
+    let mut file = fs::File::open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    // On a file system that is read-only it goes by the time of writing.
+    let _ = file.set_modified(SystemTime::now());
+    Some(bytes)
+}
+
 /// Of one under this key: under another it does not add up.
 fn setup_sum(key: &str, code: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -165,4 +176,24 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .inspect_err(|_| {
             let _ = fs::remove_file(&temporary);
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_outlives_what_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path().join("cache")).unwrap();
+        let key = |nth: usize| format!("{nth:03}");
+        for nth in 0..ENTRIES_MAX {
+            cache.put_setup(&key(nth), b"code").unwrap();
+        }
+        assert!(cache.setup(&key(0)).is_some());
+        cache.put_setup("one more", b"code").unwrap();
+        assert_eq!(cache.setup(&key(0)).as_deref(), Some(&b"code"[..]));
+        assert_eq!(cache.setup(&key(1)), None);
+        assert!(cache.setup("one more").is_some());
+    }
 }

@@ -18,8 +18,11 @@ use wasmparser::{Parser, Payload};
 use crate::place::{plain, symbol};
 use debug_info::DebugInfo;
 
-/// Rows of the table; a module of more has no lines.
-const ROWS_MAX: usize = 400_000;
+/// A module of more has no lines.
+const MOST: Most = Most {
+    rows: 400_000,
+    names_bytes: 8 << 20,
+};
 /// Functions at one place, each inlined into the next.
 const DEPTH_MAX: usize = 4;
 /// The longest path, in bytes.
@@ -44,6 +47,14 @@ pub(crate) struct Spot<'a> {
     pub(crate) function: &'a str,
     pub(crate) file: &'a str,
     pub(crate) line: u32,
+}
+
+/// How long a table may be.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    rows: usize,
+    /// All names together.
+    names_bytes: usize,
 }
 
 /// Where the instructions of a module's functions are now, and where they were.
@@ -85,10 +96,17 @@ impl Lines {
 
     /// Of a plugin whose code was moved; `None`: it has no debug information, or too much.
     pub(super) fn of(plugin: &[u8], moved: &Moved) -> Option<Self> {
+        Self::within(MOST, plugin, moved)
+    }
+
+    fn within(most: Most, plugin: &[u8], moved: &Moved) -> Option<Self> {
         let info = DebugInfo::of(plugin)?;
         let mut making = Making::default();
         for (function, instructions) in (0..).zip(&moved.functions) {
-            making.function(function, instructions, &info)?;
+            making.function(function, instructions, &info);
+            if making.lines.rows.len() > most.rows || making.names_bytes > most.names_bytes {
+                return None;
+            }
         }
         (!making.lines.rows.is_empty()).then_some(making.lines)
     }
@@ -128,20 +146,15 @@ pub(super) fn are_there(plugin: &[u8]) -> bool {
 #[derive(Default)]
 struct Making {
     lines: Lines,
+    names_bytes: usize,
     names: HashMap<String, u32>,
     places: HashMap<Vec<At>, u32>,
 }
 
 impl Making {
-    /// `None`: there are too many rows.
-    fn function(
-        &mut self,
-        function: u32,
-        instructions: &[(u32, u32)],
-        info: &DebugInfo<'_>,
-    ) -> Option<()> {
+    fn function(&mut self, function: u32, instructions: &[(u32, u32)], info: &DebugInfo<'_>) {
         let (Some((_, begin)), Some((_, end))) = (instructions.first(), instructions.last()) else {
-            return Some(());
+            return;
         };
         let begins = info.begins(*begin, *end);
         let folder = info.folder(*begins.last().unwrap_or(begin));
@@ -160,7 +173,6 @@ impl Making {
                 self.lines.rows.push((function, *now, place));
             }
         }
-        (self.lines.rows.len() <= ROWS_MAX).then_some(())
     }
 
     fn place(&mut self, info: &DebugInfo<'_>, (at, folder): (u32, Option<&str>)) -> u32 {
@@ -189,6 +201,7 @@ impl Making {
         if let Some(known) = self.names.get(&name) {
             return *known;
         }
+        self.names_bytes += name.len();
         let nth = self.lines.names.len() as u32;
         self.lines.names.push(name.clone());
         self.names.insert(name, nth);

@@ -45,14 +45,16 @@ async fn a_recursion_is_told_by_the_function_that_is_called_again_and_again() {
     let said = failure.to_string();
     assert!(
         said.starts_with(
-            "trapped: its stack overflowed, since `hostile::deeds::dive` is called within itself again and again \
+            "trapped: its stack overflowed, since a function is called within itself again and again \
              (in `hostile::deeds::dive`"
-        ) && said.ends_with(": bound its depth, or give the plugin a larger stack"),
+        ) && said.ends_with(
+            ": bound the depth of `hostile::deeds::dive`, or give the plugin a larger stack"
+        ),
         "{said}"
     );
     assert_eq!(
         failure.what(),
-        "trapped: its stack overflowed, since `hostile::deeds::dive` is called within itself again and again"
+        "trapped: its stack overflowed, since a function is called within itself again and again"
     );
 }
 

@@ -71,6 +71,7 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
         words: Words::Shown,
         checker: Some(program.clone()),
         symbols: Symbols::Lines,
+        compile: test::compile_limits(),
         ..BuildOptions::new(&arguments.subject)
     };
     let subject = test::subject(&arguments.subject, arguments.cases.as_deref(), options).await?;

@@ -154,6 +154,16 @@ impl State {
     }
 }
 
+/// As it is, or alone where it is small beside the buffer of 8 KiB or more that it was read
+/// into and would hold on to.
+fn detached(chunk: Bytes) -> Bytes {
+    const SMALL_BYTES: usize = 4096;
+    match chunk.len() < SMALL_BYTES {
+        true => Bytes::copy_from_slice(&chunk),
+        false => chunk,
+    }
+}
+
 impl Flight {
     /// An answer that is kept whole up to so many bytes, and the one that asks for it.
     pub(in crate::serve) fn begin(bytes_max: usize, held: &Arc<Held>) -> (Arc<Self>, Seat) {
@@ -243,6 +253,7 @@ impl Flight {
 
     /// Adds a chunk. Whether it is still short enough to be kept.
     pub(in crate::serve) fn push(&self, chunk: Bytes, held_max: usize) -> bool {
+        let chunk = detached(chunk);
         let mut state = self.state.lock();
         let held = self.held.0.fetch_add(chunk.len(), Relaxed) + chunk.len();
         state.bytes += chunk.len();

@@ -179,6 +179,15 @@ fn what_all_together_hold_is_bounded_and_given_back() {
 }
 
 #[test]
+fn a_small_chunk_does_not_hold_on_to_what_was_read_with_it() {
+    let (flight, seat) = begin(100);
+    let read = Bytes::from(vec![b'x'; 8192]);
+    assert!(flight.push(read.slice(10..20), MUCH));
+    assert!(read.is_unique());
+    assert_eq!(take(&mut listening(seat)).0, "x".repeat(10));
+}
+
+#[test]
 fn one_of_all_who_listen_answers_for_the_upstream() {
     let (flight, seat) = begin(10);
     let account = |is_first| Account::of(&seat, is_first);

@@ -230,16 +230,16 @@ impl<'a> Tries<'a> {
         arrival: &mut Arrival,
     ) -> Result<Attempted, ServeError> {
         let choice = self.choice.clone();
-        arrival.have(exchange, self.need(exchange, arrival)).await?;
+        let need = self.need(exchange, arrival);
+        if arrival.waits_for_client(need) {
+            // For as long as the client likes; nobody is kept waiting meanwhile.
+            drop(mem::take(&mut self.permits));
+        }
+        arrival.have(exchange, need).await?;
         self.choose_hedge(&exchange.record);
         self.is_kept = !self.is_copy && (self.may_retry() || self.line.has_next());
         let mut request = arrival.for_try(self.is_kept);
-        exchange.record.target_model = None;
-        let called = request.call_model(exchange, choice.model.clone());
-        if called.is_err() {
-            exchange.record.facts = mem::take(&mut request.message.facts);
-        }
-        called?;
+        call_model(exchange, &mut request, choice.model.clone())?;
         exchange.begin_try(self.reason, &choice.upstream.name);
         if !choice.policies.is_empty() || self.reason == Reason::Fallback {
             exchange.line_up(choice.policies);
@@ -414,6 +414,21 @@ impl Attempted {
     fn failed(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
     }
+}
+
+/// Has the request call the target's model. What policies found out is the exchange's again if
+/// that cannot be.
+fn call_model(
+    exchange: &mut Exchange,
+    request: &mut Arrival,
+    model: Option<Arc<str>>,
+) -> Result<(), ServeError> {
+    exchange.record.target_model = None;
+    let called = request.call_model(exchange, model);
+    if called.is_err() {
+        exchange.record.facts = mem::take(&mut request.message.facts);
+    }
+    called
 }
 
 /// What is wrong with an answer that changes the protocol.

@@ -58,10 +58,12 @@ pub enum TryOutcome {
     Connect,
     /// No connection in time.
     ConnectTimeout,
-    /// The connection broke before an answer, or what came was none.
+    /// The connection broke before anything went to the client, or what came was no answer.
     Reset,
     /// No answer in time.
     FirstByteTimeout,
+    /// An answer began, and fell silent before anything of it went to the client.
+    BetweenBytesTimeout,
     /// It answered with this status, and another was asked.
     Status(u16),
     /// There was no endpoint to ask, or no place to wait for one.
@@ -74,11 +76,12 @@ pub enum TryOutcome {
 
 impl TryOutcome {
     /// The words of all.
-    pub const WORDS: [&'static str; 8] = [
+    pub const WORDS: [&'static str; 9] = [
         "connect",
         "connect_timeout",
         "reset",
         "first_byte_timeout",
+        "between_bytes_timeout",
         "status",
         "unavailable",
         "outrun",
@@ -93,10 +96,11 @@ impl TryOutcome {
             Self::ConnectTimeout => 1,
             Self::Reset => 2,
             Self::FirstByteTimeout => 3,
-            Self::Status(_) => 4,
-            Self::Unavailable => 5,
-            Self::Outrun => 6,
-            Self::Ended => 7,
+            Self::BetweenBytesTimeout => 4,
+            Self::Status(_) => 5,
+            Self::Unavailable => 6,
+            Self::Outrun => 7,
+            Self::Ended => 8,
         }
     }
 
@@ -112,9 +116,8 @@ impl TryOutcome {
             ServeError::ConnectTimeout => Self::ConnectTimeout,
             ServeError::UpstreamFailed => Self::Reset,
             ServeError::NoEndpoint(_) | ServeError::Overloaded(_) => Self::Unavailable,
-            ServeError::FirstByteTimeout | ServeError::BetweenBytesTimeout => {
-                Self::FirstByteTimeout
-            }
+            ServeError::FirstByteTimeout => Self::FirstByteTimeout,
+            ServeError::BetweenBytesTimeout => Self::BetweenBytesTimeout,
             _ => Self::Ended,
         }
     }
@@ -124,7 +127,7 @@ impl TryOutcome {
         match self {
             Self::Connect | Self::ConnectTimeout => Some(Cause::Connect),
             Self::Reset => Some(Cause::Reset),
-            Self::FirstByteTimeout => Some(Cause::Timeout),
+            Self::FirstByteTimeout | Self::BetweenBytesTimeout => Some(Cause::Timeout),
             Self::Status(status) => Some(Cause::Status(status)),
             Self::Unavailable => Some(Cause::Unavailable),
             Self::Outrun | Self::Ended => None,

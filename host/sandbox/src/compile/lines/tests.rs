@@ -94,6 +94,19 @@ fn with_debug_info(module: &[u8], change: impl Fn(&str, &[u8]) -> Vec<u8>) -> Ve
 }
 
 #[test]
+fn a_table_that_is_too_long_is_none() {
+    let module = compiled(SOURCE);
+    let moved = as_they_are(&module).unwrap();
+    let is_some = |most| Lines::within(most, &module, &moved).is_some();
+    assert!(is_some(MOST));
+    assert!(!is_some(Most { rows: 3, ..MOST }));
+    assert!(!is_some(Most {
+        names_bytes: 3,
+        ..MOST
+    }));
+}
+
+#[test]
 fn hostile_debug_information_is_borne() {
     let module = compiled(SOURCE);
     // What it says is wrong then, and it is said.
@@ -135,8 +148,15 @@ fn hostile_debug_information_is_borne() {
                 }
             });
             if let Some(lines) = Lines::as_it_came(&hostile) {
-                let longest = all(&lines).iter().map(Vec::len).max();
-                assert!(longest <= Some(DEPTH_MAX), "{name} {only:?}");
+                for spot in all(&lines).into_iter().flatten() {
+                    for word in [spot.function, spot.file] {
+                        assert!(word.len() <= PATH_BYTES_MAX, "{name} {only:?}: {word}");
+                        assert!(
+                            !word.contains(char::is_control),
+                            "{name} {only:?}: {word:?}"
+                        );
+                    }
+                }
             }
         }
     }

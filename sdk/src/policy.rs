@@ -232,15 +232,19 @@ pub trait Policy: Described + Sized + 'static {
     ///     }
     ///
     ///     fn on_tick(_settings: &'static NoSettings) -> Option<Duration> {
-    ///         let motd = http::get("https://intranet.example/motd").send().ok()?;
     ///         let lives = Duration::from_secs(3600);
-    ///         kv::put("motd", &motd.body, Some(lives)).ok().map(|()| lives / 2)
+    ///         let motd = http::get("https://intranet.example/motd").send();
+    ///         let motd = motd.ok().filter(|motd| motd.status == 200);
+    ///         let is_kept = motd.is_some_and(|motd| kv::put("motd", &motd.body, Some(lives)).is_ok());
+    ///         // `None` would be the end of it: what failed is tried again, and sooner.
+    ///         Some(if is_kept { lives / 2 } else { Duration::from_secs(10) })
     ///     }
     /// }
     ///
     /// # fn main() {
-    /// answer_http(|_| Ok(http::Response { status: 200, headers: Vec::new(), body: b"hello".to_vec() }));
     /// let run = Run::<Motd>::new(serde_json::json!({}));
+    /// assert_eq!(run.tick(), Some(Duration::from_secs(10)), "nobody answers");
+    /// answer_http(|_| Ok(http::Response { status: 200, headers: Vec::new(), body: b"hello".to_vec() }));
     /// assert_eq!(run.tick(), Some(Duration::from_secs(1800)));
     /// let answered = run.open(Exchange::chat()).response(Answer::new(200));
     /// assert_eq!(answered.header("x-motd").as_deref(), Some("hello"));

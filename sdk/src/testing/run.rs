@@ -142,7 +142,8 @@ impl<P: Policy> Run<P> {
     /// #     type Settings = NoSettings;
     /// #     fn open(_settings: &'static NoSettings, _head: &Head) -> Self { Self }
     /// #     fn on_tick(_settings: &'static NoSettings) -> Option<Duration> {
-    /// #         kv::increment("beats", 1, None).ok().map(|_| Duration::from_secs(5))
+    /// #         let is_counted = kv::increment("beats", 1, None).is_ok();
+    /// #         Some(Duration::from_secs(if is_counted { 5 } else { 1 }))
     /// #     }
     /// # }
     /// # fn main() {

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use serde_json::Value;
 use tollgate::demo::plugins_build::{target_dir, workspace_root};
 
-use super::{Made, tollgate};
+use super::{Made, Said, said, steady, tollgate};
 
 #[test]
 fn a_crate_is_made_tested_built_and_looked_at() {
@@ -40,6 +40,15 @@ short-prompts 0.1.0: N KiB, a module
          `plugin: short-prompts`\n"
     );
     assert_eq!(said.out, expected);
+    let page = workspace_root().unwrap().join("docs/writing-policies.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, shown) = page
+        .split_once("$ tollgate plugin build --out /etc/tollgate/plugins\n")
+        .unwrap();
+    // But for the folder and the settings, which are of another policy there.
+    let shown = steady(shown.split("  …\n").next().unwrap());
+    let shown = shown.replace("/etc/tollgate/plugins/", "");
+    assert!(expected.starts_with(&shown), "{shown}");
     let wasm = fs::read(made.folder().join("short-prompts.wasm")).unwrap();
     assert!(wasm.starts_with(b"\0asm\x01\0\0\0"), "a module");
     assert!(wasm.len() < 1 << 20, "{} bytes", wasm.len());
@@ -112,19 +121,51 @@ fn a_quick_build_is_written_where_it_is_to_be_and_with_cases_that_every_gateway_
     assert!(!made.folder().join("a.wasm").exists());
 }
 
-#[test]
-fn the_native_test_of_a_new_crate_passes() {
-    let made = Made::new("natively");
+/// `cargo test` in a crate, with what `TOLLGATE` says.
+fn cargo_test(made: &Made, tollgate: &str) -> Said {
+    let target = target_dir(&workspace_root().unwrap());
     let output = Command::new(env!("CARGO"))
-        .args(["test", "--quiet", "--target-dir"])
-        .arg(target_dir(&workspace_root().unwrap()).join("guests"))
+        .args(["test", "--target-dir"])
+        .arg(target.join("guests"))
         .current_dir(made.folder())
+        .env("TOLLGATE", tollgate)
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TERM_COLOR", "never")
         .output()
         .unwrap();
-    let out = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{out}{error}");
-    assert!(out.contains("1 passed"), "{out}");
+    said(&output)
+}
+
+#[test]
+fn the_native_test_of_a_new_crate_passes_and_so_does_that_in_the_sandbox() {
+    let made = Made::new("tested");
+    let said = cargo_test(&made, env!("CARGO_BIN_EXE_tollgate"));
+    assert!(said.is_good, "{}{}", said.out, said.error);
+    for test in [
+        "tests::every_request_is_greeted",
+        "every_case_holds_in_the_sandbox",
+    ] {
+        let passed = format!("test {test} ... ok\n");
+        assert!(said.out.contains(&passed), "{}", said.out);
+    }
+
+    let said = cargo_test(&made, "/nowhere/tollgate");
+    assert!(!said.is_good);
+    let advice = "Put `tollgate` into your PATH, or where it is into TOLLGATE";
+    assert!(said.out.contains(advice), "{}", said.out);
+
+    made.reword(
+        "cases/greets.yaml",
+        "x-greeting: hello }",
+        "x-greeting: bye }",
+    );
+    let said = cargo_test(&made, env!("CARGO_BIN_EXE_tollgate"));
+    assert!(!said.is_good);
+    assert!(
+        said.out.contains("+ - set_header: { x-greeting: hello }"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]

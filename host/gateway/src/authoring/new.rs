@@ -35,6 +35,10 @@ const FILES: &[(&str, &str)] = &[
         "src/lib.rs",
         include_str!("../../../../sdk/template/src/lib.rs.tmpl"),
     ),
+    (
+        "tests/sandbox.rs",
+        include_str!("../../../../sdk/template/tests/sandbox.rs"),
+    ),
 ];
 
 /// The longest name.

@@ -1,19 +1,16 @@
 //! Commands on pages: those of `tollgate` go through its own command line, those of cargo
-//! name what is in the workspace, and scripts that are called are there.
-
-use std::{collections::BTreeSet, process::Command};
+//! name what is in the workspace, and files of the repository that they name are there.
 
 use clap::{Parser, error::ErrorKind};
-use serde_json::Value;
 
-use super::{blocks, pages, read, root};
+use super::{Rule, of_rule, pages, read, workspace::Workspace};
 use crate::cli::Arguments;
 
 /// What may stand before a command, or be the whole of one, in a shell.
 const WORDS_OF_SHELLS: &[&str] = &["until", "if", "while", "do", "then", "{", "}", "done", "fi"];
 
 /// The simple commands of a line of shell, as words. Substitutions are left as they stand.
-fn commands(line: &str) -> Vec<Vec<String>> {
+pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
     let (mut found, mut words) = (Vec::new(), Vec::new());
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -54,7 +51,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
 }
 
 /// The lines of a block that are commands, with those that they go on in.
-fn lines(kind: &str, text: &str) -> Vec<String> {
+pub(super) fn lines(kind: &str, text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut goes_on = false;
     for line in text.lines() {
@@ -77,14 +74,14 @@ fn lines(kind: &str, text: &str) -> Vec<String> {
 
 /// How much of a command is there.
 #[derive(Clone, Copy, PartialEq)]
-enum Shown {
+pub(super) enum Shown {
     Whole,
     /// Within a sentence, maybe without what it needs.
     Named,
 }
 
 /// What the command line says of these words, the program's name first.
-fn wrong_of_ours(words: &[String], shown: Shown) -> Option<String> {
+pub(super) fn wrong_of_ours(words: &[String], shown: Shown) -> Option<String> {
     let error = Arguments::try_parse_from(words).err()?;
     let is_fine = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
@@ -96,104 +93,11 @@ fn wrong_of_ours(words: &[String], shown: Shown) -> Option<String> {
     (!is_fine).then(|| error.to_string())
 }
 
-/// What there is in the workspace to name.
-struct Workspace {
-    packages: BTreeSet<String>,
-    tests: BTreeSet<String>,
-    benches: BTreeSet<String>,
-    profiles: String,
-}
-
-impl Workspace {
-    fn read() -> Self {
-        let out = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--no-deps"])
-            .current_dir(root())
-            .output()
-            .unwrap();
-        assert!(out.status.success());
-        let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
-        let packages = metadata["packages"].as_array().unwrap();
-        let name = |named: &Value| named["name"].as_str().unwrap().to_owned();
-        let targets = |kind: &str| {
-            let all = packages
-                .iter()
-                .flat_map(|package| package["targets"].as_array().unwrap());
-            let is_kind = |target: &&Value| target["kind"][0] == kind;
-            all.filter(is_kind).map(name).collect()
-        };
-        Self {
-            packages: packages.iter().map(name).collect(),
-            tests: targets("test"),
-            benches: targets("bench"),
-            profiles: root_manifest(),
-        }
-    }
-
-    /// What is wrong with the words behind `cargo`.
-    fn wrong(&self, words: &[String], shown: Shown) -> Option<String> {
-        let of_others = words.iter().position(|word| word == "--");
-        let (own, others) = words.split_at(of_others.unwrap_or(words.len()));
-        let command = own.first().map(String::as_str);
-        match command {
-            Some("build" | "test" | "bench" | "run" | "install" | "deny") | None => {}
-            Some(other) => return Some(format!("cargo {other} is not known here")),
-        }
-        let mut named = own.iter().zip(own.iter().skip(1));
-        let missing = named.find(|(flag, name)| !self.is_there(flag, name));
-        if let Some((flag, name)) = missing {
-            return Some(format!("there is no {flag} {name}"));
-        }
-        if command != Some("run") {
-            return None;
-        }
-        let ours = others.iter().skip(1).cloned();
-        let ours: Vec<_> = std::iter::once("tollgate".to_owned()).chain(ours).collect();
-        wrong_of_ours(&ours, shown)
-    }
-
-    fn is_there(&self, flag: &str, name: &str) -> bool {
-        match flag {
-            "-p" | "--package" => self.packages.contains(name),
-            "--test" => self.tests.contains(name),
-            "--bench" => self.benches.contains(name),
-            "--profile" => {
-                ["dev", "release"].contains(&name)
-                    || self.profiles.contains(&format!("[profile.{name}]"))
-            }
-            "--path" => root().join(name).join("Cargo.toml").is_file(),
-            _ => true,
-        }
-    }
-
-    fn wrong_of(&self, words: &[String], shown: Shown) -> Option<String> {
-        let (program, rest) = words.split_first()?;
-        match program.rsplit('/').next()? {
-            "tollgate" => wrong_of_ours(words, shown),
-            "cargo" => self.wrong(rest, shown),
-            _ => {
-                let is_ours = ["tests/", "examples/"]
-                    .iter()
-                    .any(|folder| program.starts_with(folder));
-                (is_ours && !root().join(program).is_file())
-                    .then(|| format!("there is no {program}"))
-            }
-        }
-    }
-}
-
-fn root_manifest() -> String {
-    read("Cargo.toml")
-}
-
 #[test]
 fn every_command_in_a_block_is_one() {
     let workspace = Workspace::read();
     let (mut wrongs, mut count) = (Vec::new(), 0);
-    for block in blocks() {
-        if !matches!(block.kind.as_str(), "console" | "sh") {
-            continue;
-        }
+    for block in of_rule(Rule::Commands, 60) {
         for line in lines(&block.kind, &block.text) {
             for words in commands(&line) {
                 count += 1;
@@ -263,14 +167,30 @@ fn what_is_no_command_is_found() {
         ("tollgate walk", true),
         ("cargo run --release -- demo --once", false),
         ("cargo run --release -- demo --twice", true),
-        ("cargo bench --bench session -- any", false),
+        ("cargo bench --bench session -- 'policy jwt'", false),
         ("cargo bench --bench sessions", true),
         ("cargo test --test e2e -p tollgate", false),
         ("cargo test -p tollgates", true),
         ("cargo build --profile plugged", true),
         ("cargo boil", true),
+        ("cargo build --relase", true),
+        ("cargo bench --bench load -- --quick trace", false),
+        ("cargo bench --bench load -- traces-of-nothing", true),
+        ("cargo bench --bench load -- --quickly", true),
         ("tests/nothing/run", true),
         ("curl --whatever", false),
+        ("cp examples/tollgate.schema.json x", false),
+        ("cp examples/nothing.json x", true),
+        (
+            "ls target/wasm32-unknown-unknown/plugin/greeting_v1.wasm",
+            false,
+        ),
+        (
+            "ls target/wasm32-unknown-unknown/plugin/greeting_v9.wasm",
+            true,
+        ),
+        ("curl -s http://127.0.0.1:9901/metrics/spent", false),
+        ("curl -s http://127.0.0.1:9901/ready", true),
     ] {
         let wrong = workspace.wrong_of(&commands(line)[0], Shown::Whole);
         assert_eq!(wrong.is_some(), is_wrong, "{line}: {wrong:?}");

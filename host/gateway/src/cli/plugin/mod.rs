@@ -26,7 +26,7 @@ pub(super) struct PluginArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Start a crate that builds, with settings, a hook, a test and cases.
+    /// Start a crate that builds, with settings, a hook, tests and cases.
     New(new::NewArguments),
     /// Build a crate to a plugin's file, and check it as the gateway would.
     Build(build::BuildArguments),

@@ -15,8 +15,8 @@ Example:
   tollgate plugin new short-prompts --sdk https://git.example.com/tollgate.git
 
 Makes the folder short-prompts with a crate that builds: typed settings, one hook, a
-native test, cases for `tollgate plugin test`, a README. Nothing that is there already
-is touched.")]
+native test, cases for `tollgate plugin test` and a test that has `cargo test` run them,
+a README. Nothing that is there already is touched.")]
 pub(super) struct NewArguments {
     /// The plugin's name: small letters, digits and `-`.
     name: String,

@@ -136,7 +136,7 @@ pub(crate) enum Edit {
 #[serde(untagged)]
 pub(crate) enum Verdict {
     Alone(Alone),
-    Says(Says),
+    Says(Box<Says>),
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -187,7 +187,7 @@ impl<'de> Deserialize<'de> for Verdict {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Verdict, A::Error> {
-                OneKey::read(map).map(Verdict::Says)
+                OneKey::read(map).map(|says| Verdict::Says(Box::new(says)))
             }
         }
         deserializer.deserialize_any(WordOrMap)

@@ -82,7 +82,7 @@ impl JsonSchema for Cause {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "No connection, one that broke before an answer, an answer that is late, no endpoint to ask, or a status.",
+            "description": "No connection, one that broke before the client got anything, a late answer, no endpoint to ask, or a status.",
             "anyOf": [
                 { "enum": ["connect", "reset", "timeout", "unavailable"] },
                 { "type": "integer", "minimum": 400, "maximum": 599 },

@@ -2,7 +2,7 @@
 
 use tollgate_sdk::{
     Answer, Ending, Head, Hooks, Needs, NoSettings, Outcome, Policy, RawEvent, Request, Response,
-    Target, Verdict, clock, kv, policy,
+    Sample, Target, Verdict, clock, kv, policy,
     prelude::{Deserialize, Event, JsonSchema, log},
     testing::{Exchange, Run, complete, ended, logged},
 };
@@ -139,6 +139,41 @@ fn settings_that_do_not_pass_the_check_are_refused() {
 #[test]
 fn the_samples_of_a_policy_are_run() {
     every().prove();
+}
+
+struct Refusing;
+
+#[policy]
+impl Policy for Refusing {
+    type Settings = NoSettings;
+
+    fn open(_settings: &'static NoSettings, _head: &Head) -> Self {
+        Self
+    }
+
+    fn samples(_settings: &NoSettings) -> Vec<Sample> {
+        vec![Sample::chat("refused").expect_answer(403)]
+    }
+
+    fn on_request(&mut self, _request: &mut Request) -> Verdict {
+        Verdict::refuse(403, "no", "No.")
+    }
+
+    fn on_finish(&mut self, outcome: &Outcome) {
+        let Outcome {
+            ending,
+            status,
+            attempts,
+            ..
+        } = outcome;
+        log::info(&format!("{ending:?} {status} {attempts}"));
+    }
+}
+
+#[test]
+fn a_sample_that_is_refused_ends_as_refused() {
+    Run::<Refusing>::new(serde_json::json!({})).prove();
+    assert_eq!(logged(), ["Ending::Refused 403 0"]);
 }
 
 struct Curious;

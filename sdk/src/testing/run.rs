@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{exchange::Exchange, session::Session, world};
-use crate::{Answer, Expectation, Policy, Sample, Verdict, session};
+use crate::{Answer, Ending, Expectation, Outcome, Policy, Sample, Verdict, session};
 
 /// A policy with its settings.
 ///
@@ -221,11 +221,19 @@ impl<P: Policy> Run<P> {
     fn run_sample(&self, sample: &Sample) -> Option<u16> {
         let mut session = self.open(Exchange::of(sample));
         let answered = match &session.request().verdict {
-            Verdict::Reply(answer) => Some(answer.status),
-            Verdict::Refuse(refusal) => Some(refusal.status),
+            Verdict::Reply(answer) => Some((answer.status, Ending::Complete)),
+            Verdict::Refuse(refusal) => Some((refusal.status, Ending::Refused)),
             Verdict::Next | Verdict::GoTo(_) => None,
         };
-        if answered.is_none() {
+        let mut outcome = super::complete(None);
+        if let Some((status, ending)) = answered {
+            outcome = Outcome {
+                status,
+                upstream: None,
+                attempts: 0,
+                ..super::ended(ending)
+            };
+        } else {
             let mut answer = Answer::new(sample.response_status);
             if sample.events.is_empty() {
                 answer = answer
@@ -238,7 +246,7 @@ impl<P: Policy> Run<P> {
                 session.end();
             }
         }
-        session.finish(&super::complete(None));
-        answered
+        session.finish(&outcome);
+        answered.map(|(status, _)| status)
     }
 }

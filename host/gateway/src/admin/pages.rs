@@ -97,14 +97,26 @@ fn policy_shown(policy: &Policy, written: &tollgate_config::Policy, config: &Con
 }
 
 fn grants(grants: &Grants) -> Vec<&'static str> {
+    // Each by name, so that none is left out.
+    let Grants {
+        kv,
+        limits,
+        geo,
+        secrets,
+        http_call,
+        cache,
+        shadow,
+        endpoints,
+    } = grants;
     [
-        (grants.kv, "kv"),
-        (grants.limits, "limits"),
-        (!grants.secrets.is_empty(), "secrets"),
-        (grants.geo, "geo"),
-        (grants.http_call.is_some(), "http-call"),
-        (grants.cache, "cache"),
-        (grants.shadow, "shadow"),
+        (*kv, "kv"),
+        (*limits, "limits"),
+        (!secrets.is_empty(), "secrets"),
+        (*geo, "geo"),
+        (http_call.is_some(), "http-call"),
+        (*cache, "cache"),
+        (*shadow, "shadow"),
+        (*endpoints, "endpoints"),
     ]
     .into_iter()
     .filter_map(|(granted, name)| granted.then_some(name))

@@ -345,7 +345,7 @@ fn refused_generation(error: &GenerationError, (source, config): (&Path, &Config
         _ => None,
     };
     let awaits = endpoints.and_then(|upstream| match &upstream.endpoints {
-        Endpoints::File(file) => Some(file.path.clone().into_boxed_path()),
+        Endpoints::File(file) => Some(Box::new(file.path.clone())),
         Endpoints::Listed(_) | Endpoints::Dns(_) => None,
     });
     Refused {

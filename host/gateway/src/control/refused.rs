@@ -53,7 +53,7 @@ pub struct Refused {
     /// A file that generations are not made of, and that this one was refused for: once it
     /// changes, another may not be.
     #[serde(skip)]
-    pub awaits: Option<Box<Path>>,
+    pub awaits: Option<Box<PathBuf>>,
 }
 
 impl Refused {

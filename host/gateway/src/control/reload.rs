@@ -4,11 +4,7 @@
 //! look is due, and whoever asked before the look began gets its result. So a storm
 //! is a few looks, and the last content wins. Knows nothing of signals or HTTP.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +101,7 @@ struct Present {
     /// The last candidate's; the same unless that was refused.
     seen: Picture,
     /// A file besides, that the last candidate was refused for.
-    awaits: Option<Box<Path>>,
+    awaits: Option<Box<PathBuf>>,
 }
 
 /// A change that has not come to rest.
@@ -223,7 +219,7 @@ impl Reloader {
             self.watch.follow(taken.files.interest);
             return self.unchanged(taken.files.picture, due.asked);
         }
-        let (seen, interest) = files.with(self.present.awaits.as_deref());
+        let (seen, interest) = files.with(self.present.awaits.as_deref().map(PathBuf::as_path));
         self.watch.follow(interest);
         if !due.asked {
             if seen.same_content(&self.present.seen) {
@@ -325,7 +321,7 @@ impl Reloader {
                 Ok(self.swap(proven, id, started))
             }
             Err(refused) => {
-                let (seen, interest) = files.with(refused.awaits.as_deref());
+                let (seen, interest) = files.with(refused.awaits.as_deref().map(PathBuf::as_path));
                 self.watch.follow(interest);
                 self.present.seen = seen;
                 self.present.awaits.clone_from(&refused.awaits);

@@ -9,13 +9,11 @@ use std::{
     },
 };
 
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     authority::{Authority, Issued, expired, not_yet_valid, of_client, of_server},
@@ -40,14 +38,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: clos
 impl Upstream {
     /// Over TLS, with this certificate.
     async fn showing(issued: &Issued) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![issued.certificate.clone()], issued.key())
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = issued.acceptor();
         Self::serve(move |stream, told| {
             let acceptor = acceptor.clone();
             async move {

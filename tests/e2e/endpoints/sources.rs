@@ -4,9 +4,7 @@
 #[path = "../../name_server.rs"]
 mod name_server;
 
-use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::authority::Authority;
@@ -220,14 +218,7 @@ async fn without_any_endpoint_requests_fail_at_once_until_one_is_found() {
 async fn an_endpoint_of_the_dns_is_asked_for_its_certificate_by_name() {
     let authority = Authority::new("the CA");
     let issued = authority.server(&["models.test"]);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![issued.certificate.clone()], issued.key())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = issued.acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move {

@@ -222,13 +222,7 @@ async fn bytes_behind_a_handshake_are_the_new_protocols_or_a_request_and_never_b
 async fn an_upstream_that_would_rather_speak_http_2_is_asked_over_http_1_1() {
     let authority = Authority::new("own");
     let issued = authority.server(&["localhost"]);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![issued.certificate.clone()], issued.key())
-        .unwrap();
+    let mut tls = issued.server_config();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

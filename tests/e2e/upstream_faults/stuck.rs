@@ -1,9 +1,6 @@
 //! Endpoints that take no more of a request: nobody waits for them for longer than is said,
 //! and nothing is held for them.
 
-use std::sync::Arc;
-
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -83,15 +80,7 @@ async fn before(stuck: &Stuck, authority: Option<&Authority>, model: &str) -> Si
 }
 
 fn over_tls(authority: &Authority) -> TlsAcceptor {
-    let issued = authority.server(&["localhost"]);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![issued.certificate.clone()], issued.key())
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
+    authority.server(&["localhost"]).acceptor()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -362,9 +362,7 @@ impl Arrival {
 
     /// Whether that much of the body is still on its way.
     pub(super) fn waits_for_client(&self, need: Need) -> bool {
-        need > self.read
-            && self.message.body.is_none()
-            && matches!(self.content, Content::ToCome(_))
+        need > self.read && self.is_streamed()
     }
 
     /// Waits for the body, if a target needs more of it than the route did.

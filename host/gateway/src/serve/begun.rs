@@ -245,30 +245,14 @@ mod tests {
     use http_body_util::{BodyExt, StreamBody};
     use tokio::time::Instant;
 
-    use super::*;
-
-    /// A byte of its own.
-    struct Piece(Arc<AtomicUsize>);
-
-    impl AsRef<[u8]> for Piece {
-        fn as_ref(&self) -> &[u8] {
-            b"x"
-        }
-    }
-
-    impl Drop for Piece {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
+    use super::{super::counted_byte::counted_byte, *};
 
     #[tokio::test]
     async fn what_comes_byte_by_byte_is_held_in_one_buffer() {
         for until in [Until::End, Until::Event] {
             let held = &Arc::new(AtomicUsize::new(0));
             let pieces = (0..50_000).map(move |_| {
-                held.fetch_add(1, Ordering::Relaxed);
-                let piece = Bytes::from_owner(Piece(held.clone()));
+                let piece = counted_byte(held);
                 Ok::<_, Infallible>(Frame::data(piece))
             });
             let body = StreamBody::new(stream::iter(pieces));

@@ -70,7 +70,6 @@ where
 pub(super) struct Abortable<T> {
     inner: T,
     handle: AbortHandle,
-    is_blocked: bool,
 }
 
 /// Ends an HTTP/1 connection that takes no more of a request that was given up. It comes with
@@ -102,27 +101,25 @@ impl<T> Abortable<T> {
         Self {
             inner,
             handle: AbortHandle::default(),
-            is_blocked: false,
         }
     }
 
     /// What a write comes to.
     fn written<R>(
-        &mut self,
+        &self,
         context: &Context<'_>,
         polled: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         let blocked = &self.handle.0;
         if polled.is_ready() {
-            if std::mem::take(&mut self.is_blocked) {
+            // Nobody else writes it, and most writes find it so.
+            if blocked.is_blocked.load(Ordering::Relaxed) {
                 blocked.is_blocked.store(false, Ordering::Release);
             }
             return polled;
         }
         blocked.writer.register(context.waker());
-        if !std::mem::replace(&mut self.is_blocked, true) {
-            blocked.is_blocked.store(true, Ordering::Release);
-        }
+        blocked.is_blocked.store(true, Ordering::Release);
         match blocked.is_aborted.load(Ordering::Acquire) {
             true => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
             false => Poll::Pending,
@@ -178,7 +175,15 @@ impl<T: Write + Unpin> Write for Abortable<T> {
 
 impl<T: Connection> Connection for Abortable<T> {
     fn connected(&self) -> Connected {
-        self.inner.connected().extra(self.handle.clone())
+        let inner = self.inner.connected();
+        // Not what the connector below tells besides: each response would have a copy of it.
+        let connected = Connected::new()
+            .proxy(inner.is_proxied())
+            .extra(self.handle.clone());
+        match inner.is_negotiated_h2() {
+            true => connected.negotiated_h2(),
+            false => connected,
+        }
     }
 }
 

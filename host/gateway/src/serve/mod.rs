@@ -18,6 +18,8 @@ mod clients;
 mod connect;
 mod connection;
 mod content;
+#[cfg(test)]
+mod counted_byte;
 mod dialect;
 mod endpoint;
 mod errors;

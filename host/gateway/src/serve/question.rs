@@ -94,22 +94,7 @@ mod tests {
     use http_body::Frame;
     use http_body_util::StreamBody;
 
-    use super::*;
-
-    /// A byte of its own.
-    struct Piece(Arc<AtomicUsize>);
-
-    impl AsRef<[u8]> for Piece {
-        fn as_ref(&self) -> &[u8] {
-            b"x"
-        }
-    }
-
-    impl Drop for Piece {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
+    use super::{super::counted_byte::counted_byte, *};
 
     #[tokio::test]
     async fn of_an_answer_in_small_pieces_none_is_kept_and_its_length_is_bounded() {
@@ -117,9 +102,8 @@ mod tests {
         let most = &AtomicUsize::new(0);
         let pieces = |count: usize| {
             let pieces = (0..count).map(move |_| {
-                let now = held.fetch_add(1, Ordering::Relaxed) + 1;
-                most.fetch_max(now, Ordering::Relaxed);
-                let piece = Bytes::from_owner(Piece(held.clone()));
+                let piece = counted_byte(held);
+                most.fetch_max(held.load(Ordering::Relaxed), Ordering::Relaxed);
                 Ok::<_, Infallible>(Frame::data(piece))
             });
             StreamBody::new(stream::iter(pieces))

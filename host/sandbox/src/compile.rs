@@ -230,7 +230,7 @@ impl Compiler {
         if let Some(found) = self.cache.as_ref().and_then(|cache| cache.get(&key)) {
             return Ok(found);
         }
-        let setup_key = self.setup_key(&wasm);
+        let setup_key = setup_key(&self.setup_fingerprint, &wasm);
         let setup = self
             .cache
             .as_ref()
@@ -252,14 +252,6 @@ impl Compiler {
         }
     }
 
-    /// What configures a plugin depends on its file alone.
-    fn setup_key(&self, wasm: &[u8]) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.setup_fingerprint.as_bytes());
-        hash.update(Sha256::digest(wasm));
-        hex(&hash.finalize())
-    }
-
     fn key(&self, wasm: &[u8], job: &Job) -> String {
         let mut hash = Sha256::new();
         for part in [
@@ -276,9 +268,38 @@ impl Compiler {
     }
 }
 
+/// What configures a plugin depends on its file alone.
+fn setup_key(fingerprint: &str, wasm: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint.as_bytes());
+    hash.update(Sha256::digest(wasm));
+    hex(&hash.finalize())
+}
+
+/// The facts of a plugin, before any settings are read. What was compiled for it is left in
+/// `cache`, if it can be: a [`Compiler`] with the same folder has half its work done then.
+pub(crate) async fn describe(
+    (program, cache): (Option<&Path>, Option<&Path>),
+    wasm: Bytes,
+    job: &Job,
+) -> Result<Facts, Refusal> {
+    let kept = cache.and_then(|folder| {
+        let engine = crate::engine::configurer(false).ok()?;
+        let key = setup_key(&fingerprint(&engine), &wasm);
+        Some((Cache::open(folder.to_owned()).ok()?, key))
+    });
+    let setup = kept.as_ref().and_then(|(cache, key)| cache.setup(key));
+    let made = make(program, wasm, job, setup).await?;
+    if let (Some((cache, key)), Some(code)) = (kept, made.setup) {
+        // It is made again then.
+        let _ = cache.put_setup(&key, &code);
+    }
+    Ok(made.artefact.facts)
+}
+
 /// Runs a job in a child of `program`, or in this process. `setup` is what an earlier job
 /// with the same file left.
-pub(crate) async fn make(
+async fn make(
     program: Option<&Path>,
     wasm: Bytes,
     job: &Job,

@@ -45,17 +45,28 @@ pub struct Inspected {
     pub sha256: String,
 }
 
-/// Looks at a plugin's file, in a child of `program`; `None`: in this process, without
-/// limits on CPU and memory.
+/// What a plugin is looked at with.
+#[derive(Debug, Clone, Copy)]
+pub struct Inspector<'a> {
+    /// The program that is run as `<program> compile-worker`; `None`: this process looks,
+    /// without limits on CPU and memory.
+    pub program: Option<&'a Path>,
+    /// What looking may take.
+    pub limits: &'a CompileLimits,
+    /// Where what was compiled for it is kept, for a [`Sandbox`](crate::Sandbox) that keeps its
+    /// compiled plugins in the same folder.
+    pub cache: Option<&'a Path>,
+}
+
+/// Looks at a plugin's file.
 ///
 /// # Errors
 /// What the file would be refused for with every capability granted and no settings read.
 pub async fn inspect(
-    program: Option<&Path>,
+    with: Inspector<'_>,
     (name, wasm): (&str, Bytes),
-    limits: &CompileLimits,
 ) -> Result<Inspected, LoadError> {
-    let mut bounds = JobLimits::from(limits);
+    let mut bounds = JobLimits::from(with.limits);
     bounds.guest_memory_bytes = MEMORY_BYTES;
     bounds.guest_table_elements = tollgate_config::SandboxLimits::TABLE_ELEMENTS_MAX;
     let job = Job {
@@ -66,11 +77,9 @@ pub async fn inspect(
     };
     let (bytes, sha256) = (wasm.len() as u64, compile::hex(&Sha256::digest(&wasm)));
     let refused = |refusal| LoadError::of(name, name, refusal);
-    let facts = compile::make(program, wasm, &job, None)
+    let facts = compile::describe((with.program, with.cache), wasm, &job)
         .await
-        .map_err(refused)?
-        .artefact
-        .facts;
+        .map_err(refused)?;
     let is = |names: &[&'static str], on: &[bool]| {
         let pairs = names.iter().zip(on);
         pairs

@@ -38,7 +38,7 @@ pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use failure::{Failure, NotOpened, OutOfTime, Trapped};
 pub use hook::Hook;
 pub use host::ExchangeContext;
-pub use inspect::{Inspected, componentize, inspect};
+pub use inspect::{Inspected, Inspector, componentize, inspect};
 pub use json::{Json, JsonEditError, JsonError, JsonFault, PromptPlaces, RequestFacts};
 pub use message::{Given, Message, is_given};
 pub use observed::{Changed, Field, Observed, Stage};

@@ -18,7 +18,7 @@ use tollgate_cases::{
     CaseError, Disproof, SectionError, Symbols, provable, read_folder, strip, with_cases,
 };
 use tollgate_config::CompileLimits;
-use tollgate_sandbox::{Inspected, LoadError, componentize, inspect};
+use tollgate_sandbox::{Inspected, Inspector, LoadError, componentize, inspect};
 
 use super::{
     leash,
@@ -45,6 +45,8 @@ pub struct BuildOptions {
     pub symbols: Symbols,
     /// What its check may take.
     pub compile: CompileLimits,
+    /// Whether what its check compiles is kept in [`Built::compiled`], for who runs it next.
+    pub keep_compiled: bool,
     /// Once cancelled, it ends what is at work, cargo and all that cargo started; the build
     /// fails then. Each is in a process group of its own for it, which ctrl-c does not reach.
     pub stop: Option<CancellationToken>,
@@ -63,6 +65,7 @@ impl BuildOptions {
             component: false,
             symbols: Symbols::Names,
             compile: CompileLimits::default(),
+            keep_compiled: false,
             stop: None,
         }
     }
@@ -242,11 +245,15 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
         cases = carried.len();
     }
     let wasm = Bytes::from(wasm);
-    let checking = inspect(
-        options.checker.as_deref(),
-        (&compiled.name, wasm.clone()),
-        &options.compile,
-    );
+    let cache = options
+        .keep_compiled
+        .then(|| compiled_dir(&compiled.target_dir));
+    let inspector = Inspector {
+        program: options.checker.as_deref(),
+        limits: &options.compile,
+        cache: cache.as_deref(),
+    };
+    let checking = inspect(inspector, (&compiled.name, wasm.clone()));
     let stop = options.stop.unwrap_or_default();
     let checked = tokio::select! {
         () = stop.cancelled() => return Err(BuildError::Stopped),
@@ -263,6 +270,12 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
 }
 
 impl Built {
+    /// Where compiled plugins of its workspace may be kept.
+    #[must_use]
+    pub fn compiled(&self) -> PathBuf {
+        compiled_dir(&self.target_dir)
+    }
+
     /// Writes the file beside its place and renames it there, so that a gateway that
     /// watches never sees half of it. `None`: `NAME.wasm` in the crate's folder.
     ///
@@ -283,6 +296,10 @@ impl Built {
         write_whole(&path, &self.wasm, fs::Permissions::from_mode(0o644)).map_err(failed)?;
         Ok(path)
     }
+}
+
+fn compiled_dir(target_dir: &Path) -> PathBuf {
+    target_dir.join(".compiled")
 }
 
 /// A path from the working folder on, where it is within it.

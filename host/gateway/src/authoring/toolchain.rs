@@ -63,7 +63,8 @@ impl Profile {
                 // Built once, and compiled anew by the gateway for each change: the less of
                 // it the better.
                 "package.\"*\".opt-level='s'",
-                "lto=false",
+                // `false` would have the crate's own parts optimised across each other.
+                "lto='off'",
                 "codegen-units=16",
                 "incremental=true",
                 "panic='abort'",

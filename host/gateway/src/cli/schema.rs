@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use serde_json::Value;
 use tollgate_config::{CompileLimits, json_schema_with};
-use tollgate_sandbox::inspect;
+use tollgate_sandbox::{Inspector, inspect};
 
 use super::say;
 
@@ -78,6 +78,11 @@ async fn settings(
     let entries =
         entries.with_context(|| format!("cannot read the plugins in {}", folder.display()))?;
     let program = std::env::current_exe().context("cannot find this program")?;
+    let inspector = Inspector {
+        program: Some(&program),
+        limits,
+        cache: None,
+    };
     let mut settings = BTreeMap::new();
     for entry in entries.take(PLUGINS_MAX) {
         let file = entry?.path();
@@ -98,7 +103,7 @@ async fn settings(
                 continue;
             }
         };
-        match inspect(Some(&program), (name, wasm.into()), limits).await {
+        match inspect(inspector, (name, wasm.into())).await {
             Ok(plugin) => drop(settings.insert(name.to_owned(), plugin.settings_schema)),
             Err(refused) => {
                 let (file, reason) = (file.display(), refused.reason);

@@ -222,6 +222,8 @@ impl Bench {
             checker: std::env::current_exe().ok(),
             with_cases: self.options.with_cases,
             symbols: Symbols::Lines,
+            // Where the gateway looks then.
+            keep_compiled: self.site.is_made_up(),
             stop: Some(self.stop.clone()),
             ..BuildOptions::new(&self.options.folder)
         }

@@ -98,7 +98,8 @@ impl Site {
         let file = match &self.kind {
             Kind::Own(config) => self.link_others(config, &built.name)?,
             Kind::MadeUp { upstream, model } => {
-                let text = made_up((&built.name, &built.inspected), settings, (upstream, model));
+                let plugin = (&*built.name, &built.inspected);
+                let text = made_up(plugin, settings, (upstream, model), &built.compiled());
                 self.write_config(&text)?;
                 format!("{}.wasm", built.name)
             }
@@ -164,6 +165,7 @@ fn made_up(
     (name, plugin): (&str, &Inspected),
     settings: &Settings,
     (upstream, model): (&str, &str),
+    cache: &Path,
 ) -> String {
     let on_attempt = plugin.hooks.contains(&"on_attempt");
     let on_route = plugin.hooks.iter().any(|hook| *hook != "on_attempt");
@@ -186,7 +188,7 @@ fn made_up(
         "listen": "127.0.0.1:0",
         "admin": "127.0.0.1:0",
         "plugins": "plugins",
-        "cache": "off",
+        "cache": cache.to_string_lossy(),
         "secrets": settings.secrets,
         "policies": { name: policy(name, plugin, settings) },
         "upstreams": { "upstream": { "endpoints": [upstream] } },
@@ -246,6 +248,7 @@ mod tests {
             ("mine", plugin),
             settings,
             ("http://127.0.0.1:9000", "llama-3"),
+            Path::new("/target/.compiled"),
         );
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", Path::new("/dev-site"));
         config.unwrap_or_else(|error| panic!("{error}"))

@@ -37,13 +37,6 @@ pub(super) fn run(job: &Job, wasm: &[u8], setup: Option<&[u8]>) -> Result<Made, 
     }
     let component = componentize(wasm)?;
     let world = check_world(&component, job)?;
-    if job.task == Task::Describe {
-        let artefact = described(wasm, &component, (job, world))?;
-        return Ok(Made {
-            artefact,
-            setup: None,
-        });
-    }
     let (cx, instrumented) = match Wizer::new().instrument_component(&component) {
         Ok((cx, instrumented)) => (Some(cx), instrumented),
         // Wizer takes no nested components with modules; such a plugin configures
@@ -52,6 +45,12 @@ pub(super) fn run(job: &Job, wasm: &[u8], setup: Option<&[u8]>) -> Result<Made, 
     };
     let mut guest = configure::Guest::start(&instrumented, (wasm, job), setup)?;
     let description = guest.describe()?;
+    if job.task == Task::Describe {
+        return Ok(Made {
+            artefact: described(wasm, description, world)?,
+            setup: guest.setup().map(Bytes::from),
+        });
+    }
     configure::check_settings(&description.settings_schema, &job.settings)?;
     guest.configure(&job.settings)?;
     let snapshot = cx.as_ref().and_then(|cx| guest.snapshot(cx));
@@ -93,12 +92,7 @@ fn compiler(mapped: bool) -> Result<wasmtime::Engine, Refusal> {
 }
 
 /// What it says of itself before it is configured.
-fn described(
-    wasm: &[u8],
-    component: &[u8],
-    (job, world): (&Job, World),
-) -> Result<Artefact, Refusal> {
-    let description = configure::Guest::start(component, (wasm, job), None)?.describe()?;
+fn described(wasm: &[u8], description: Description, world: World) -> Result<Artefact, Refusal> {
     configure::check_schema(&description.settings_schema)?;
     let form = if is_component(wasm) {
         Form::Component {

@@ -6,9 +6,11 @@ use std::{
     path::Path,
 };
 
+use bytes::Bytes;
 use serde_json::json;
 use tollgate_capabilities::{Capabilities, EmbeddedOptions};
-use tollgate_sandbox::{Sandbox, SandboxError, SandboxOptions};
+use tollgate_config::CompileLimits;
+use tollgate_sandbox::{Inspector, Sandbox, SandboxError, SandboxOptions, inspect};
 
 use crate::{
     guest,
@@ -163,6 +165,49 @@ async fn what_configures_a_plugin_is_compiled_once_for_all_its_settings() {
         }
         stage.the_neighbour_answers_as_before().await;
     }
+}
+
+#[tokio::test]
+async fn what_was_compiled_to_look_at_a_plugin_configures_it_then() {
+    for compiler in [None, Some(guest::compile_worker())] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let wasm = Bytes::from(Shape::default().module());
+        let inspector = Inspector {
+            program: compiler.as_deref(),
+            limits: &CompileLimits::default(),
+            cache: Some(folder.path()),
+        };
+        inspect(inspector, ("shape", wasm.clone())).await.unwrap();
+        let setups = || entries(folder.path(), "setup");
+        let setup = setups().pop().unwrap();
+        // One that is written anew is another file.
+        let file = || fs::metadata(&setup).unwrap().ino();
+        let first = file();
+        inspect(inspector, ("shape", wasm.clone())).await.unwrap();
+        let options = SandboxOptions {
+            compiler: compiler.clone(),
+            ..in_folder(folder.path())
+        };
+        let stage = Stage::with(options).await;
+        let with_the_neighbours = setups().len();
+        stage.load(spec("shape", wasm, json!({}))).await;
+        assert_eq!((setups().len(), file()), (with_the_neighbours, first));
+    }
+}
+
+#[tokio::test]
+async fn looking_at_a_plugin_needs_no_folder_that_is_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let inspector = Inspector {
+        program: None,
+        limits: &CompileLimits::default(),
+        cache: Some(folder.path()),
+    };
+    let wasm = Bytes::from(Shape::default().module());
+    inspect(inspector, ("shape", wasm)).await.unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]

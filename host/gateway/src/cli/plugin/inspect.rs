@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use tollgate_config::CompileLimits;
+use tollgate_sandbox::Inspector;
 
 use super::show;
 use crate::cli::say;
@@ -53,7 +54,12 @@ pub(super) async fn inspect(arguments: InspectArguments) -> anyhow::Result<ExitC
     let wasm = Bytes::from(fs::read(file).with_context(|| format!("{shown}: cannot be read"))?);
     let program = std::env::current_exe()?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let inspected = tollgate_sandbox::inspect(Some(&program), (&name, wasm.clone()), &limits)
+    let inspector = Inspector {
+        program: Some(&program),
+        limits: &limits,
+        cache: None,
+    };
+    let inspected = tollgate_sandbox::inspect(inspector, (&name, wasm.clone()))
         .await
         .map_err(|error| anyhow::anyhow!("{shown}: {}", error.reason))?;
     let cases = tollgate_cases::shipped(&wasm)

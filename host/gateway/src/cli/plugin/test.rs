@@ -72,6 +72,7 @@ pub(super) async fn test(arguments: TestArguments) -> anyhow::Result<ExitCode> {
         checker: Some(program.clone()),
         symbols: Symbols::Lines,
         compile: test::compile_limits(),
+        keep_compiled: true,
         ..BuildOptions::new(&arguments.subject)
     };
     let subject = test::subject(&arguments.subject, arguments.cases.as_deref(), options).await?;

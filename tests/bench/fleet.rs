@@ -78,12 +78,12 @@ async fn compare(all: &[Contender], plan: &Plan, rounds: usize) -> anyhow::Resul
         // Another is the first each time: what came before it is measured with everyone.
         rows.rotate_left(1);
         for (contender, running, took) in &mut rows {
-            let before = running.cpu()?;
+            let before = running.cpu_of_threads()?;
             let requests = load(contender, running, 0).run(Until::Requests(REQUESTS));
             whole(requests.await)?;
             // The first is to warm up.
             if round > 0 {
-                took.push(running.cpu()?.saturating_sub(before));
+                took.push(running.cpu_of_threads()?.saturating_sub(before));
             }
         }
     }

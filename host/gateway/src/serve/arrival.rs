@@ -318,7 +318,9 @@ impl Arrival {
             true => {
                 // What another try asks of it is read again: kept, it would be many times its text.
                 let unedited = self.message.json.take_if(|json| !json.is_edited());
-                let mut message = copy(&self.message);
+                // The copy has no room for more headers, and the try adds some.
+                let kept = copy(&self.message);
+                let mut message = mem::replace(&mut self.message, kept);
                 message.json = message.json.or(unedited);
                 message
             }

@@ -21,22 +21,29 @@ pub(super) struct Turn(AtomicU64);
 impl Turn {
     pub(super) fn pick(&self, candidates: &[Candidate<'_>]) -> Option<usize> {
         let turn = self.0.fetch_add(1, Ordering::Relaxed);
-        let mut available = candidates.iter().filter(|one| one.is_available());
-        let first = available.next()?;
-        if available.all(|other| other.weight.to_bits() == first.weight.to_bits()) {
-            return in_turn(candidates, turn);
+        let mut weights = (candidates.iter())
+            .filter(|one| one.is_available())
+            .map(|one| one.weight.to_bits());
+        let first = weights.next()?;
+        let (mut count, mut are_equal) = (1, true);
+        for weight in weights {
+            count += 1;
+            are_equal &= weight == first;
+        }
+        if are_equal {
+            return in_turn(candidates, count, turn);
         }
         let part = unit_of(turn.wrapping_mul(GOLDEN));
         at_part(candidates, None, total_weight(candidates), part)
     }
 }
 
-fn in_turn(candidates: &[Candidate<'_>], turn: u64) -> Option<usize> {
-    let available = || {
-        let all = candidates.iter().enumerate();
-        all.filter(|(_, one)| one.is_available()).map(|(at, _)| at)
-    };
-    let count = available().count() as u64;
-    let turn = usize::try_from(turn.checked_rem(count)?).ok()?;
-    available().nth(turn)
+/// `count` of the candidates are available.
+fn in_turn(candidates: &[Candidate<'_>], count: usize, turn: u64) -> Option<usize> {
+    let turn = usize::try_from(turn % count as u64).ok()?;
+    if count == candidates.len() {
+        return Some(turn);
+    }
+    let available = (candidates.iter().enumerate()).filter(|(_, one)| one.is_available());
+    available.map(|(at, _)| at).nth(turn)
 }

@@ -268,6 +268,20 @@ impl Compiler {
     }
 }
 
+/// Whether compiled plugins may be kept in this folder, which is made if it is not there: nobody
+/// else may write to it.
+///
+/// # Example
+/// ```
+/// let target = tempfile::tempdir()?;
+/// assert!(tollgate_sandbox::may_cache_in(&target.path().join("compiled")));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn may_cache_in(folder: &Path) -> bool {
+    Cache::open(folder.to_owned()).is_ok()
+}
+
 /// What configures a plugin depends on its file alone.
 fn setup_key(fingerprint: &str, wasm: &[u8]) -> String {
     let mut hash = Sha256::new();

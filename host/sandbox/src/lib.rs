@@ -33,7 +33,7 @@ mod tender;
 mod timed;
 mod wasi;
 
-pub use compile::compile_worker;
+pub use compile::{compile_worker, may_cache_in};
 pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use failure::{Failure, NotOpened, OutOfTime, Trapped};
 pub use hook::Hook;

@@ -18,7 +18,7 @@ use tollgate_cases::{
     CaseError, Disproof, SectionError, Symbols, provable, read_folder, strip, with_cases,
 };
 use tollgate_config::CompileLimits;
-use tollgate_sandbox::{Inspected, Inspector, LoadError, componentize, inspect};
+use tollgate_sandbox::{Inspected, Inspector, LoadError, componentize, inspect, may_cache_in};
 
 use super::{
     leash,
@@ -270,10 +270,11 @@ pub async fn build(options: BuildOptions) -> Result<Built, BuildError> {
 }
 
 impl Built {
-    /// Where compiled plugins of its workspace may be kept.
+    /// Where compiled plugins of its workspace may be kept; `None`: the folder is somebody
+    /// else's.
     #[must_use]
-    pub fn compiled(&self) -> PathBuf {
-        compiled_dir(&self.target_dir)
+    pub fn compiled(&self) -> Option<PathBuf> {
+        Some(compiled_dir(&self.target_dir)).filter(|folder| may_cache_in(folder))
     }
 
     /// Writes the file beside its place and renames it there, so that a gateway that

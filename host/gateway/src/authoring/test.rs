@@ -118,7 +118,7 @@ fn of_crate(built: &Built, cases: Option<&Path>) -> Result<Subject, TestError> {
         name: built.name.clone(),
         wasm: built.wasm.clone(),
         cases: read_folder(cases.unwrap_or(&own))?,
-        cache: Some(built.compiled()),
+        cache: built.compiled(),
     })
 }
 

@@ -99,7 +99,7 @@ impl Site {
             Kind::Own(config) => self.link_others(config, &built.name)?,
             Kind::MadeUp { upstream, model } => {
                 let plugin = (&*built.name, &built.inspected);
-                let text = made_up(plugin, settings, (upstream, model), &built.compiled());
+                let text = made_up(plugin, settings, (upstream, model), built.compiled());
                 self.write_config(&text)?;
                 format!("{}.wasm", built.name)
             }
@@ -165,7 +165,7 @@ fn made_up(
     (name, plugin): (&str, &Inspected),
     settings: &Settings,
     (upstream, model): (&str, &str),
-    cache: &Path,
+    cache: Option<PathBuf>,
 ) -> String {
     let on_attempt = plugin.hooks.contains(&"on_attempt");
     let on_route = plugin.hooks.iter().any(|hook| *hook != "on_attempt");
@@ -188,7 +188,7 @@ fn made_up(
         "listen": "127.0.0.1:0",
         "admin": "127.0.0.1:0",
         "plugins": "plugins",
-        "cache": cache.to_string_lossy(),
+        "cache": cache.as_deref().map_or("off".into(), Path::to_string_lossy),
         "secrets": settings.secrets,
         "policies": { name: policy(name, plugin, settings) },
         "upstreams": { "upstream": { "endpoints": [upstream] } },
@@ -244,11 +244,19 @@ mod tests {
     }
 
     fn config(plugin: &Inspected, settings: &Settings) -> tollgate_config::Config {
+        config_with(plugin, settings, None)
+    }
+
+    fn config_with(
+        plugin: &Inspected,
+        settings: &Settings,
+        cache: Option<&str>,
+    ) -> tollgate_config::Config {
         let text = made_up(
             ("mine", plugin),
             settings,
             ("http://127.0.0.1:9000", "llama-3"),
-            Path::new("/target/.compiled"),
+            cache.map(PathBuf::from),
         );
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", Path::new("/dev-site"));
         config.unwrap_or_else(|error| panic!("{error}"))
@@ -266,6 +274,15 @@ mod tests {
         assert!(found.routes[0].policies.is_empty());
         assert_eq!(found.models["llama-3"].targets[0].policies, ["mine"]);
         assert!(!found.policies["mine"].grants.kv);
+    }
+
+    #[test]
+    fn compiled_plugins_are_kept_where_they_may_be_and_nowhere_else() {
+        let plugin = inspected(&["on_request"], &[]);
+        for cache in [None, Some("/target/.compiled")] {
+            let found = config_with(&plugin, &Settings::default(), cache);
+            assert_eq!(found.cache.as_deref(), cache.map(Path::new));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tollgate_capabilities::{Capabilities, EmbeddedOptions};
 use tollgate_config::CompileLimits;
-use tollgate_sandbox::{Inspector, Sandbox, SandboxError, SandboxOptions, inspect};
+use tollgate_sandbox::{Inspector, Sandbox, SandboxError, SandboxOptions, inspect, may_cache_in};
 
 use crate::{
     guest,
@@ -199,7 +199,9 @@ async fn what_was_compiled_to_look_at_a_plugin_configures_it_then() {
 #[tokio::test]
 async fn looking_at_a_plugin_needs_no_folder_that_is_ones_own() {
     let folder = tempfile::tempdir().unwrap();
+    assert!(may_cache_in(folder.path()));
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(!may_cache_in(folder.path()));
     let inspector = Inspector {
         program: None,
         limits: &CompileLimits::default(),

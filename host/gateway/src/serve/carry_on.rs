@@ -66,15 +66,16 @@ pub(super) struct CarryOn<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> CarryOn<T> {
-    /// `gone` is the flag that `future` was made with.
+    /// `gone` is the flag that `future` was made with. It comes in its box, since it is large:
+    /// each hand that it went through would copy it.
     pub(super) fn new(
-        future: impl Future<Output = T> + Send + 'static,
+        future: Pin<Box<dyn Future<Output = T> + Send>>,
         gone: Gone,
         tracker: TaskTracker,
         runtime: Handle,
     ) -> Self {
         Self {
-            unfinished: Some(Box::pin(future)),
+            unfinished: Some(future),
             gone,
             tracker,
             runtime,
@@ -137,7 +138,7 @@ mod tests {
         });
         let (gone, tracker) = (Gone::watched(), TaskTracker::new());
         let story = story(exchange.clone(), gone.clone());
-        let carried = CarryOn::new(story, gone, tracker.clone(), Handle::current());
+        let carried = CarryOn::new(Box::pin(story), gone, tracker.clone(), Handle::current());
         (exchange, tracker, carried)
     }
 
@@ -168,7 +169,7 @@ mod tests {
     async fn a_finished_future_is_not_spawned() {
         let (gone, tracker) = (Gone::watched(), TaskTracker::new());
         let carried = CarryOn::new(
-            async { 7 },
+            Box::pin(async { 7 }),
             gone.clone(),
             tracker.clone(),
             Handle::current(),

@@ -4,7 +4,7 @@
 //! body then goes on by itself, with the exchange inside: see [`relay`](super::relay)
 //! and [`stream`](super::stream). Where a step fails, the error is the answer.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -44,12 +44,12 @@ pub(super) async fn serve(
         }
     };
     if !entry.asks_policies() {
-        return answer(exchange, entry, request).await;
+        return pin!(answer(exchange, entry, request)).await;
     }
     let gone = Gone::watched();
     exchange.gone = gone.clone();
     CarryOn::new(
-        answer(exchange, entry, request),
+        Box::pin(answer(exchange, entry, request)),
         gone,
         shared.tracker.clone(),
         shared.runtime.clone(),
@@ -62,7 +62,7 @@ async fn answer(
     entry: Entry,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let travelled = travel(&mut exchange, entry, request).await;
+    let travelled = pin!(travel(&mut exchange, entry, request)).await;
     exchange.leave_body().await;
     match travelled {
         // It left while the last hook ran: nobody takes this reply.
@@ -86,7 +86,13 @@ async fn travel(
     match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
         Answer::Forward(wish) => {
             mirror::copy(exchange, (&generation, &route), &mut arrival);
-            tries::onward(exchange, (&generation, &route), wish, arrival).await
+            pin!(tries::onward(
+                exchange,
+                (&generation, &route),
+                wish,
+                arrival
+            ))
+            .await
         }
         Answer::Reply(reply) => Ok(reply),
         Answer::Planned(planned) => {

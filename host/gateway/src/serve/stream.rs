@@ -65,7 +65,7 @@ impl EventStream {
             gone: gone.clone(),
         };
         let story = CarryOn::new(
-            tell(exchange, source, client),
+            Box::pin(tell(exchange, source, client)),
             gone,
             shared.tracker.clone(),
             shared.runtime.clone(),

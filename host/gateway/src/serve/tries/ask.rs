@@ -147,7 +147,8 @@ pub(super) async fn ask(
     if terms.first_token.is_some() {
         terms.tries.note_asked(pick.endpoint());
     }
-    match answer(terms, &mut pick, prepared, sent).await {
+    let answered = pin!(answer(terms, &mut pick, prepared, sent)).await;
+    match answered {
         Ok((response, head)) => Ok(Answer {
             response,
             pick,
@@ -182,11 +183,15 @@ async fn answer(
     } else {
         &mut None
     };
-    let answered = forward::send(terms.bounds, pick, prepared);
+    let answered = {
+        // Pinned here: handed on, the whole of it would be copied each time.
+        let answered = pin!(forward::send(terms.bounds, pick, prepared));
+        terms.unless_late(late_head, answered).await
+    };
     let Answered {
         response,
         is_uploading,
-    } = terms.unless_late(late_head, answered).await??;
+    } = answered??;
     let head = sent.elapsed();
     pick.answered(response.status(), response.headers());
     let (parts, body) = response.into_parts();
@@ -198,7 +203,7 @@ async fn answer(
                 late = None;
             }
             let stall = Stall::new(terms.between_bytes, terms.bounds.deadline);
-            let begun = terms.bounds.gone.or(Begun::wait(body, until, stall));
+            let begun = pin!(terms.bounds.gone.or(Begun::wait(body, until, stall)));
             let begun = terms.unless_late(&mut late, begun).await?;
             let begun = begun.map_err(ServeError::from)??;
             match begun.is_empty() && until != Until::Event {

@@ -11,7 +11,7 @@ mod manner;
 mod race;
 mod told;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, pin::pin, sync::Arc, time::Duration};
 
 use http::{Response, StatusCode};
 use tokio::time::Instant;
@@ -60,7 +60,7 @@ pub(super) async fn onward(
     wish: Destination,
     mut arrival: Arrival,
 ) -> Result<Reply, ServeError> {
-    let went = go(exchange, place, wish, &mut arrival).await;
+    let went = pin!(go(exchange, place, wish, &mut arrival)).await;
     // The log names the caller of what led nowhere, too.
     if went.is_err() && exchange.record.facts.is_empty() {
         exchange.record.facts = mem::take(&mut arrival.message.facts);
@@ -82,7 +82,8 @@ async fn go(
     }
     let mut tries = Tries::new((generation, route), line, exchange);
     loop {
-        let failure = match tries.attempt(exchange, arrival).await? {
+        let attempted = pin!(tries.attempt(exchange, arrival)).await;
+        let failure = match attempted? {
             Attempted::Reply(reply) => return Ok(reply),
             Attempted::Answered(response) => {
                 return respond::reply(exchange, tries.choice.upstream, response).await;
@@ -282,7 +283,7 @@ impl<'a> Tries<'a> {
         let journal = exchange.record.journal.as_ref();
         let began = journal.map(|journal| journal.now());
         let ended = match self.hedge {
-            None => ask::ask(self.terms(exchange, &prepared), pick, prepared).await,
+            None => pin!(ask::ask(self.terms(exchange, &prepared), pick, prepared)).await,
             Some(hedge) => {
                 let race = race::run(self, exchange, hedge, &hints, (pick, prepared));
                 Box::pin(race).await

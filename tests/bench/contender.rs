@@ -259,7 +259,10 @@ impl Running {
         let process = self.process.as_ref().context("there is no process")?;
         let mut nanos = 0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", process.id()))? {
-            let schedstat = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            // It may end meanwhile.
+            let Ok(schedstat) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
+                continue;
+            };
             let on_cpu = schedstat.split_whitespace().next();
             nanos += on_cpu.context("no schedstat")?.parse::<u64>()?;
         }

@@ -46,8 +46,11 @@ pub(crate) struct Job {
 pub(crate) enum Task {
     /// Up to machine code.
     Compile,
-    /// The facts alone, before any settings are read.
-    Describe,
+    /// The facts, before any settings are read.
+    Describe {
+        /// And what was compiled for it: see [`Made::setup`].
+        keeps_setup: bool,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -191,7 +194,7 @@ pub(crate) enum Code {
 pub(crate) struct Made {
     pub(crate) artefact: Artefact,
     /// Machine code that configures the plugin whatever its settings are, if it was made
-    /// anew. Children that compile the same file run it, and nobody else.
+    /// anew. Jobs with the same file run it, and nobody else.
     pub(crate) setup: Option<Bytes>,
 }
 

@@ -73,7 +73,9 @@ pub async fn inspect(
         settings: String::new(),
         granted: compile::ON_GRANT.map(str::to_owned).to_vec(),
         limits: bounds,
-        task: Task::Describe,
+        task: Task::Describe {
+            keeps_setup: with.cache.is_some(),
+        },
     };
     let (bytes, sha256) = (wasm.len() as u64, compile::hex(&Sha256::digest(&wasm)));
     let refused = |refusal| LoadError::of(name, name, refusal);

@@ -203,7 +203,8 @@ impl fmt::Display for Said {
     }
 }
 
-/// Builds a plugin and checks it as the gateway would. Writes nothing but what cargo does.
+/// Builds a plugin and checks it as the gateway would. Writes what cargo does, and the
+/// compiled plugin if it is to be kept.
 ///
 /// # Errors
 /// See [`BuildError`].

@@ -9,6 +9,7 @@ use std::{
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use serde_json::{Map, Value, json};
@@ -28,6 +29,9 @@ const OTHER_MODEL: &str = "standin-large";
 pub(super) struct Site {
     folder: TempDir,
     kind: Kind,
+    /// Where compiled plugins are kept, if they are, for as long as a gateway runs: that of the
+    /// first build, wherever later ones are made.
+    cache: OnceLock<Option<PathBuf>>,
 }
 
 #[derive(Debug)]
@@ -69,7 +73,12 @@ impl Site {
     fn new(kind: Kind) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tollgate-dev-").tempdir()?;
         fs::create_dir(folder.path().join("plugins"))?;
-        Ok(Self { folder, kind })
+        let cache = OnceLock::new();
+        Ok(Self {
+            folder,
+            kind,
+            cache,
+        })
     }
 
     /// The configuration to serve.
@@ -99,7 +108,8 @@ impl Site {
             Kind::Own(config) => self.link_others(config, &built.name)?,
             Kind::MadeUp { upstream, model } => {
                 let plugin = (&*built.name, &built.inspected);
-                let text = made_up(plugin, settings, (upstream, model), built.compiled());
+                let cache = self.cache.get_or_init(|| built.compiled());
+                let text = made_up(plugin, settings, (upstream, model), cache.as_deref());
                 self.write_config(&text)?;
                 format!("{}.wasm", built.name)
             }
@@ -165,7 +175,7 @@ fn made_up(
     (name, plugin): (&str, &Inspected),
     settings: &Settings,
     (upstream, model): (&str, &str),
-    cache: Option<PathBuf>,
+    cache: Option<&Path>,
 ) -> String {
     let on_attempt = plugin.hooks.contains(&"on_attempt");
     let on_route = plugin.hooks.iter().any(|hook| *hook != "on_attempt");
@@ -188,7 +198,7 @@ fn made_up(
         "listen": "127.0.0.1:0",
         "admin": "127.0.0.1:0",
         "plugins": "plugins",
-        "cache": cache.as_deref().map_or("off".into(), Path::to_string_lossy),
+        "cache": cache.map_or("off".into(), Path::to_string_lossy),
         "secrets": settings.secrets,
         "policies": { name: policy(name, plugin, settings) },
         "upstreams": { "upstream": { "endpoints": [upstream] } },
@@ -225,6 +235,8 @@ fn policy(name: &str, plugin: &Inspected, settings: &Settings) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn inspected(hooks: &[&'static str], grants: &[&str]) -> Inspected {
@@ -256,7 +268,7 @@ mod tests {
             ("mine", plugin),
             settings,
             ("http://127.0.0.1:9000", "llama-3"),
-            cache.map(PathBuf::from),
+            cache.map(Path::new),
         );
         let config = tollgate_config::parse_str(&text, "tollgate.yaml", Path::new("/dev-site"));
         config.unwrap_or_else(|error| panic!("{error}"))
@@ -283,6 +295,27 @@ mod tests {
             let found = config_with(&plugin, &Settings::default(), cache);
             assert_eq!(found.cache.as_deref(), cache.map(Path::new));
         }
+    }
+
+    #[test]
+    fn the_cache_stays_where_it_is_although_the_target_folder_moves() {
+        let site = Site::in_front_of("http://127.0.0.1:9".to_owned(), None).unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let cache_after_build_in = |folder: &str| {
+            let built = Built {
+                name: "mine".to_owned(),
+                folder: target.path().to_owned(),
+                target_dir: target.path().join(folder),
+                wasm: Bytes::new(),
+                inspected: inspected(&["on_request"], &[]),
+                cases: 0,
+            };
+            site.lay_out(&built, &Settings::default()).unwrap();
+            tollgate_config::load(&site.config()).unwrap().cache
+        };
+        let first = cache_after_build_in("one");
+        assert_eq!(first, Some(target.path().join("one/.compiled")));
+        assert_eq!(cache_after_build_in("two"), first);
     }
 
     #[test]

@@ -518,6 +518,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_try_made_of_the_request_does_not_reach_the_next() {
+        let request = Request::builder().uri("/came").header("x", "came");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let content = Content::AtHand(Bytes::from_static(b"{}"));
+        let host = HeaderValue::from_static("h");
+        let message = Message {
+            facts: vec![("tier".to_owned(), "gold".to_owned())],
+            ..Message::default()
+        };
+        let mut arrival = Arrival::new(parts, content, message, (host, Some("m".to_owned())));
+        for _ in 0..3 {
+            let mut request = arrival.for_try(true);
+            let message = &mut request.message;
+            assert_eq!(message.headers["x"], "came");
+            assert_eq!(message.headers.len(), 1);
+            assert_eq!(message.path, "/came");
+            assert_eq!(message.facts.len(), 1);
+            assert_eq!(request.model.as_deref(), Some("m"));
+            message
+                .headers
+                .insert("x", HeaderValue::from_static("edited"));
+            message
+                .headers
+                .insert("y", HeaderValue::from_static("added"));
+            message.path.push_str("/edited");
+            message.facts.clear();
+        }
+    }
+
+    #[test]
     fn what_is_kept_for_another_try_holds_no_document_taken_apart_unless_it_was_edited() {
         let (parts, ()) = Request::new(()).into_parts();
         let content = Content::AtHand(Bytes::from_static(br#"{"model":"m","n":1}"#));

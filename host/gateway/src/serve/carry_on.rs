@@ -66,8 +66,8 @@ pub(super) struct CarryOn<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> CarryOn<T> {
-    /// `gone` is the flag that `future` was made with. It comes in its box, since it is large:
-    /// each hand that it went through would copy it.
+    /// `future` comes in its box, since it is large: each hand that it went through would copy
+    /// it. `gone` is the flag that it was made with.
     pub(super) fn new(
         future: Pin<Box<dyn Future<Output = T> + Send>>,
         gone: Gone,

@@ -3,6 +3,9 @@
 //! [`serve`] takes a generation, and [`travel`] is the whole way, a step a line. Its
 //! body then goes on by itself, with the exchange inside: see [`relay`](super::relay)
 //! and [`stream`](super::stream). Where a step fails, the error is the answer.
+//!
+//! Steps that take kilobytes are pinned where they are made: awaited as they are, each would be
+//! copied into its place.
 
 use std::{pin::pin, sync::Arc};
 

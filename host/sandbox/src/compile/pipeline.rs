@@ -45,10 +45,11 @@ pub(super) fn run(job: &Job, wasm: &[u8], setup: Option<&[u8]>) -> Result<Made, 
     };
     let mut guest = configure::Guest::start(&instrumented, (wasm, job), setup)?;
     let description = guest.describe()?;
-    if job.task == Task::Describe {
+    if let Task::Describe { keeps_setup } = job.task {
+        let setup = keeps_setup.then(|| guest.setup()).flatten();
         return Ok(Made {
             artefact: described(wasm, description, world)?,
-            setup: guest.setup().map(Bytes::from),
+            setup: setup.map(Bytes::from),
         });
     }
     configure::check_settings(&description.settings_schema, &job.settings)?;

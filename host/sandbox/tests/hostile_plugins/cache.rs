@@ -185,6 +185,7 @@ async fn what_was_compiled_to_look_at_a_plugin_configures_it_then() {
         let file = || fs::metadata(&setup).unwrap().ino();
         let first = file();
         inspect(inspector, ("shape", wasm.clone())).await.unwrap();
+        assert_eq!(file(), first);
         let options = SandboxOptions {
             compiler: compiler.clone(),
             ..in_folder(folder.path())

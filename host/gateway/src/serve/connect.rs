@@ -12,7 +12,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -75,23 +75,31 @@ pub(super) struct Abortable<T> {
 /// Ends an HTTP/1 connection that takes no more of a request that was given up. It comes with
 /// what [`Connected`] tells of the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AbortHandle(Arc<Blocked>);
+pub(super) struct AbortHandle(Arc<Writing>);
 
 #[derive(Debug, Default)]
-struct Blocked {
-    /// A write waits for the endpoint.
-    is_blocked: AtomicBool,
-    is_aborted: AtomicBool,
+struct Writing {
+    stage: AtomicU8,
     writer: AtomicWaker,
 }
 
+/// All that was written has been taken. Another exchange may have the connection by now.
+const TAKEN: u8 = 0;
+/// Some of it may be waiting.
+const BEGUN: u8 = 1;
+/// It is waited for no longer.
+const ABORTED: u8 = 2;
+
 impl AbortHandle {
-    /// Ends the connection if a write waits. One on which nothing waits may be another
-    /// exchange's by now.
-    pub(super) fn abort_blocked(&self) {
-        if self.0.is_blocked.load(Ordering::Acquire) {
-            self.0.is_aborted.store(true, Ordering::Release);
-            self.0.writer.wake();
+    /// Ends the connection as soon as a write has to wait, unless all was taken before.
+    pub(super) fn abort_unfinished(&self) {
+        let Writing { stage, writer } = &*self.0;
+        let (order, relaxed) = (Ordering::AcqRel, Ordering::Relaxed);
+        if stage
+            .compare_exchange(BEGUN, ABORTED, order, relaxed)
+            .is_ok()
+        {
+            writer.wake();
         }
     }
 }
@@ -104,25 +112,28 @@ impl<T> Abortable<T> {
         }
     }
 
+    /// Says that something is written. Only the writer does, so it finds its own word.
+    fn begin(&self) {
+        let stage = &self.handle.0.stage;
+        if stage.load(Ordering::Relaxed) == TAKEN {
+            stage.store(BEGUN, Ordering::Release);
+        }
+    }
+
     /// What a write comes to.
     fn written<R>(
         &self,
         context: &Context<'_>,
         polled: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
-        let blocked = &self.handle.0;
         if polled.is_ready() {
-            // Nobody else writes it, and most writes find it so.
-            if blocked.is_blocked.load(Ordering::Relaxed) {
-                blocked.is_blocked.store(false, Ordering::Release);
-            }
             return polled;
         }
-        blocked.writer.register(context.waker());
-        blocked.is_blocked.store(true, Ordering::Release);
-        match blocked.is_aborted.load(Ordering::Acquire) {
-            true => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            false => Poll::Pending,
+        let Writing { stage, writer } = &*self.handle.0;
+        writer.register(context.waker());
+        match stage.load(Ordering::Acquire) {
+            ABORTED => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            _ => Poll::Pending,
         }
     }
 }
@@ -143,12 +154,20 @@ impl<T: Write + Unpin> Write for Abortable<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.begin();
         let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.written(context, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_flush(context);
+        // The HTTP library flushes when it has nothing left to write.
+        if polled.is_ready() {
+            let stage = &self.handle.0.stage;
+            if stage.load(Ordering::Relaxed) != TAKEN {
+                stage.store(TAKEN, Ordering::Release);
+            }
+        }
         self.written(context, polled)
     }
 
@@ -168,6 +187,7 @@ impl<T: Write + Unpin> Write for Abortable<T> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.begin();
         let polled = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
         self.written(context, polled)
     }
@@ -213,8 +233,92 @@ impl Drop for AbortOnDrop {
             let mut extras = Extensions::new();
             connected.get_extras(&mut extras);
             if let Some(handle) = extras.get::<AbortHandle>() {
-                handle.abort_blocked();
+                handle.abort_unfinished();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Poll, Waker};
+
+    use super::*;
+
+    /// Takes what it is told to.
+    #[derive(Default)]
+    struct Endpoint {
+        is_stuck: bool,
+    }
+
+    impl Write for Endpoint {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            match self.is_stuck {
+                true => Poll::Pending,
+                false => Poll::Ready(Ok(bytes.len())),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn write(connection: &mut Abortable<Endpoint>) -> Poll<Result<usize, io::ErrorKind>> {
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = Pin::new(connection).poll_write(&mut context, b"piece");
+        polled.map_err(|error| error.kind())
+    }
+
+    fn stuck(connection: &mut Abortable<Endpoint>) -> Poll<Result<usize, io::ErrorKind>> {
+        connection.inner.is_stuck = true;
+        write(connection)
+    }
+
+    const ABORTED: Poll<Result<usize, io::ErrorKind>> =
+        Poll::Ready(Err(io::ErrorKind::ConnectionAborted));
+
+    #[test]
+    fn one_that_waits_is_ended() {
+        let mut connection = Abortable::new(Endpoint::default());
+        assert_eq!(stuck(&mut connection), Poll::Pending);
+        connection.handle.clone().abort_unfinished();
+        assert_eq!(write(&mut connection), ABORTED);
+    }
+
+    #[test]
+    fn one_that_was_given_up_between_two_pieces_is_ended_when_it_has_to_wait() {
+        let mut connection = Abortable::new(Endpoint::default());
+        assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
+        connection.handle.clone().abort_unfinished();
+        assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
+        assert_eq!(stuck(&mut connection), ABORTED);
+    }
+
+    #[test]
+    fn one_that_took_all_is_left_to_who_has_it_then() {
+        let mut connection = Abortable::new(Endpoint::default());
+        let flush = |connection: &mut Abortable<Endpoint>| {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(connection).poll_flush(&mut context).is_ready()
+        };
+        assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
+        assert!(flush(&mut connection));
+        connection.handle.clone().abort_unfinished();
+        assert_eq!(stuck(&mut connection), Poll::Pending);
+
+        connection.inner.is_stuck = false;
+        connection.handle.clone().abort_unfinished();
+        assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
+        assert!(flush(&mut connection), "it was given up, and all was taken");
+        assert_eq!(stuck(&mut connection), Poll::Pending);
     }
 }

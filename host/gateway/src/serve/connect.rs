@@ -12,7 +12,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -72,35 +72,21 @@ pub(super) struct Abortable<T> {
     handle: AbortHandle,
 }
 
-/// Ends an HTTP/1 connection that takes no more of a request that was given up. It comes with
-/// what [`Connected`] tells of the connection.
+/// Ends a connection as soon as a write on it has to wait. It comes with what [`Connected`] tells
+/// of the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AbortHandle(Arc<Writing>);
+struct AbortHandle(Arc<Aborted>);
 
 #[derive(Debug, Default)]
-struct Writing {
-    stage: AtomicU8,
+struct Aborted {
+    is_aborted: AtomicBool,
     writer: AtomicWaker,
 }
 
-/// All that was written has been taken. Another exchange may have the connection by now.
-const TAKEN: u8 = 0;
-/// Some of it may be waiting.
-const BEGUN: u8 = 1;
-/// It is waited for no longer.
-const ABORTED: u8 = 2;
-
 impl AbortHandle {
-    /// Ends the connection as soon as a write has to wait, unless all was taken before.
-    pub(super) fn abort_unfinished(&self) {
-        let Writing { stage, writer } = &*self.0;
-        let (order, relaxed) = (Ordering::AcqRel, Ordering::Relaxed);
-        if stage
-            .compare_exchange(BEGUN, ABORTED, order, relaxed)
-            .is_ok()
-        {
-            writer.wake();
-        }
+    fn abort(&self) {
+        self.0.is_aborted.store(true, Ordering::Release);
+        self.0.writer.wake();
     }
 }
 
@@ -109,14 +95,6 @@ impl<T> Abortable<T> {
         Self {
             inner,
             handle: AbortHandle::default(),
-        }
-    }
-
-    /// Says that something is written. Only the writer does, so it finds its own word.
-    fn begin(&self) {
-        let stage = &self.handle.0.stage;
-        if stage.load(Ordering::Relaxed) == TAKEN {
-            stage.store(BEGUN, Ordering::Release);
         }
     }
 
@@ -129,11 +107,11 @@ impl<T> Abortable<T> {
         if polled.is_ready() {
             return polled;
         }
-        let Writing { stage, writer } = &*self.handle.0;
+        let Aborted { is_aborted, writer } = &*self.handle.0;
         writer.register(context.waker());
-        match stage.load(Ordering::Acquire) {
-            ABORTED => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            _ => Poll::Pending,
+        match is_aborted.load(Ordering::Acquire) {
+            true => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            false => Poll::Pending,
         }
     }
 }
@@ -154,20 +132,12 @@ impl<T: Write + Unpin> Write for Abortable<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.begin();
         let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.written(context, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_flush(context);
-        // The HTTP library flushes when it has nothing left to write.
-        if polled.is_ready() {
-            let stage = &self.handle.0.stage;
-            if stage.load(Ordering::Relaxed) != TAKEN {
-                stage.store(TAKEN, Ordering::Release);
-            }
-        }
         self.written(context, polled)
     }
 
@@ -187,7 +157,6 @@ impl<T: Write + Unpin> Write for Abortable<T> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.begin();
         let polled = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
         self.written(context, polled)
     }
@@ -207,33 +176,49 @@ impl<T: Connection> Connection for Abortable<T> {
     }
 }
 
-/// Aborts the connection that a request went over when it is dropped, unless its response came:
-/// over HTTP/2 a request ends without its connection.
-pub(super) struct AbortOnDrop(Option<CaptureConnection>);
+/// A response that is awaited. Dropped before it came it ends the connection that its request
+/// went over, unless that is HTTP/2, where a request ends by itself.
+pub(super) struct AbortOnDrop<F> {
+    response: F,
+    /// `None`: there is nothing to end.
+    connection: Option<CaptureConnection>,
+}
 
-impl AbortOnDrop {
-    pub(super) fn new(connection: CaptureConnection) -> Self {
-        Self(Some(connection))
-    }
-
-    /// There is a response.
-    pub(super) fn disarm(&mut self) {
-        self.0 = None;
+impl<F> AbortOnDrop<F> {
+    pub(super) fn new(response: F, connection: Option<CaptureConnection>) -> Self {
+        Self {
+            response,
+            connection,
+        }
     }
 }
 
-impl Drop for AbortOnDrop {
+impl<T, E, F: Future<Output = Result<T, E>> + Unpin> Future for AbortOnDrop<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = Pin::new(&mut self.response).poll(context);
+        if matches!(polled, Poll::Ready(Ok(_))) {
+            self.connection = None;
+        }
+        polled
+    }
+}
+
+impl<F> Drop for AbortOnDrop<F> {
     fn drop(&mut self) {
-        let Some(connection) = self.0.take() else {
+        let Some(connection) = self.connection.take() else {
             return;
         };
         let connected = connection.connection_metadata();
         let connected = connected.as_ref().filter(|made| !made.is_negotiated_h2());
         if let Some(connected) = connected {
+            // Before the response is dropped, which may give the connection to another exchange.
+            connected.poison();
             let mut extras = Extensions::new();
             connected.get_extras(&mut extras);
             if let Some(handle) = extras.get::<AbortHandle>() {
-                handle.abort_unfinished();
+                handle.abort();
             }
         }
     }
@@ -241,7 +226,23 @@ impl Drop for AbortOnDrop {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Poll, Waker};
+    use std::task::Waker;
+
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Empty;
+    use hyper_util::{
+        client::legacy::{
+            Client,
+            connect::{HttpConnector, capture_connection},
+        },
+        rt::TokioExecutor,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::mpsc,
+    };
 
     use super::*;
 
@@ -290,7 +291,7 @@ mod tests {
     fn one_that_waits_is_ended() {
         let mut connection = Abortable::new(Endpoint::default());
         assert_eq!(stuck(&mut connection), Poll::Pending);
-        connection.handle.clone().abort_unfinished();
+        connection.handle.clone().abort();
         assert_eq!(write(&mut connection), ABORTED);
     }
 
@@ -298,27 +299,52 @@ mod tests {
     fn one_that_was_given_up_between_two_pieces_is_ended_when_it_has_to_wait() {
         let mut connection = Abortable::new(Endpoint::default());
         assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
-        connection.handle.clone().abort_unfinished();
+        connection.handle.clone().abort();
         assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
         assert_eq!(stuck(&mut connection), ABORTED);
     }
 
-    #[test]
-    fn one_that_took_all_is_left_to_who_has_it_then() {
-        let mut connection = Abortable::new(Endpoint::default());
-        let flush = |connection: &mut Abortable<Endpoint>| {
+    #[tokio::test]
+    async fn one_whose_request_was_given_up_is_nobody_elses_however_well_it_did() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", listener.local_addr().unwrap());
+        let (answer, mut answered) = mpsc::channel(1);
+        let server = tokio::spawn(async move {
+            for connection in 1.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    while stream.read(&mut [0; 1024]).await.unwrap_or(0) > 0 {
+                        let text = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                        stream.write_all(text).await.unwrap();
+                        answer.send(connection).await.unwrap();
+                    }
+                });
+            }
+        });
+        let connector = InTime::new(HttpConnector::new(), Duration::from_secs(10));
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        for connection in 1..=2 {
+            let mut request = Request::get(&uri).body(Empty::<Bytes>::new()).unwrap();
+            let captured = capture_connection(&mut request);
+            let mut response = AbortOnDrop::new(client.request(request), Some(captured));
             let mut context = Context::from_waker(Waker::noop());
-            Pin::new(connection).poll_flush(&mut context).is_ready()
-        };
-        assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
-        assert!(flush(&mut connection));
-        connection.handle.clone().abort_unfinished();
-        assert_eq!(stuck(&mut connection), Poll::Pending);
-
-        connection.inner.is_stuck = false;
-        connection.handle.clone().abort_unfinished();
-        assert_eq!(write(&mut connection), Poll::Ready(Ok(5)));
-        assert!(flush(&mut connection), "it was given up, and all was taken");
-        assert_eq!(stuck(&mut connection), Poll::Pending);
+            let asked = loop {
+                // Until it was sent: what is polled then would not be given up any more.
+                let captured = response.connection.as_ref().unwrap();
+                if captured.connection_metadata().is_none() {
+                    assert!(Pin::new(&mut response).poll(&mut context).is_pending());
+                }
+                if let Ok(asked) = answered.try_recv() {
+                    break asked;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            };
+            assert_eq!(asked, connection);
+            // Whoever reads the answer has its time.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(response);
+        }
+        server.abort();
     }
 }

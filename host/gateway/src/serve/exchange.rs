@@ -124,7 +124,7 @@ pub(super) async fn carry_on(
         match policies::ask_request(exchange, &mut arrival.message, asked).await? {
             Answer::Forward(wish) => {
                 mirror::copy(exchange, place, &mut arrival);
-                return tries::onward(exchange, (place.0, place.1), wish, arrival).await;
+                return pin!(tries::onward(exchange, (place.0, place.1), wish, arrival)).await;
             }
             Answer::Reply(reply) => return Ok(reply),
             // One plan counts for an exchange: the first.

@@ -3,7 +3,6 @@
 use std::{error::Error, io, pin::pin};
 
 use bytes::Bytes;
-use futures_util::TryFutureExt;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
 };
@@ -281,13 +280,8 @@ async fn wait(
     let may_block = request.body().may_block();
     let is_watched = may_block || bounds.connect.is_some();
     let mut connection = is_watched.then(|| capture_connection(&mut request));
-    let aborting = connection.clone().filter(|_| may_block);
-    let mut aborting = aborting.map(AbortOnDrop::new);
-    let mut response = pin!(pool.request(request).inspect_ok(|_| {
-        if let Some(aborting) = &mut aborting {
-            aborting.disarm();
-        }
-    }));
+    let aborted = connection.clone().filter(|_| may_block);
+    let mut response = pin!(AbortOnDrop::new(pool.request(request), aborted));
     if let (Some(most), Some(connection)) = (bounds.connect, &mut connection) {
         let due = (sent + most).min(bounds.deadline);
         // The response too: one that fails to connect is never captured.

@@ -23,21 +23,41 @@ use tollgate_sandbox::{
 
 use crate::{BOTH, Bench, chat, head, outcome};
 
-pub(crate) fn chain(bench: &Bench, criterion: &mut Criterion) {
+const NAMES: [&str; 3] = ["api-keys", "model-rules", "token-budget"];
+
+fn built() -> Vec<Bytes> {
     let folder = tempfile::tempdir().expect("a folder");
-    let names = ["api-keys", "model-rules", "token-budget"];
-    let files = build_guests(&names, folder.path()).expect("the plugins build");
+    let files = build_guests(&NAMES, folder.path()).expect("the plugins build");
     let wasm = files.iter().map(std::fs::read);
-    let wasm: Vec<Bytes> = wasm
-        .map(|bytes| bytes.expect("it was built").into())
-        .collect();
+    wasm.map(|bytes| bytes.expect("it was built").into())
+        .collect()
+}
+
+fn all(bench: &Bench, wasm: &[Bytes], isolation: Isolation) -> Vec<Arc<Policy>> {
+    let files = NAMES.iter().zip(wasm);
+    files
+        .map(|(name, wasm)| load(bench, name, wasm.clone(), isolation))
+        .collect()
+}
+
+/// One exchange after the other, and nothing else, until the process is stopped.
+pub(crate) fn forever(bench: &Bench, isolation: &str) {
+    let isolation = match isolation {
+        "shared" => Isolation::Shared,
+        _ => Isolation::Exchange,
+    };
+    let policies = all(bench, &built(), isolation);
+    println!("ready");
+    loop {
+        exchanges(bench, &policies, 1 << 20, &mut Between::Nothing);
+    }
+}
+
+pub(crate) fn chain(bench: &Bench, criterion: &mut Criterion) {
+    let wasm = built();
     let mut group = criterion.benchmark_group("a chat exchange");
     for (how, isolation) in BOTH {
-        let policies: Vec<_> = names
-            .iter()
-            .zip(&wasm)
-            .map(|(name, wasm)| load(bench, name, wasm.clone(), isolation))
-            .collect();
+        let policies = all(bench, &wasm, isolation);
         for policy in &policies {
             let only = [policy.clone()];
             group.bench_function(format!("{}/{how}", policy.name()), |bencher| {
@@ -89,6 +109,8 @@ fn load(bench: &Bench, name: &str, wasm: Bytes, isolation: Isolation) -> Arc<Pol
             settings: settings(name),
             settings_at: Location::default(),
             sandbox: SandboxLimits {
+                // Who counts instructions is slow.
+                hook_time: Duration::from_secs(3600),
                 exchange_time: Duration::from_secs(3600),
                 ..SandboxLimits::default()
             },
@@ -164,12 +186,15 @@ fn exchanges(
             let mut sessions = Vec::with_capacity(policies.len());
             for policy in policies {
                 let head = introduction(&message);
-                let mut session = policy.open(&head, &context).await.expect("a session");
-                if policy.hooks().contains(Hooks::REQUEST) {
-                    let decision = session.on_request(&mut message).await.expect("a decision");
-                    let applied = message.apply(decision.edits, Side::Request);
-                    applied.expect("its edits hold");
+                if !policy.hooks().contains(Hooks::REQUEST) {
+                    let opened = policy.open(&head, &context).await;
+                    sessions.push(opened.expect("a session"));
+                    continue;
                 }
+                let opened = policy.open_and_request((&head, &context), &mut message);
+                let (session, decided) = opened.await.expect("a session");
+                let applied = message.apply(decided.expect("a decision").edits, Side::Request);
+                applied.expect("its edits hold");
                 sessions.push(session);
             }
             let mut response = Message {
@@ -212,6 +237,8 @@ fn finished() -> tollgate_sandbox::contract::Outcome {
     }
 }
 
+/// Once in each exchange: `tests/bench/footprint` goes by it.
+#[inline(never)]
 fn request(body: &Bytes) -> Message {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));

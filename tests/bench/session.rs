@@ -16,7 +16,7 @@ mod foreign;
 #[path = "policies.rs"]
 mod policies;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
@@ -34,6 +34,12 @@ use tollgate_sandbox::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Set to an isolation: one chat exchange is made after the other with it, for
+/// `tests/bench/footprint` to count.
+const COUNTED: &str = "TOLLGATE_COUNTED";
+/// A folder for compiled plugins then, so that their functions have names.
+const COUNTED_IN: &str = "TOLLGATE_COUNTED_IN";
+
 struct Bench {
     runtime: Runtime,
     sandbox: Arc<Sandbox>,
@@ -41,11 +47,15 @@ struct Bench {
 }
 
 fn main() {
+    if let Ok(isolation) = std::env::var(COUNTED) {
+        let folder = std::env::var_os(COUNTED_IN).map(Into::into);
+        return chain::forever(&Bench::new(folder), &isolation);
+    }
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    let bench = Bench::new();
+    let bench = Bench::new(None);
     sessions(&bench, &mut criterion);
     deeds(&bench, &mut criterion);
     body_sizes(&bench, &mut criterion);
@@ -57,7 +67,7 @@ fn main() {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(cache: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let files = build_guests(&["measured"], folder.path()).expect("the guest builds");
         let wasm = Bytes::from(std::fs::read(&files[0]).expect("the guest is there"));
@@ -71,6 +81,7 @@ impl Bench {
             Sandbox::new(
                 SandboxOptions {
                     instances: 512,
+                    cache,
                     ..SandboxOptions::default()
                 },
                 capabilities,

@@ -11,5 +11,5 @@ mod lower;
 mod types;
 
 pub(crate) use lift::{Args, Broken, Lift, Reader};
-pub(crate) use lower::{Lower, Lowering};
+pub(crate) use lower::{Lower, Lowering, Wanted};
 pub(crate) use types::Flat;

@@ -12,7 +12,9 @@ mod imports;
 mod link;
 mod pristine;
 
-pub(crate) use guest::{Direct, Guest};
+pub(crate) use guest::{Direct, Guest, tell_hook};
 pub(crate) use imports::add_to_linker;
-pub(crate) use link::{Entry, Export, Import, Link, MAP_BLOCK, MAP_START, STRADDLE, revision};
+pub(crate) use link::{
+    BLOCKS, Entry, Export, Import, Link, MANY, MAP_BLOCK, MAP_START, STRADDLE, Word, revision,
+};
 pub(crate) use pristine::{Pages, Pristine};

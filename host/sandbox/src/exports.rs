@@ -94,6 +94,11 @@ impl Guest {
         })
     }
 
+    /// Whether a session is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
     fn session(&self) -> wasmtime::Result<ResourceAny> {
         let none = || wasmtime::Error::msg("no session is open");
         self.session.ok_or_else(none)

@@ -22,7 +22,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::{
     Message,
-    direct::{Direct, Pages},
+    direct::{Direct, Pages, tell_hook},
     observed::Stage,
     place::plain,
     policy::Counters,
@@ -224,6 +224,13 @@ impl State {
         mem::take(&mut self.circumstances)
     }
 
+    /// A session was opened, and what is counted from now on is the hook's that it is asked.
+    pub(crate) fn goes_on(&mut self) {
+        self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
+        self.begin_hook();
+        self.stage = Stage::Request;
+    }
+
     pub(crate) fn end_hook(&mut self) {
         self.end_lines();
         self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
@@ -257,6 +264,7 @@ impl State {
     pub(crate) fn on_tick(
         mut store: StoreContextMut<'_, Self>,
     ) -> wasmtime::Result<UpdateDeadline> {
+        tell_hook(&mut store);
         let state = store.data_mut();
         state.ticks += 1;
         if state.ticks > state.shared.bounds.hook_ticks {

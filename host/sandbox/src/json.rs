@@ -396,7 +396,7 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest?;
-        let (token, rest) = match rest.split_once('/') {
+        let (token, rest) = match split(rest, b'/') {
             Some((token, rest)) => (token, Some(rest)),
             None => (rest, None),
         };
@@ -405,8 +405,15 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
+/// What is before an ASCII character and what is behind it. Tokens are short, so a plain
+/// loop is faster than what searches long texts.
+fn split(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == at)?;
+    Some((&text[..place], &text[place + 1..]))
+}
+
 fn unescape_token(token: &str) -> Option<Cow<'_, str>> {
-    let Some((start, mut rest)) = token.split_once('~') else {
+    let Some((start, mut rest)) = split(token, b'~') else {
         return Some(Cow::Borrowed(token));
     };
     let mut text = start.to_owned();
@@ -417,7 +424,7 @@ fn unescape_token(token: &str) -> Option<Cow<'_, str>> {
             _ => return None,
         });
         rest = &rest[1..];
-        let Some((plain, more)) = rest.split_once('~') else {
+        let Some((plain, more)) = split(rest, b'~') else {
             text.push_str(rest);
             return Some(Cow::Owned(text));
         };

@@ -24,9 +24,9 @@ use timer::Timer;
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
-    Failure, Hook, NotOpened, Observed, Session,
+    Failure, Hook, Message, NotOpened, Observed, Session,
     compile::Facts,
-    contract::{Head, Hooks, Needs},
+    contract::{Decision, Head, Hooks, Needs},
     host::{Circumstances, ExchangeContext, Shared},
     instance::Instance,
     place::{Allowance, Origin, Trail},
@@ -211,15 +211,34 @@ impl Policy {
         head: &Head,
         exchange: &ExchangeContext,
     ) -> Result<Session, NotOpened> {
+        let instance = self.instance().await?;
+        Session::open(self.clone(), instance, head, exchange).await
+    }
+
+    /// Opens a session and asks its `on_request` hook at once, which costs less than one after
+    /// the other. The decision is not applied: see [`Session::on_request`]. A future that is
+    /// dropped half-way loses the message.
+    ///
+    /// # Errors
+    /// As [`Policy::open`]; what the hook came to is in what is returned.
+    pub async fn open_and_request(
+        self: &Arc<Self>,
+        (head, exchange): (&Head, &ExchangeContext),
+        request: &mut Message,
+    ) -> Result<(Session, Result<Decision, Failure>), NotOpened> {
+        let instance = self.instance().await?;
+        Session::open_and_request(self.clone(), instance, (head, exchange), request).await
+    }
+
+    async fn instance(self: &Arc<Self>) -> Result<Box<Instance>, Failure> {
         if !self.quarantine.admits() {
             self.shared.counters.fault(Fault::Quarantined);
-            return Err(Failure::Quarantined.into());
+            return Err(Failure::Quarantined);
         }
-        let instance = match self.ready.take() {
-            Some(instance) => instance,
-            None => self.make_late().await?,
-        };
-        Session::open(self.clone(), instance, head, exchange).await
+        match self.ready.take() {
+            Some(instance) => Ok(instance),
+            None => self.make_late().await,
+        }
     }
 
     /// One for what no exchange waits for.

@@ -10,7 +10,7 @@ use crate::{
     direct::{self, Pristine},
     exports::{self, Exports},
     host::{Shared, State},
-    instance::new_store,
+    instance::{FIRST_TICK, new_store},
 };
 
 /// Linked and checked; an instance can be made of it at any time.
@@ -75,7 +75,7 @@ impl Program {
     }
 
     /// Puts an instance back to what it was when it was made, if it can be.
-    pub(crate) fn restore(&self, guest: &Guest, store: &mut Store<State>) -> bool {
+    pub(crate) fn restore(&self, guest: &mut Guest, store: &mut Store<State>) -> bool {
         match (self, guest) {
             (Self::Module { pristine, .. }, Guest::Module(guest)) => pristine.restore(guest, store),
             _ => false,
@@ -121,6 +121,31 @@ impl Guest {
         head: &Head,
     ) -> wasmtime::Result<()> {
         either!(self, guest => guest.open(store, head))
+    }
+
+    /// Opens a session and asks its first hook, in one entry where that can be.
+    pub(crate) async fn open_and_request(
+        &mut self,
+        store: &mut Store<State>,
+        head: &Head,
+    ) -> wasmtime::Result<Decision> {
+        match self {
+            Self::Module(guest) => guest.open_and_request(store, head).await,
+            Self::Component(guest) => {
+                guest.open(store, head).await?;
+                store.data_mut().goes_on();
+                store.set_epoch_deadline(FIRST_TICK);
+                guest.on_request(store).await
+            }
+        }
+    }
+
+    /// Whether a session is open in it.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Module(guest) => guest.is_open(),
+            Self::Component(guest) => guest.is_open(),
+        }
     }
 
     pub(crate) async fn on_request(&self, store: &mut Store<State>) -> wasmtime::Result<Decision> {

@@ -50,34 +50,64 @@ impl Session {
         head: &Head,
         exchange: &ExchangeContext,
     ) -> Result<Self, NotOpened> {
+        begin(&mut instance, exchange);
         let Instance { store, guest, .. } = &mut *instance;
-        store.data_mut().begin(exchange);
-        store.data_mut().begin_hook();
-        store.set_epoch_deadline(FIRST_TICK);
         let (opened, times) = timed(guest.open(store, head)).await;
+        if let Err(error) = opened {
+            store.data_mut().end_hook();
+            return Err(not_opened(policy, instance, &error));
+        }
         let state = store.data_mut();
         state.end_hook();
-        let host_calls = state.host_calls_all;
-        policy.shared.counters.host_called(host_calls);
-        match opened {
-            Ok(()) => Ok(Self {
-                policy,
-                work: Some(instance),
-                at_work: false,
-                time: times.took,
-                worked: times.worked,
-                host_calls,
-                recorded: None,
-            }),
-            Err(error) => {
-                let state = store.data_mut();
-                let recording = state.recorded.take();
-                let failure = policy.failed(&error, state.circumstances());
-                let tender = policy.tender.clone();
-                tender.clear(policy, Some(instance));
-                Err(NotOpened { failure, recording })
+        policy.shared.counters.host_called(state.host_calls_all);
+        let mut session = Self::of(policy, instance);
+        session.host_calls = session.host_calls_of_instance();
+        session.time = times.took;
+        session.worked = times.worked;
+        Ok(session)
+    }
+
+    /// Opens a session and asks the `on_request` hook. What opening takes counts as the hook's.
+    pub(crate) async fn open_and_request(
+        policy: Arc<Policy>,
+        mut instance: Box<Instance>,
+        (head, exchange): (&Head, &ExchangeContext),
+        request: &mut Message,
+    ) -> Result<(Self, Result<Decision, Failure>), NotOpened> {
+        begin(&mut instance, exchange);
+        let Instance { store, guest, .. } = &mut *instance;
+        // Until the session is open, nothing can be planned.
+        store.data_mut().show(request, Stage::Response);
+        let (decided, times) = timed(guest.open_and_request(store, head)).await;
+        store.data_mut().hide(request);
+        match decided {
+            Err(error) if !guest.is_open() => {
+                store.data_mut().end_hook();
+                Err(not_opened(policy, instance, &error))
+            }
+            decided => {
+                let mut session = Self::of(policy, instance);
+                let decided = session.decided(Hook::Request, times, decided);
+                Ok((session, decided))
             }
         }
+    }
+
+    fn of(policy: Arc<Policy>, instance: Box<Instance>) -> Self {
+        Self {
+            policy,
+            work: Some(instance),
+            at_work: false,
+            time: Duration::ZERO,
+            worked: Duration::ZERO,
+            host_calls: 0,
+            recorded: None,
+        }
+    }
+
+    fn host_calls_of_instance(&self) -> u32 {
+        let instance = self.work.as_ref();
+        instance.map_or(0, |instance| instance.store.data().host_calls_all)
     }
 
     /// The policy whose session it is.
@@ -149,6 +179,15 @@ impl Session {
         };
         let (decided, times) = timed(call).await;
         store.data_mut().hide(message);
+        self.decided(hook, times, decided)
+    }
+
+    fn decided(
+        &mut self,
+        hook: Hook,
+        times: Times,
+        decided: wasmtime::Result<Decision>,
+    ) -> Result<Decision, Failure> {
         let decision = self.leave(hook, times, decided)?;
         let decision = self.judge(decision, hook)?;
         self.policy.quarantine.succeeded();
@@ -336,6 +375,28 @@ impl std::fmt::Debug for Session {
             .field("policy", &self.policy.name())
             .finish_non_exhaustive()
     }
+}
+
+fn begin(instance: &mut Instance, exchange: &ExchangeContext) {
+    let Instance { store, .. } = instance;
+    store.data_mut().begin(exchange);
+    store.data_mut().begin_hook();
+    store.set_epoch_deadline(FIRST_TICK);
+}
+
+/// What opening came to, and the instance is cleared away.
+fn not_opened(
+    policy: Arc<Policy>,
+    mut instance: Box<Instance>,
+    error: &wasmtime::Error,
+) -> NotOpened {
+    let state = instance.store.data_mut();
+    policy.shared.counters.host_called(state.host_calls_all);
+    let recording = state.recorded.take();
+    let failure = policy.failed(error, state.circumstances());
+    let tender = policy.tender.clone();
+    tender.clear(policy, Some(instance));
+    NotOpened { failure, recording }
 }
 
 /// The hooks that are shown a message.

@@ -42,6 +42,15 @@ impl Arena {
         Some(start)
     }
 
+    /// The offset of so many new blocks, one behind the other in `size` bytes together.
+    #[inline]
+    pub(crate) fn place_row(&mut self, count: usize, size: usize, align: usize) -> Option<usize> {
+        let more = count.checked_sub(1)?;
+        let start = self.place(size, align)?;
+        self.live += more;
+        Some(start)
+    }
+
     /// Gives a block back.
     #[inline]
     pub(crate) fn free(&mut self, start: usize, size: usize) {
@@ -115,6 +124,21 @@ mod tests {
         arena.place(8, 8).unwrap();
         assert!(arena.resize(first, 8, 4));
         assert!(!arena.resize(first, 4, 6));
+    }
+
+    #[test]
+    fn blocks_in_a_row_are_given_back_one_by_one() {
+        let mut arena = open(64);
+        for _ in 0..1000 {
+            assert_eq!(arena.place_row(3, 40, 16), Some(0));
+            assert_eq!(arena.place_row(0, 1, 1), None);
+            assert_eq!(arena.place_row(2, 25, 1), None);
+            arena.free(0, 8);
+            arena.free(32, 8);
+            assert_eq!(arena.place(8, 8), Some(32));
+            arena.free(8, 24);
+            arena.free(32, 8);
+        }
     }
 
     #[test]

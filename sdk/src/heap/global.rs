@@ -39,6 +39,19 @@ pub(crate) fn open_arena() {
     unsafe { (*HEAP.arena.get()).open(CAPACITY) }
 }
 
+/// Room for so many blocks in a row, of `bytes` together, each of which is freed by itself:
+/// how the gateway hands over many texts in one call. Null where the arena has none.
+#[unsafe(export_name = "tollgate_blocks")]
+extern "C" fn blocks(count: usize, bytes: usize) -> *mut u8 {
+    // SAFETY: one thread, and the borrow ends before anything else happens.
+    let place = unsafe { (*HEAP.arena.get()).place_row(count, bytes, align_of::<Memory>()) };
+    match place {
+        // SAFETY: the arena places blocks within its capacity.
+        Some(offset) => unsafe { HEAP.base().add(offset) },
+        None => std::ptr::null_mut(),
+    }
+}
+
 impl Heap {
     fn base(&self) -> *mut u8 {
         self.memory.get().cast()

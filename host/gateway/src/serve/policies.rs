@@ -9,7 +9,7 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    Failure, Json, Message, Policy, Session, Side,
+    Failure, Json, Message, NotOpened, Policy, Session, Side,
     contract::{
         CachePlan, Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Target,
         Verdict,
@@ -102,16 +102,19 @@ async fn ask_each(
             return Err(ServeError::ClientGone);
         }
         let asks = slot.wants(Hooks::REQUEST);
-        let (told, seen) = (&mut introduction, (&*record, &*message));
-        let until = *deadline;
-        let session = slot
-            .session(seen.0, move || Introduction::renewed(told, seen, until))
-            .await?;
-        let Some(session) = session.filter(|_| asks) else {
+        let (told, until) = (&mut introduction, *deadline);
+        if !asks {
+            let seen = (&*record, &*message);
+            slot.session(record, move || Introduction::renewed(told, seen, until))
+                .await?;
+            continue;
+        }
+        let introduced = Introduction::renewed(told, (&*record, &*message), until);
+        let shadow = message.shadow.take();
+        let Some(decided) = slot.request(record, introduced, message).await? else {
+            message.shadow = shadow;
             continue;
         };
-        let shadow = message.shadow.take();
-        let decided = session.on_request(message).await;
         let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
         // A later wish before an earlier one, and none of a policy that failed.
         message.shadow = message.shadow.take().or(shadow);
@@ -364,20 +367,45 @@ impl Slot {
             let Introduction { head, context } = introduction.borrow();
             match self.record.policy.open(head, context).await {
                 Ok(session) => self.state = State::Open(session),
-                Err(not) => {
-                    let bypassed = self.may_be_bypassed();
-                    if let Some(page) = &self.page {
-                        let asked = not.recording.unwrap_or_default();
-                        page.not_opened(self.policy(), *asked, (&not.failure, bypassed));
-                    }
-                    self.failed(not.failure, OPEN, record)?;
-                }
+                Err(not) => self.not_opened(not, record)?,
             }
         }
         Ok(match &mut self.state {
             State::Open(session) => Some(session),
             State::Waiting | State::Spent => None,
         })
+    }
+
+    /// Asks the `on_request` hook, of a session that opens with it if there is none yet;
+    /// `None`: it failed to, or had failed before, and is bypassed.
+    async fn request(
+        &mut self,
+        record: &Record,
+        Introduction { head, context }: &Introduction,
+        message: &mut Message,
+    ) -> Result<Option<Result<Decision, Failure>>, ServeError> {
+        match &mut self.state {
+            State::Spent => return Ok(None),
+            State::Open(session) => return Ok(Some(session.on_request(message).await)),
+            State::Waiting => {}
+        }
+        let policy = &self.record.policy;
+        match policy.open_and_request((head, context), message).await {
+            Ok((session, decided)) => {
+                self.state = State::Open(session);
+                Ok(Some(decided))
+            }
+            Err(not) => self.not_opened(not, record).map(|()| None),
+        }
+    }
+
+    fn not_opened(&mut self, not: NotOpened, record: &Record) -> Result<(), ServeError> {
+        let bypassed = self.may_be_bypassed();
+        if let Some(page) = &self.page {
+            let asked = not.recording.unwrap_or_default();
+            page.not_opened(self.policy(), *asked, (&not.failure, bypassed));
+        }
+        self.failed(not.failure, OPEN, record)
     }
 
     /// Does as `on_error` says of a failure in `hook`.

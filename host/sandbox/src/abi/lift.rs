@@ -173,12 +173,30 @@ impl<A: Lift, B: Lift> Lift for (A, B) {
 /// The flat arguments of a host call, one after the other.
 pub(crate) struct Args<'a> {
     slots: &'a [u64],
+    /// The handle of the message that is lent; 0 if none is.
+    lent: u32,
     pub(crate) memory: Reader<'a>,
 }
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(slots: &'a [u64], memory: Reader<'a>) -> Self {
-        Self { slots, memory }
+    pub(crate) fn new(slots: &'a [u64], lent: u32, memory: Reader<'a>) -> Self {
+        Self {
+            slots,
+            lent,
+            memory,
+        }
+    }
+
+    /// The handle of a message.
+    ///
+    /// # Errors
+    /// It is none, or the guest let go of it.
+    pub(crate) fn message(&mut self) -> Result<(), Broken> {
+        match self.u32() {
+            0 => Err(Broken::NoSuchHandle),
+            handle if handle == self.lent => Ok(()),
+            _ => Err(Broken::NoSuchHandle),
+        }
     }
 
     fn slot(&mut self) -> u64 {
@@ -329,7 +347,7 @@ mod tests {
     fn a_name_is_copied_no_further_than_shows_that_it_is_too_long() {
         let name = |memory: &[u8], length: usize| {
             let slots = [0, length as u64];
-            Args::new(&slots, Reader::new(memory, memory.len())).name()
+            Args::new(&slots, 0, Reader::new(memory, memory.len())).name()
         };
         assert_eq!(name(b"caller=bob", 6), Ok("caller".to_owned()));
         let long = "é".repeat(1 << 20);

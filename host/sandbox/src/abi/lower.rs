@@ -2,7 +2,8 @@
 //!
 //! The host never calls the guest from within a host call, so it cannot allocate there.
 //! A value is laid out on the host first, in blocks; the guest's own wrapper is asked
-//! for one block after the other, and when all have a place, everything is written.
+//! for all of them at once, or for one after the other if it cannot do that, and when all
+//! have a place, everything is written.
 
 use super::layout::{Layout, align_to};
 
@@ -41,6 +42,29 @@ pub(crate) struct Lowering {
     root: Root,
     /// The first block that has no place yet.
     next: usize,
+    asked: Wanted,
+    /// Where all but the root are, if they lie in a row in the guest as they do here.
+    row: Option<u32>,
+    /// The guest has no room for all of them in a row.
+    has_no_row: bool,
+}
+
+/// The largest alignment that a value of the contract has.
+const ALIGN_MAX: usize = 8;
+
+/// What the guest is to allocate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Nothing,
+    Block {
+        align: u32,
+        length: u32,
+    },
+    /// So many in a row, and how long they are together.
+    Row {
+        count: u32,
+        length: u32,
+    },
 }
 
 impl Default for Lowering {
@@ -51,6 +75,9 @@ impl Default for Lowering {
             links: Vec::new(),
             root: Root::Memory,
             next: 0,
+            asked: Wanted::Nothing,
+            row: None,
+            has_no_row: false,
         }
     }
 }
@@ -65,6 +92,8 @@ impl Lowering {
         self.blocks.clear();
         self.links.clear();
         self.next = 0;
+        self.row = None;
+        self.has_no_row = false;
     }
 
     /// Lays out a value that goes where the guest said.
@@ -90,7 +119,13 @@ impl Lowering {
     }
 
     fn block(&mut self, length: usize, align: usize) -> usize {
-        let start = self.bytes.len();
+        // What is in a row behind the root begins where anything may begin.
+        let begin = if self.blocks.len() == 1 {
+            ALIGN_MAX
+        } else {
+            align
+        };
+        let start = align_to(self.bytes.len(), begin);
         self.bytes.resize(start + length, 0);
         self.blocks.push(Block {
             start,
@@ -112,17 +147,38 @@ impl Lowering {
         self.bytes[position..position + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// The next block to allocate, as alignment and length; `None`: all have a place.
-    pub(crate) fn wanted(&mut self) -> Option<(u32, u32)> {
+    /// What to allocate next. `rows`: the guest may have room for all blocks in a row.
+    pub(crate) fn wanted(&mut self, rows: bool) -> Wanted {
+        self.asked = match self.row().filter(|_| rows && !self.has_no_row) {
+            Some(row) => row,
+            None => self.block_wanted(),
+        };
+        self.asked
+    }
+
+    /// All blocks but the root, if there is more than one and none has a place yet.
+    fn row(&self) -> Option<Wanted> {
+        let first = self.blocks.get(1).filter(|_| self.next == 1)?;
+        let rest = self.blocks[1..].iter();
+        let count = rest.filter(|block| block.length > 0).count();
+        (count > 1).then(|| Wanted::Row {
+            count: narrow(count),
+            length: narrow(self.bytes.len() - first.start),
+        })
+    }
+
+    fn block_wanted(&mut self) -> Wanted {
         while let Some(block) = self.blocks.get_mut(self.next) {
             if block.length > 0 {
-                return Some((narrow(block.align), narrow(block.length)));
+                return Wanted::Block {
+                    align: narrow(block.align),
+                    length: narrow(block.length),
+                };
             }
-            // A list of nothing lies anywhere but at 0.
-            block.at = narrow(block.align);
+            block.at = of_nothing(block);
             self.next += 1;
         }
-        None
+        Wanted::Nothing
     }
 
     /// Whether the guest is allocating for it.
@@ -130,12 +186,34 @@ impl Lowering {
         self.next < self.blocks.len()
     }
 
-    /// Says where the wanted block is.
+    /// Says where is what was wanted last.
     pub(crate) fn place(&mut self, at: u32) {
-        if let Some(block) = self.blocks.get_mut(self.next) {
-            block.at = at;
-            self.next += 1;
+        match self.asked {
+            Wanted::Nothing => {}
+            Wanted::Block { .. } => {
+                if let Some(block) = self.blocks.get_mut(self.next) {
+                    block.at = at;
+                    self.next += 1;
+                }
+            }
+            Wanted::Row { .. } if at == 0 => self.has_no_row = true,
+            Wanted::Row { .. } => self.place_row(at),
         }
+    }
+
+    /// Where it leads out of the guest's memory is seen when it is written.
+    fn place_row(&mut self, at: u32) {
+        let Some(first) = self.blocks.get(1).map(|block| block.start) else {
+            return;
+        };
+        for block in &mut self.blocks[1..] {
+            block.at = match block.length {
+                0 => of_nothing(block),
+                _ => at.saturating_add(narrow(block.start - first)),
+            };
+        }
+        self.row = Some(at);
+        self.next = self.blocks.len();
     }
 
     /// All is written; what it took is given back, if it was much.
@@ -163,14 +241,27 @@ impl Lowering {
         }
     }
 
-    /// What goes into the guest's memory: where, and the bytes.
+    /// What goes into the guest's memory: where, how it has to be aligned, and the bytes.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = (u32, usize, &[u8])> {
-        let skipped = usize::from(self.root == Root::Slots);
-        self.blocks.iter().skip(skipped).map(|block| {
+        let first = usize::from(self.root == Root::Slots);
+        let last = if self.row.is_some() {
+            1
+        } else {
+            self.blocks.len()
+        };
+        let blocks = self.blocks.get(first..last).unwrap_or_default();
+        let blocks = blocks.iter().map(|block| {
             let bytes = &self.bytes[block.start..block.start + block.length];
             (block.at, block.align, bytes)
-        })
+        });
+        let row = self.row.zip(self.blocks.get(1));
+        blocks.chain(row.map(|(at, first)| (at, ALIGN_MAX, &self.bytes[first.start..])))
     }
+}
+
+/// A list of nothing lies anywhere but at 0.
+fn of_nothing(block: &Block) -> u32 {
+    narrow(block.align)
 }
 
 #[expect(

@@ -2,22 +2,12 @@
 
 use wasmtime::{AsContextMut, Global, InstancePre, Memory, Store, StoreContextMut, TypedFunc};
 
-use super::{Entry, Export, MAP_BLOCK, MAP_START};
+use super::{Entry, Export, MANY, MAP_BLOCK, MAP_START, Word};
 use crate::{
-    abi::{Broken, Lift, Lowering, Reader},
+    abi::{Broken, Lift, Lowering, Reader, Wanted},
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target},
     host::State,
 };
-
-/// What a function of the contract returned.
-#[derive(Debug)]
-pub(super) enum Returned {
-    Session(u32),
-    Decision(Decision),
-    Events(EventsDecision),
-    /// Milliseconds to the next tick.
-    Next(Option<u64>),
-}
 
 /// Messages have handles that no reservation and no session has.
 const FIRST_MESSAGE: u32 = 1 << 27;
@@ -28,51 +18,60 @@ pub(crate) struct Direct {
     pub(super) memory: Memory,
     pub(super) map: Memory,
     pub(super) lowering: Lowering,
-    returned: Option<Returned>,
-    /// The handle that the guest has for the message it is shown, until it lets go of it.
-    lent: Option<u32>,
+    /// Whether the guest may have room for several blocks in a row.
+    rows: bool,
+    /// The handle of the message that the guest is shown next; 0: of none.
+    lends: u32,
     next_message: u32,
-    /// What the function returned is taken, and only its memory is still to be freed.
-    is_over: bool,
+    /// The entry at work opens a session and then asks it, and is not seen to have opened it.
+    opens: bool,
 }
 
 impl Direct {
-    fn lend(&mut self) -> u32 {
+    fn lend(&mut self) {
         self.next_message = (self.next_message + 1) % FIRST_MESSAGE;
-        let handle = FIRST_MESSAGE + self.next_message;
-        self.lent = Some(handle);
-        handle
+        self.lends = FIRST_MESSAGE + self.next_message;
     }
 
     /// Whether the guest allocates or frees what is handed over, where it may call nothing.
-    pub(super) fn is_between(&self) -> bool {
-        self.is_over || self.lowering.is_waiting()
+    pub(super) fn is_between(&self, map: &[u8]) -> bool {
+        self.lowering.is_waiting() || Word::Frees.read(map) != 0
+    }
+
+    /// Whether the session was only just opened, and what is counted from now on is its hook's.
+    fn begins(&mut self, map: &[u8]) -> bool {
+        self.opens && Word::Opened.read(map) != 0 && std::mem::take(&mut self.opens)
     }
 
     /// Forgets what the last exchange left.
     pub(crate) fn end(&mut self) {
-        self.returned = None;
-        self.lent = None;
+        self.lends = 0;
         self.next_message = 0;
+        self.opens = false;
     }
+}
 
-    pub(super) fn check_message(&self, handle: u32) -> Result<(), Broken> {
-        match self.lent {
-            Some(lent) if lent == handle => Ok(()),
-            _ => Err(Broken::NoSuchHandle),
-        }
+/// Counts anew for a hook, where the entry at work went on to it.
+pub(crate) fn tell_hook(store: &mut impl AsContextMut<Data = State>) {
+    let mut store = store.as_context_mut();
+    let Ok(&mut Direct { map, opens, .. }) = store.data_mut().direct() else {
+        return;
+    };
+    if !opens {
+        return;
     }
-
-    pub(super) fn let_go(&mut self, handle: u32) -> Result<(), Broken> {
-        self.check_message(handle)?;
-        self.lent = None;
-        Ok(())
+    let (map, state) = map.data_and_store_mut(&mut store);
+    if state.direct().is_ok_and(|direct| direct.begins(map)) {
+        state.goes_on();
     }
 }
 
 /// The functions that the host enters.
-#[derive(Clone)]
-pub(crate) struct Entries([Option<TypedFunc<u64, ()>>; Entry::ALL.len()]);
+#[derive(Clone, Default)]
+pub(crate) struct Entries {
+    each: [Option<TypedFunc<u64, u32>>; Entry::ALL.len()],
+    open_and_request: Option<TypedFunc<u64, u32>>,
+}
 
 pub(crate) struct Guest {
     /// Those that the module may change.
@@ -100,19 +99,23 @@ impl Guest {
             memory: memory(store, Export::Memory)?,
             map: memory(store, Export::Map)?,
             lowering: Lowering::default(),
-            returned: None,
-            lent: None,
+            rows: instance
+                .get_func(&mut *store, &Export::Blocks.name())
+                .is_some(),
+            lends: 0,
             next_message: 0,
-            is_over: false,
+            opens: false,
         };
         store.data_mut().direct = Some(direct);
-        let mut entries = Entries(Default::default());
+        let find = |store: &mut Store<State>, export: Export| {
+            let func = instance.get_func(&mut *store, &export.name());
+            func.map(|func| func.typed(store)).transpose()
+        };
+        let mut entries = Entries::default();
         for &entry in Entry::ALL {
-            let name = Export::Entry(entry).name();
-            if let Some(func) = instance.get_func(&mut *store, &name) {
-                entries.0[entry as usize] = Some(func.typed(&mut *store)?);
-            }
+            entries.each[entry as usize] = find(store, Export::Entry(entry))?;
         }
+        entries.open_and_request = find(store, Export::OpenAndRequest)?;
         let globals = (0..)
             .map_while(|nth| instance.get_global(&mut *store, &Export::Global(nth).name()))
             .collect();
@@ -137,22 +140,50 @@ impl Guest {
         head: &Head,
     ) -> wasmtime::Result<()> {
         direct(store)?.lowering.arguments().boxed(head);
-        match self.enter(store, Entry::Open).await? {
-            Some(Returned::Session(session)) => {
-                self.session = session;
-                self.is_open = true;
-                Ok(())
-            }
-            _ => Err(nothing()),
+        self.session = self.enter(store, Entry::Open).await?;
+        self.is_open = true;
+        Ok(())
+    }
+
+    /// Opens a session and asks it at once.
+    pub(crate) async fn open_and_request(
+        &mut self,
+        store: &mut Store<State>,
+        head: &Head,
+    ) -> wasmtime::Result<Decision> {
+        let Some(func) = &self.entries.open_and_request else {
+            self.open(store, head).await?;
+            tell_opened(store)?;
+            return self.on_request(store).await;
+        };
+        let direct = direct(store)?;
+        direct.lend();
+        direct.opens = true;
+        direct.lowering.arguments().boxed(head);
+        let result = call(store, func).await;
+        let map = map(store)?;
+        if Word::Opened.read(map) != 0 {
+            self.session = Word::Session.read(map);
+            self.is_open = true;
         }
+        lift(store, result?)
+    }
+
+    /// Whether a session is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     pub(crate) async fn on_request(&self, store: &mut Store<State>) -> wasmtime::Result<Decision> {
         let direct = direct(store)?;
-        let message = direct.lend();
-        let arguments = direct.lowering.arguments();
-        arguments.number(self.session).number(message);
-        decision(self.enter(store, Entry::Request).await?)
+        direct.lend();
+        direct
+            .lowering
+            .arguments()
+            .number(self.session)
+            .number(direct.lends);
+        let result = self.enter(store, Entry::Request).await?;
+        lift(store, result)
     }
 
     pub(crate) async fn on_attempt(
@@ -161,7 +192,7 @@ impl Guest {
         target: &Target,
     ) -> wasmtime::Result<Decision> {
         let direct = direct(store)?;
-        let message = direct.lend();
+        direct.lend();
         let arguments = direct.lowering.arguments();
         arguments
             .number(self.session)
@@ -169,8 +200,9 @@ impl Guest {
             .list(target.dialect.as_bytes())
             .optional_text(target.model.as_deref())
             .number(target.attempt)
-            .number(message);
-        decision(self.enter(store, Entry::Attempt).await?)
+            .number(direct.lends);
+        let result = self.enter(store, Entry::Attempt).await?;
+        lift(store, result)
     }
 
     pub(crate) async fn on_response(
@@ -179,13 +211,14 @@ impl Guest {
         status: u16,
     ) -> wasmtime::Result<Decision> {
         let direct = direct(store)?;
-        let message = direct.lend();
+        direct.lend();
         let arguments = direct.lowering.arguments();
         arguments
             .number(self.session)
             .number(status)
-            .number(message);
-        decision(self.enter(store, Entry::Response).await?)
+            .number(direct.lends);
+        let result = self.enter(store, Entry::Response).await?;
+        lift(store, result)
     }
 
     pub(crate) async fn on_events(
@@ -195,10 +228,8 @@ impl Guest {
     ) -> wasmtime::Result<EventsDecision> {
         let arguments = direct(store)?.lowering.arguments();
         arguments.number(self.session).list(batch).number(last);
-        match self.enter(store, Entry::Events).await? {
-            Some(Returned::Events(decision)) => Ok(decision),
-            _ => Err(nothing()),
-        }
+        let result = self.enter(store, Entry::Events).await?;
+        lift(store, result)
     }
 
     pub(crate) async fn on_finish(
@@ -226,16 +257,14 @@ impl Guest {
     /// Milliseconds to the next tick, as the plugin wants it.
     pub(crate) async fn on_tick(&self, store: &mut Store<State>) -> wasmtime::Result<Option<u64>> {
         direct(store)?.lowering.arguments();
-        match self.enter(store, Entry::Tick).await? {
-            Some(Returned::Next(next)) => Ok(next),
-            _ => Err(nothing()),
-        }
+        let result = self.enter(store, Entry::Tick).await?;
+        lift(store, result)
     }
 
     /// Ends the session, if one is open; the instance may serve another.
     pub(crate) async fn close(&mut self, store: &mut Store<State>) -> wasmtime::Result<()> {
         let was_open = std::mem::take(&mut self.is_open);
-        if !was_open || self.entries.0[Entry::Drop as usize].is_none() {
+        if !was_open || self.entries.each[Entry::Drop as usize].is_none() {
             return Ok(());
         }
         let arguments = direct(store)?.lowering.arguments();
@@ -243,54 +272,69 @@ impl Guest {
         self.enter(store, Entry::Drop).await.map(drop)
     }
 
-    async fn enter(
-        &self,
-        store: &mut Store<State>,
-        entry: Entry,
-    ) -> wasmtime::Result<Option<Returned>> {
-        direct(store)?.is_over = false;
-        let wanted = wanted(store.as_context_mut())?;
-        let Some(func) = &self.entries.0[entry as usize] else {
-            return Err(nothing());
-        };
-        func.call_async(&mut *store, wanted).await?;
-        let direct = direct(store)?;
-        match direct.lent.take() {
-            None => Ok(direct.returned.take()),
-            Some(_) => Err(wasmtime::Error::msg(
-                "a borrowed message is kept beyond the end of the hook",
-            )),
-        }
+    /// It was put back to where no session is open.
+    pub(super) fn forget(&mut self) {
+        self.is_open = false;
     }
+
+    async fn enter(&self, store: &mut Store<State>, entry: Entry) -> wasmtime::Result<u32> {
+        let func = self.entries.each[entry as usize].as_ref();
+        let missing = || wasmtime::Error::msg("the plugin lacks a function of the contract");
+        call(store, func.ok_or_else(missing)?).await
+    }
+}
+
+async fn call(store: &mut Store<State>, func: &TypedFunc<u64, u32>) -> wasmtime::Result<u32> {
+    let wanted = wanted(store.as_context_mut())?;
+    let result = func.call_async(&mut *store, wanted).await?;
+    if Word::Lent.read(map(store)?) != 0 {
+        return Err(wasmtime::Error::msg(
+            "a borrowed message is kept beyond the end of the hook",
+        ));
+    }
+    Ok(result)
+}
+
+/// What a function of the contract returned, before its memory is freed.
+fn lift<T: Lift>(store: &mut Store<State>, result: u32) -> wasmtime::Result<T> {
+    let memory = direct(store)?.memory;
+    let budget = store.data().shared.bounds.memory_bytes;
+    let mut reader = Reader::new(memory.data(&*store), budget);
+    Ok(T::lift_at(&mut reader, result)?)
+}
+
+fn map(store: &mut Store<State>) -> wasmtime::Result<&mut [u8]> {
+    let map = direct(store)?.map;
+    Ok(map.data_mut(store))
+}
+
+/// What is counted from now on is the hook's.
+fn tell_opened(store: &mut Store<State>) -> wasmtime::Result<()> {
+    direct(store)?.opens = false;
+    store.data_mut().goes_on();
+    Ok(())
 }
 
 fn direct(store: &mut Store<State>) -> wasmtime::Result<&mut Direct> {
     store.data_mut().direct()
 }
 
-fn decision(returned: Option<Returned>) -> wasmtime::Result<Decision> {
-    match returned {
-        Some(Returned::Decision(decision)) => Ok(decision),
-        _ => Err(nothing()),
-    }
-}
-
-fn nothing() -> wasmtime::Error {
-    wasmtime::Error::msg("a function of the contract returned nothing")
-}
-
-/// What the guest is to allocate next, as its alignment above its length; 0 when
-/// all that is lowered has been written.
+/// What the guest is to allocate next, as its alignment above its length, or with [`MANY`]
+/// for several; 0 when all that is lowered has been written.
 pub(super) fn wanted(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<u64> {
-    match store.data_mut().direct()?.lowering.wanted() {
-        Some((align, length)) => Ok(u64::from(align) << 32 | u64::from(length)),
-        None => write(store).map(|()| 0),
+    let direct = store.data_mut().direct()?;
+    let both = |upper: u32, lower: u32| u64::from(upper) << 32 | u64::from(lower);
+    match direct.lowering.wanted(direct.rows) {
+        Wanted::Nothing => write(store).map(|()| 0),
+        Wanted::Block { align, length } => Ok(both(align, length)),
+        Wanted::Row { count, length } => Ok(MANY | both(count, length)),
     }
 }
 
 fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
     let direct = store.data_mut().direct()?;
     let (memory, map) = (direct.memory, direct.map);
+    let lends = std::mem::take(&mut direct.lends);
     let mut lowering = std::mem::take(&mut direct.lowering);
     lowering.join();
     let bytes = memory.data_mut(&mut store);
@@ -308,6 +352,10 @@ fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
     let marks = map.data_mut(&mut store);
     let slots = lowering.slots();
     marks[..slots.len()].copy_from_slice(slots);
+    if lends != 0 {
+        Word::Lent.write(marks, lends);
+        Word::Opened.write(marks, 0);
+    }
     for (at, _, piece) in lowering.pieces() {
         mark(marks, at as usize, piece.len());
     }
@@ -320,31 +368,8 @@ fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
 fn mark(map: &mut [u8], at: usize, length: usize) {
     if length > 0 {
         let (first, last) = (at / MAP_BLOCK, (at + length - 1) / MAP_BLOCK);
-        map[MAP_START + first..=MAP_START + last].fill(1);
-    }
-}
-
-/// Lifts what a function of the contract returned, before its memory is freed.
-pub(super) fn returned(
-    mut store: StoreContextMut<'_, State>,
-    entry: Entry,
-    result: u32,
-) -> wasmtime::Result<()> {
-    let memory = store.data_mut().direct()?.memory;
-    let budget = store.data().shared.bounds.memory_bytes;
-    let (bytes, state) = memory.data_and_store_mut(&mut store);
-    let mut reader = Reader::new(bytes, budget);
-    let returned = match entry {
-        Entry::Open => Returned::Session(result),
-        Entry::Request | Entry::Attempt | Entry::Response => {
-            Returned::Decision(Decision::lift_at(&mut reader, result)?)
+        for mark in &mut map[MAP_START + first..=MAP_START + last] {
+            *mark = 1;
         }
-        Entry::Events => Returned::Events(EventsDecision::lift_at(&mut reader, result)?),
-        Entry::Tick => Returned::Next(Option::lift_at(&mut reader, result)?),
-        Entry::Finish | Entry::Drop => return Ok(()),
-    };
-    let direct = state.direct()?;
-    direct.returned = Some(returned);
-    direct.is_over = true;
-    Ok(())
+    }
 }

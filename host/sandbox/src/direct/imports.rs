@@ -4,8 +4,8 @@
 use wasmtime::{AsContextMut, Caller, Linker, component::Resource};
 
 use super::{
-    Entry, Import, Link,
-    guest::{Direct, returned, wanted},
+    Import, Link, Word,
+    guest::{Direct, tell_hook, wanted},
 };
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
@@ -48,15 +48,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         caller.data_mut().direct()?.lowering.place(at);
         wanted(caller.as_context_mut())
     })?;
-    let (module, done) = name(Link::Returned);
-    linker.func_wrap(
-        module,
-        done,
-        |mut caller: Caller<'_, State>, entry: u32, result: u32| {
-            let entry = Entry::of(entry).ok_or(Broken::NoSuchCase)?;
-            returned(caller.as_context_mut(), entry, result)
-        },
-    )?;
     Ok(())
 }
 
@@ -93,18 +84,20 @@ fn open<'a>(
     caller: &'a mut Caller<'_, State>,
     slots: &'a mut [u64; SLOTS],
 ) -> wasmtime::Result<(Args<'a>, &'a mut State)> {
-    let direct = caller.data_mut().direct()?;
-    if direct.is_between() {
+    tell_hook(caller);
+    let &mut Direct { memory, map, .. } = caller.data_mut().direct()?;
+    let (map, state) = map.data_and_store_mut(&mut *caller);
+    if state.direct()?.is_between(map) {
         return Err(Broken::CalledBetween.into());
     }
-    let (memory, map) = (direct.memory, direct.map);
-    let budget = caller.data().shared.bounds.memory_bytes;
-    let (bytes, _) = map.data(&mut *caller).as_chunks::<8>();
+    let lent = Word::Lent.read(map);
+    let (bytes, _) = map.as_chunks::<8>();
     for (slot, bytes) in slots.iter_mut().zip(bytes) {
         *slot = u64::from_le_bytes(*bytes);
     }
+    let budget = state.shared.bounds.memory_bytes;
     let (bytes, state) = memory.data_and_store_mut(caller);
-    Ok((Args::new(slots, Reader::new(bytes, budget)), state))
+    Ok((Args::new(slots, lent, Reader::new(bytes, budget)), state))
 }
 
 fn lowered<T: Lower>(state: &mut State, value: &T, at: u32) -> wasmtime::Result<Answer> {
@@ -117,13 +110,9 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
     let (mut args, state) = open(caller, &mut slots)?;
     let args = &mut args;
     match import {
-        // The guest's own number for a session is its handle.
-        Import::SessionNew | Import::SessionRep => Ok(Answer::Number(args.u32().into())),
         Import::SessionDrop => Err(wasmtime::Error::msg("a plugin dropped its own session")),
-        Import::MessageDrop => {
-            state.direct()?.let_go(args.u32())?;
-            Ok(Answer::Nothing)
-        }
+        // The wrapper lets go of the message that is lent by itself.
+        Import::MessageDrop => Err(Broken::NoSuchHandle.into()),
         Import::Header
         | Import::Headers
         | Import::Json
@@ -192,7 +181,7 @@ fn answer(caller: &mut Caller<'_, State>, import: Import) -> wasmtime::Result<An
 }
 
 fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtime::Result<Answer> {
-    state.direct()?.check_message(args.u32())?;
+    args.message()?;
     match import {
         Import::Header => {
             let name = args.text()?;

@@ -2,11 +2,12 @@
 //! adapted module and the host call each other.
 //!
 //! The module has a second memory, which its own code cannot name: slots for flat
-//! arguments at its start, then a map with a byte for each block of the first memory.
+//! arguments at its start and a few words that both sides read and write, then a map
+//! with a byte for each block of the first memory.
 
 /// Bytes of the first memory for each byte of the map.
 pub(crate) const MAP_BLOCK: usize = 512;
-/// Where the map begins; before it are the slots.
+/// Where the map begins; before it are the slots and the words.
 pub(crate) const MAP_START: usize = 512;
 /// A store marks the block that it begins in, and may write as far as this, less one,
 /// beyond that block's end.
@@ -14,7 +15,46 @@ pub(crate) const STRADDLE: usize = 16;
 
 /// Raise it when adapted modules change in any other way than the tables below: compiled
 /// plugins in the cache are adapted anew then.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
+
+/// Words of four bytes in the second memory, by where they are: behind all slots.
+#[derive(Debug, Clone, Copy)]
+#[repr(usize)]
+pub(crate) enum Word {
+    /// The handle that the guest has for the message it is shown; 0 once it let go of it.
+    Lent = 256,
+    /// What the last entry returned and is not freed yet: the entry's number and one.
+    OwedBy = 260,
+    /// Where that is.
+    Owed = 264,
+    /// Whether that is being freed.
+    Frees = 268,
+    /// Whether the entry that opens a session and asks it has opened it.
+    Opened = 272,
+    /// That session.
+    Session = 276,
+}
+
+impl Word {
+    pub(crate) fn read(self, map: &[u8]) -> u32 {
+        let bytes = map.get(self as usize..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+
+    pub(crate) fn write(self, map: &mut [u8], value: u32) {
+        if let Some(word) = map.get_mut(self as usize..self as usize + 4) {
+            word.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+}
+
+/// The bit of what is wanted that says: as many blocks in a row as the rest of the upper half
+/// says, all together as long as the lower half says.
+pub(crate) const MANY: u64 = 1 << 63;
+
+/// A function that a plugin may export: `(count, bytes) -> pointer`, room for so many blocks in
+/// a row, of which each is freed by itself; 0 where there is none.
+pub(crate) const BLOCKS: &str = "tollgate_blocks";
 
 /// Tells what was adapted for this gateway from what was adapted for another.
 pub(crate) fn revision() -> impl std::hash::Hash {
@@ -30,23 +70,20 @@ pub(crate) enum Link {
     Call,
     /// The same for one that may wait.
     CallWaiting,
-    /// `(pointer) -> wanted`: where the wanted block is.
+    /// `(pointer) -> wanted`: where the wanted block is, or where the wanted blocks begin.
     Give,
-    /// `(entry, result)`: what the contract's function returned.
-    Returned,
 }
 
 impl Link {
     /// The module that the host functions are imported from; no plugin may import it.
     pub(crate) const MODULE: &str = "tollgate:host";
-    pub(crate) const ALL: [Self; 4] = [Self::Call, Self::CallWaiting, Self::Give, Self::Returned];
+    pub(crate) const ALL: [Self; 3] = [Self::Call, Self::CallWaiting, Self::Give];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Call => "call",
             Self::CallWaiting => "call-waiting",
             Self::Give => "give",
-            Self::Returned => "returned",
         }
     }
 }
@@ -57,7 +94,12 @@ pub(crate) enum Export {
     Memory,
     Map,
     Global(u32),
+    /// `(wanted) -> result`: the contract's function, once the arguments are in place.
     Entry(Entry),
+    /// The same for two in a row: a session opens and is asked about the request.
+    OpenAndRequest,
+    /// There if [`BLOCKS`] is.
+    Blocks,
 }
 
 impl Export {
@@ -67,6 +109,8 @@ impl Export {
             Self::Map => "map".to_owned(),
             Self::Global(nth) => format!("global-{nth}"),
             Self::Entry(entry) => format!("enter-{}", entry.name()),
+            Self::OpenAndRequest => "enter-open-and-request".to_owned(),
+            Self::Blocks => "blocks".to_owned(),
         }
     }
 }
@@ -80,11 +124,6 @@ macro_rules! table {
 
         impl $name {
             pub(crate) const ALL: &[Self] = &[$(Self::$case),*];
-
-            /// Of the number by which an adapted module names it.
-            pub(crate) fn of(number: u32) -> Option<Self> {
-                Self::ALL.get(number as usize).copied()
-            }
 
             const fn row(self) -> $row {
                 match self { $(Self::$case => $value),* }
@@ -168,6 +207,11 @@ table!(
 impl Import {
     /// Stands for the interface that plugins export, whose resource they make.
     pub(crate) const OWN: &str = "";
+
+    /// Of the number by which an adapted module names it.
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
 
     /// Of the interface that it is in, such as `kv`, and its name there.
     pub(crate) fn find(interface: &str, name: &str) -> Option<Self> {

@@ -41,7 +41,8 @@ impl Pristine {
     }
 
     /// Puts an instance back; `false`: it cannot be, or is not worth it.
-    pub(crate) fn restore(&self, guest: &Guest, store: &mut Store<State>) -> bool {
+    pub(crate) fn restore(&self, guest: &mut Guest, store: &mut Store<State>) -> bool {
+        guest.forget();
         let Ok(&mut Direct { memory, map, .. }) = store.data_mut().direct() else {
             return false;
         };
@@ -106,18 +107,30 @@ impl std::fmt::Debug for Pristine {
 /// Clears the marks and tells which runs of blocks had one.
 fn take_marks(marks: &mut [u8], runs: &mut Vec<std::ops::Range<usize>>) {
     const STEP: usize = 64;
-    for (nth, step) in marks.chunks_mut(STEP).enumerate() {
+    let mut add = |at: usize| match runs.last_mut() {
+        Some(run) if run.end == at => run.end += 1,
+        _ => runs.push(at..at + 1),
+    };
+    let (steps, rest) = marks.as_chunks_mut::<STEP>();
+    let end = steps.len() * STEP;
+    for (nth, step) in steps.iter_mut().enumerate() {
         if step.iter().fold(0, |any, mark| any | mark) == 0 {
             continue;
         }
-        for (at, mark) in (nth * STEP..).zip(step) {
-            if std::mem::take(mark) == 0 {
-                continue;
+        let (words, _) = step.as_chunks::<8>();
+        for (word, bytes) in words.iter().enumerate() {
+            let mut left = u64::from_le_bytes(*bytes);
+            while left != 0 {
+                let byte = left.trailing_zeros() as usize / 8;
+                left &= !(0xff << (byte * 8));
+                add(nth * STEP + word * 8 + byte);
             }
-            match runs.last_mut() {
-                Some(run) if run.end == at => run.end += 1,
-                _ => runs.push(at..at + 1),
-            }
+        }
+        *step = [0; STEP];
+    }
+    for (at, mark) in (end..).zip(rest) {
+        if std::mem::take(mark) != 0 {
+            add(at);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::contract::Value;
 /// The string between two quotes; `None` if it has a surrogate without its other half.
 pub(super) fn unescape(inner: &[u8]) -> Option<Cow<'_, str>> {
     let inner = std::str::from_utf8(inner).ok()?;
-    if !inner.contains('\\') {
+    if !inner.as_bytes().contains(&b'\\') {
         return Some(Cow::Borrowed(inner));
     }
     let mut text = String::with_capacity(inner.len());

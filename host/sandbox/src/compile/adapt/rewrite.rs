@@ -140,8 +140,8 @@ impl Reencode for Rewriter<'_> {
         for (nth, global) in (0..).zip(&self.survey.mutable_globals) {
             exports.export(&Export::Global(nth).name(), ExportKind::Global, *global);
         }
-        for (entry, function) in self.wrappers.entries() {
-            exports.export(&Export::Entry(entry).name(), ExportKind::Func, function);
+        for (export, function) in self.wrappers.exports() {
+            exports.export(&export.name(), ExportKind::Func, function);
         }
         Ok(())
     }

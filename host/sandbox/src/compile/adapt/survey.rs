@@ -7,7 +7,7 @@ use wasmparser::{CompositeInnerType, ExternalKind, FuncType, Parser, Payload, Ty
 use super::Unfit;
 use crate::{
     compile,
-    direct::{Entry, Import},
+    direct::{BLOCKS, Entry, Import},
 };
 
 /// Each is put back after every exchange; those of the SDK have one or two.
@@ -38,6 +38,8 @@ pub(super) struct Survey {
     pub(super) mutable_globals: Vec<u32>,
     pub(super) entries: Vec<Entered>,
     pub(super) realloc: u32,
+    /// [`BLOCKS`], if it has that.
+    pub(super) blocks: Option<u32>,
 }
 
 impl Survey {
@@ -128,6 +130,11 @@ impl Survey {
         const MISSING: Unfit = Unfit::Has("no function that the contract wants");
         let (policy, timer) = (compile::exported(), compile::timer());
         self.realloc = *exports.get("cabi_realloc").ok_or(MISSING)?;
+        self.blocks = exports.get(BLOCKS).copied().filter(|function| {
+            use wasmparser::ValType::I32;
+            let ty = self.type_of(*function).map(|ty| self.func_type(ty));
+            matches!(ty, Some(Ok(ty)) if ty.params() == [I32, I32] && ty.results() == [I32])
+        });
         for &entry in Entry::ALL {
             let interface = if entry == Entry::Tick {
                 &timer

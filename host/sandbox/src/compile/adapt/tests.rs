@@ -165,7 +165,11 @@ impl Stage {
     }
 
     fn pre(&self, on_finish: &str) -> InstancePre<State> {
-        let module = adapted(&module(on_finish, "")).unwrap();
+        self.pre_with(on_finish, "")
+    }
+
+    fn pre_with(&self, on_finish: &str, extra: &str) -> InstancePre<State> {
+        let module = adapted(&module(on_finish, extra)).unwrap();
         let compiler = engine::compiler(false).unwrap();
         let code = compiler.precompile_module(&module).unwrap();
         #[expect(unsafe_code, reason = "it was compiled right here")]
@@ -205,11 +209,11 @@ async fn written_and_restored(on_finish: &str) -> (bool, bool) {
     let pre = stage.pre(on_finish);
     let (guest, store) = stage.instance(&pre).await;
     let pristine = Pristine::of(&guest, store, None).unwrap();
-    let (guest, mut store) = stage.instance(&pre).await;
+    let (mut guest, mut store) = stage.instance(&pre).await;
     let before = state(&guest, &mut store);
     guest.on_finish(&mut store, &outcome()).await.unwrap();
     let written = state(&guest, &mut store) != before;
-    assert!(pristine.restore(&guest, &mut store));
+    assert!(pristine.restore(&mut guest, &mut store));
     (written, state(&guest, &mut store) == before)
 }
 
@@ -221,7 +225,7 @@ fn state(guest: &Guest, store: &mut Store<State>) -> (Vec<u8>, String) {
 }
 
 /// Each instruction that writes: its address comes first, then what it takes.
-const WRITES: [(&str, &str, usize); 16] = [
+const WRITES: [(&str, &str, usize); 19] = [
     ("i32.store", "(i32.const -1)", 4),
     ("i32.store8", "(i32.const -1)", 1),
     ("i32.store16", "(i32.const -1)", 2),
@@ -238,6 +242,9 @@ const WRITES: [(&str, &str, usize); 16] = [
     ("v128.store64_lane", "1 (v128.const i64x2 -1 -1)", 8),
     ("memory.fill", "(i32.const 7) (i32.const 1300)", 1300),
     ("memory.copy", "(i32.const 65500) (i32.const 700)", 700),
+    ("memory.copy", "(i32.const 65530) (i32.const 3)", 3),
+    ("memory.copy", "(i32.const 65530) (i32.const 7)", 7),
+    ("memory.copy", "(i32.const 65530) (i32.const 13)", 13),
 ];
 
 fn write(nth: usize, address: usize, offset: usize) -> String {
@@ -269,6 +276,57 @@ fn every_instruction_that_writes_is_put_back_wherever_a_block_ends() {
 }
 
 #[test]
+fn what_is_copied_is_the_same_however_short_it_is_and_wherever_it_overlaps() {
+    const AT: usize = 4096;
+    const ROOM: usize = 64;
+    let cases: Vec<_> = (0..=20_usize)
+        .flat_map(|length| [0, 1, 3, 7, 20, 30].map(|to| (length, to, 10)))
+        .collect();
+    let bytes: Vec<u8> = (0..cases.len() * ROOM)
+        .map(|nth| (nth * 7 % 251) as u8)
+        .collect();
+    let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    let (mut body, mut expected) = (String::new(), bytes);
+    for (nth, (length, to, from)) in cases.into_iter().enumerate() {
+        let (to, from) = (nth * ROOM + to, nth * ROOM + from);
+        writeln!(
+            body,
+            "(memory.copy (i32.const {}) (i32.const {}) (i32.const {length}))",
+            AT + to,
+            AT + from
+        )
+        .unwrap();
+        expected.copy_within(from..from + length, to);
+    }
+    block_on(async {
+        let stage = Stage::new();
+        let pre = stage.pre_with(&body, &format!("(data (i32.const {AT}) \"{escaped}\")"));
+        let (guest, mut store) = stage.instance(&pre).await;
+        guest.on_finish(&mut store, &outcome()).await.unwrap();
+        let after = guest.memory_bytes(&mut store);
+        assert_eq!(after[AT..AT + expected.len()], expected);
+    });
+}
+
+#[test]
+fn what_is_copied_from_or_to_beyond_the_memory_traps_however_short_it_is() {
+    block_on(async {
+        let stage = Stage::new();
+        for length in [0, 1, 4, 6, 8, 12, 16, 17] {
+            let beyond = MEMORY + 1 - length;
+            for (to, from) in [(beyond, 64), (64, beyond), (usize::MAX & 0xffff_fff8, 64)] {
+                let copy = format!(
+                    "(memory.copy (i32.const {to}) (i32.const {from}) (i32.const {length}))"
+                );
+                let (guest, mut store) = stage.instance(&stage.pre(&copy)).await;
+                let done = guest.on_finish(&mut store, &outcome()).await;
+                assert!(done.is_err(), "{copy}");
+            }
+        }
+    });
+}
+
+#[test]
 fn globals_are_put_back_too() {
     let body = "(global.set $number (i32.const 1))
         (global.set $wide (v128.const i64x2 3 4))
@@ -283,9 +341,9 @@ fn an_instance_that_wrote_too_much_or_grew_is_not_put_back() {
         let grows = stage.pre("(drop (memory.grow (i32.const 1)))");
         let (guest, store) = stage.instance(&grows).await;
         let pristine = Pristine::of(&guest, store, None).unwrap();
-        let (guest, mut store) = stage.instance(&grows).await;
+        let (mut guest, mut store) = stage.instance(&grows).await;
         guest.on_finish(&mut store, &outcome()).await.unwrap();
-        assert!(!pristine.restore(&guest, &mut store));
+        assert!(!pristine.restore(&mut guest, &mut store));
     });
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Shape {
     pub(crate) describe: &'static str,
     /// Before `configure` returns.
     pub(crate) configure: String,
+    /// Before a session is made.
+    pub(crate) open: String,
     /// Before `on-request` returns; its parameters are `$session` and `$message`.
     pub(crate) on_request: String,
     pub(crate) schema: String,
@@ -44,6 +46,7 @@ impl Default for Shape {
             imports: "",
             describe: "",
             configure: String::new(),
+            open: String::new(),
             on_request: "(call $drop (local.get $message))".to_owned(),
             schema: "{}".to_owned(),
             name_bytes: 5,
@@ -64,6 +67,7 @@ impl Shape {
             imports,
             describe,
             configure,
+            open,
             on_request,
             schema,
             name_bytes,
@@ -98,7 +102,9 @@ impl Shape {
   (func (export "{export}#describe") (result i32) {describe} (i32.const 1024))
   (func (export "{export}#configure") (param i32 i32) (result i32) {configure} (i32.const 600))
   (func (export "{export}#samples") (result i32) (i32.const 640))
-  (func (export "{export}#[constructor]session") (param i32) (result i32) (call $new (i32.const 7)))
+  (func (export "{export}#[constructor]session") (param i32) (result i32)
+    {open}
+    (call $new (i32.const 7)))
   (func (export "{export}#{on_request_name}") (param $session i32) (param $message i32) (result i32)
     {on_request}
     (i32.const 512))

@@ -15,7 +15,7 @@ use tollgate_capabilities::{
 use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
     ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Prepared, Sandbox,
-    SandboxOptions, Side,
+    SandboxOptions, Session, Side,
     contract::{
         CachePlan, Decision, Destination, Edit, Ending, Endpoint, Event, Head, Outcome, Target,
     },
@@ -311,9 +311,34 @@ pub(crate) async fn strike_as(
         route: route.to_owned(),
         ..head(path)
     };
-    let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let mut shown = message(path);
+    let context = ExchangeContext::default();
+    let opened = policy.open_and_request((&head, &context), &mut shown);
+    let (session, request) = opened.await?;
+    strike_on(session, request?, shown).await
+}
+
+/// As [`strike_as`], of a session that opens before it is asked anything.
+pub(crate) async fn strike_apart(
+    policy: &Arc<Policy>,
+    path: &str,
+    route: &str,
+) -> Result<Struck, Failure> {
+    let head = Head {
+        route: route.to_owned(),
+        ..head(path)
+    };
+    let mut shown = message(path);
+    let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let request = session.on_request(&mut shown).await?;
+    strike_on(session, request, shown).await
+}
+
+async fn strike_on(
+    mut session: Session,
+    request: Decision,
+    mut shown: Message,
+) -> Result<Struck, Failure> {
     let (plan, shadow) = (shown.plan.take(), shown.shadow.take());
     shown
         .apply(request.edits.clone(), Side::Request)

@@ -11,7 +11,7 @@ use tollgate_sandbox::{ExchangeContext, Failure, Message, Policy};
 use crate::{
     guest,
     shape::Shape,
-    stage::{Stage, head, message, spec, strike, strike_as},
+    stage::{Stage, head, message, spec, strike, strike_apart, strike_as},
 };
 
 /// What a strike comes to, without words that only one of both would use.
@@ -37,13 +37,21 @@ async fn load(stage: &Stage, wasm: Bytes, isolation: Isolation, settings: &Value
     stage.load(spec).await
 }
 
-/// Three strikes and what an honest exchange sees after each.
+/// Three strikes and what an honest exchange sees after each, whether sessions open with
+/// their first question or before.
 async fn answers(policy: &Arc<Policy>, deed: &str) -> Vec<String> {
     let mut answers = Vec::new();
-    for _ in 0..3 {
-        answers.push(summary(&strike_as(policy, "/strike", deed).await));
-        answers.push(summary(&strike_as(policy, "/honest", deed).await));
+    for apart in [false, true, false] {
+        for path in ["/strike", "/honest"] {
+            let struck = match apart {
+                true => strike_apart(policy, path, deed).await,
+                false => strike_as(policy, path, deed).await,
+            };
+            answers.push(summary(&struck));
+        }
     }
+    let (together, apart) = (&answers[..2], &answers[2..4]);
+    assert_eq!(together, apart, "{deed}");
     answers
 }
 
@@ -107,6 +115,51 @@ async fn one_field_asked_for_again_and_again_is_more_than_a_call_hands_over() {
         assert!(failure.to_string().contains("asked for more"), "{failure}");
     }
     stage.the_neighbour_answers_as_before().await;
+}
+
+#[tokio::test]
+async fn a_session_that_opens_with_its_first_question_has_a_count_of_calls_for_each() {
+    let stage = Stage::new().await;
+    let now = |times: usize| "(drop (call $now))".repeat(times);
+    for (in_open, in_hook, calls) in [(8, 8, Some(16)), (11, 0, None), (0, 11, None)] {
+        let shape = Shape {
+            open: now(in_open),
+            on_request: format!("{} (call $drop (local.get $message))", now(in_hook)),
+            ..Shape::default()
+        };
+        for wasm in [shape.module(), shape.component()] {
+            let mut spec = spec("shape", wasm.into(), json!({}));
+            spec.config.sandbox.host_calls = 10;
+            let Some(calls) = calls else {
+                let error = stage.refused(spec).await;
+                assert!(error.to_string().contains("host call"), "{error}");
+                continue;
+            };
+            let policy = stage.load(spec).await;
+            let (head, context) = (head("/"), ExchangeContext::default());
+            let mut shown = message("/");
+            let opened = policy.open_and_request((&head, &context), &mut shown);
+            let (session, decided) = opened.await.unwrap();
+            assert!(decided.is_ok(), "{decided:?}");
+            assert_eq!(session.spent().host_calls, calls);
+            assert!(strike_apart(&policy, "/", "").await.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_only_be_planned_for_a_request_is_not_planned_while_a_session_opens() {
+    let stage = Stage::new().await;
+    let deed = json!({ "mode": "cache-plan", "hook": "open" }).to_string();
+    for wasm in [guest::hostile(), hostile_component()] {
+        let policy = load(&stage, wasm, Isolation::Exchange, &json!({ "mode": "ask" })).await;
+        for struck in [
+            strike_as(&policy, "/strike", &deed).await,
+            strike_apart(&policy, "/strike", &deed).await,
+        ] {
+            assert!(struck.is_ok_and(|struck| struck.plan.is_none()));
+        }
+    }
 }
 
 #[tokio::test]

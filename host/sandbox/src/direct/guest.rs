@@ -24,7 +24,7 @@ pub(crate) struct Direct {
     lends: u32,
     next_message: u32,
     /// The entry at work opens a session and then asks it, and is not seen to have opened it.
-    opens: bool,
+    pub(crate) opens: bool,
 }
 
 impl Direct {
@@ -156,11 +156,13 @@ impl Guest {
             tell_opened(store)?;
             return self.on_request(store).await;
         };
-        let direct = direct(store)?;
-        direct.lend();
-        direct.opens = true;
-        direct.lowering.arguments().boxed(head);
+        let opening = direct(store)?;
+        opening.lend();
+        opening.opens = true;
+        opening.lowering.arguments().boxed(head);
         let result = call(store, func).await;
+        // One that asked the host nothing was not seen to open.
+        direct(store)?.opens = false;
         let map = map(store)?;
         if Word::Opened.read(map) != 0 {
             self.session = Word::Session.read(map);

@@ -9,7 +9,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 
 use super::{PAGE, Survey, Unfit, code_range, rewrite};
 use crate::{
-    contract::{Ending, Outcome},
+    contract::{Ending, Head, Outcome},
     direct::{self, Guest, MAP_BLOCK, Pristine},
     engine::{self, PoolSize},
     host::{Bounds, Shared, State},
@@ -332,6 +332,30 @@ fn globals_are_put_back_too() {
         (global.set $wide (v128.const i64x2 3 4))
         (global.set $real (f64.const 2))";
     assert_eq!(block_on(written_and_restored(body)), (true, true));
+}
+
+#[test]
+fn a_session_that_opened_without_a_host_call_is_not_taken_to_open_later() {
+    block_on(async {
+        let stage = Stage::new();
+        let pre = stage.pre("");
+        let (mut guest, mut store) = stage.instance(&pre).await;
+        let head = Head {
+            route: "a".into(),
+            method: "POST".into(),
+            path: "/".into(),
+            model: None,
+            caller: None,
+            tier: None,
+            streaming: false,
+            body_bytes: None,
+            deadline_ms: 1,
+        };
+        let decided = guest.open_and_request(&mut store, &head).await;
+        assert!(decided.is_err(), "it keeps the message");
+        assert!(guest.is_open());
+        assert!(!store.data_mut().direct().unwrap().opens);
+    });
 }
 
 #[test]

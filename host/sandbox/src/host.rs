@@ -227,7 +227,8 @@ impl State {
     /// A session was opened, and what is counted from now on is the hook's that it is asked.
     pub(crate) fn goes_on(&mut self) {
         self.host_calls_all = self.host_calls_all.saturating_add(self.host_calls);
-        self.begin_hook();
+        self.ticks = 0;
+        self.host_calls = 0;
         self.stage = Stage::Request;
     }
 

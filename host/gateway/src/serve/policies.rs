@@ -112,6 +112,7 @@ async fn ask_each(
         let introduced = Introduction::renewed(told, (&*record, &*message), until);
         let shadow = message.shadow.take();
         let Some(decided) = slot.request(record, introduced, message).await? else {
+            message.plan = None;
             message.shadow = shadow;
             continue;
         };

@@ -156,6 +156,8 @@ impl Guest {
             tell_opened(store)?;
             return self.on_request(store).await;
         };
+        // Of the session before, where the instance was not put back.
+        Word::Opened.write(map(store)?, 0);
         let opening = direct(store)?;
         opening.lend();
         opening.opens = true;
@@ -356,7 +358,6 @@ fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
     marks[..slots.len()].copy_from_slice(slots);
     if lends != 0 {
         Word::Lent.write(marks, lends);
-        Word::Opened.write(marks, 0);
     }
     for (at, _, piece) in lowering.pieces() {
         mark(marks, at as usize, piece.len());

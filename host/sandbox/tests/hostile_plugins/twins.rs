@@ -148,6 +148,32 @@ async fn a_session_that_opens_with_its_first_question_has_a_count_of_calls_for_e
 }
 
 #[tokio::test]
+async fn a_session_that_fails_to_open_is_not_taken_for_the_one_before() {
+    let stage = Stage::new().await;
+    let shape = Shape {
+        realloc: "(if (i32.gt_u (local.get 3) (i32.const 500)) (then unreachable))",
+        ..Shape::default()
+    };
+    for wasm in [shape.module(), shape.component()] {
+        let mut spec = spec("shape", wasm.into(), json!({}));
+        spec.config.isolation = Isolation::Shared;
+        let policy = stage.load(spec).await;
+        let context = ExchangeContext::default();
+        for (path, opens) in [("/", true), (&"/long".repeat(200), false)] {
+            let (head, mut shown) = (head(path), message("/"));
+            let opened = policy.open_and_request((&head, &context), &mut shown);
+            match opened.await {
+                Ok((session, _)) => {
+                    assert!(opens);
+                    session.close().await;
+                }
+                Err(_) => assert!(!opens),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_may_only_be_planned_for_a_request_is_not_planned_while_a_session_opens() {
     let stage = Stage::new().await;
     let deed = json!({ "mode": "cache-plan", "hook": "open" }).to_string();

@@ -391,8 +391,10 @@ fn short_of<'a, 'b>(all: &'a [I<'b>]) -> &'a [I<'b>] {
 }
 
 /// Most of what is copied is a short text, and `memory.copy` calls the host. From 4 to 16
-/// bytes are read in two words, which may overlap, before either is written.
+/// bytes are read in two words, which may overlap, before either is written. What would wrap
+/// is left to the instruction, which traps.
 fn copy() -> Vec<I<'static>> {
+    const LONGEST: i32 = 16;
     let own = MemArg {
         target: MemArgTarget::Memory(0),
         ..map_at(0)
@@ -413,11 +415,21 @@ fn copy() -> Vec<I<'static>> {
             I::I32Sub,
             I::I32Const(width),
             I::I32LeU,
+        ];
+        for base in [0, 1] {
+            all.extend([
+                I::LocalGet(base),
+                I::I32Const(-LONGEST),
+                I::I32LtU,
+                I::I32And,
+            ]);
+        }
+        all.extend([
             I::If(NO_RESULT),
             I::LocalGet(0),
             I::LocalGet(1),
             read.clone(),
-        ];
+        ]);
         all.extend(end(0));
         all.extend(end(1));
         all.extend([read, write.clone()]);

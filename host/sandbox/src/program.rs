@@ -129,15 +129,15 @@ impl Guest {
         store: &mut Store<State>,
         head: &Head,
     ) -> wasmtime::Result<Decision> {
-        match self {
-            Self::Module(guest) => guest.open_and_request(store, head).await,
-            Self::Component(guest) => {
-                guest.open(store, head).await?;
-                store.data_mut().goes_on();
-                store.set_epoch_deadline(FIRST_TICK);
-                guest.on_request(store).await
-            }
+        if let Self::Module(guest) = self
+            && guest.opens_and_asks()
+        {
+            return guest.open_and_request(store, head).await;
         }
+        self.open(store, head).await?;
+        store.data_mut().goes_on();
+        store.set_epoch_deadline(FIRST_TICK);
+        self.on_request(store).await
     }
 
     /// Whether a session is open in it.

@@ -54,14 +54,14 @@ impl Session {
         let Instance { store, guest, .. } = &mut *instance;
         let (opened, times) = timed(guest.open(store, head)).await;
         if let Err(error) = opened {
-            store.data_mut().end_hook();
             return Err(not_opened(policy, instance, &error));
         }
         let state = store.data_mut();
         state.end_hook();
-        policy.shared.counters.host_called(state.host_calls_all);
+        let host_calls = state.host_calls_all;
+        policy.shared.counters.host_called(host_calls);
         let mut session = Self::of(policy, instance);
-        session.host_calls = session.host_calls_of_instance();
+        session.host_calls = host_calls;
         session.time = times.took;
         session.worked = times.worked;
         Ok(session)
@@ -81,10 +81,7 @@ impl Session {
         let (decided, times) = timed(guest.open_and_request(store, head)).await;
         store.data_mut().hide(request);
         match decided {
-            Err(error) if !guest.is_open() => {
-                store.data_mut().end_hook();
-                Err(not_opened(policy, instance, &error))
-            }
+            Err(error) if !guest.is_open() => Err(not_opened(policy, instance, &error)),
             decided => {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
@@ -103,11 +100,6 @@ impl Session {
             host_calls: 0,
             recorded: None,
         }
-    }
-
-    fn host_calls_of_instance(&self) -> u32 {
-        let instance = self.work.as_ref();
-        instance.map_or(0, |instance| instance.store.data().host_calls_all)
     }
 
     /// The policy whose session it is.
@@ -391,6 +383,7 @@ fn not_opened(
     error: &wasmtime::Error,
 ) -> NotOpened {
     let state = instance.store.data_mut();
+    state.end_hook();
     policy.shared.counters.host_called(state.host_calls_all);
     let recording = state.recorded.take();
     let failure = policy.failed(error, state.circumstances());

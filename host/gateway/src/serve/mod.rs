@@ -46,6 +46,7 @@ mod relay;
 mod reply;
 mod respond;
 mod route;
+mod slot;
 pub mod sse;
 mod stall;
 mod state;

@@ -67,8 +67,8 @@ pub(crate) fn tell_hook(store: &mut impl AsContextMut<Data = State>) {
 }
 
 /// The functions that the host enters.
-#[derive(Clone, Default)]
-pub(crate) struct Entries {
+#[derive(Default)]
+struct Entries {
     each: [Option<TypedFunc<u64, u32>>; Entry::ALL.len()],
     open_and_request: Option<TypedFunc<u64, u32>>,
 }
@@ -145,24 +145,24 @@ impl Guest {
         Ok(())
     }
 
+    /// Whether it has an entry that opens a session and asks it at once.
+    pub(crate) fn opens_and_asks(&self) -> bool {
+        self.entries.open_and_request.is_some()
+    }
+
     /// Opens a session and asks it at once.
     pub(crate) async fn open_and_request(
         &mut self,
         store: &mut Store<State>,
         head: &Head,
     ) -> wasmtime::Result<Decision> {
-        let Some(func) = &self.entries.open_and_request else {
-            self.open(store, head).await?;
-            tell_opened(store)?;
-            return self.on_request(store).await;
-        };
         // Of the session before, where the instance was not put back.
         Word::Opened.write(map(store)?, 0);
         let opening = direct(store)?;
         opening.lend();
         opening.opens = true;
         opening.lowering.arguments().boxed(head);
-        let result = call(store, func).await;
+        let result = call(store, self.entries.open_and_request.as_ref()).await;
         // One that asked the host nothing was not seen to open.
         direct(store)?.opens = false;
         let map = map(store)?;
@@ -282,13 +282,16 @@ impl Guest {
     }
 
     async fn enter(&self, store: &mut Store<State>, entry: Entry) -> wasmtime::Result<u32> {
-        let func = self.entries.each[entry as usize].as_ref();
-        let missing = || wasmtime::Error::msg("the plugin lacks a function of the contract");
-        call(store, func.ok_or_else(missing)?).await
+        call(store, self.entries.each[entry as usize].as_ref()).await
     }
 }
 
-async fn call(store: &mut Store<State>, func: &TypedFunc<u64, u32>) -> wasmtime::Result<u32> {
+async fn call(
+    store: &mut Store<State>,
+    func: Option<&TypedFunc<u64, u32>>,
+) -> wasmtime::Result<u32> {
+    let missing = || wasmtime::Error::msg("the plugin lacks a function of the contract");
+    let func = func.ok_or_else(missing)?;
     let wanted = wanted(store.as_context_mut())?;
     let result = func.call_async(&mut *store, wanted).await?;
     if Word::Lent.read(map(store)?) != 0 {
@@ -310,13 +313,6 @@ fn lift<T: Lift>(store: &mut Store<State>, result: u32) -> wasmtime::Result<T> {
 fn map(store: &mut Store<State>) -> wasmtime::Result<&mut [u8]> {
     let map = direct(store)?.map;
     Ok(map.data_mut(store))
-}
-
-/// What is counted from now on is the hook's.
-fn tell_opened(store: &mut Store<State>) -> wasmtime::Result<()> {
-    direct(store)?.opens = false;
-    store.data_mut().goes_on();
-    Ok(())
 }
 
 fn direct(store: &mut Store<State>) -> wasmtime::Result<&mut Direct> {

@@ -307,11 +307,7 @@ pub(crate) async fn strike_as(
     path: &str,
     route: &str,
 ) -> Result<Struck, Failure> {
-    let head = Head {
-        route: route.to_owned(),
-        ..head(path)
-    };
-    let mut shown = message(path);
+    let (head, mut shown) = (told(path, route), message(path));
     let context = ExchangeContext::default();
     let opened = policy.open_and_request((&head, &context), &mut shown);
     let (session, request) = opened.await?;
@@ -324,14 +320,17 @@ pub(crate) async fn strike_apart(
     path: &str,
     route: &str,
 ) -> Result<Struck, Failure> {
-    let head = Head {
-        route: route.to_owned(),
-        ..head(path)
-    };
-    let mut shown = message(path);
+    let (head, mut shown) = (told(path, route), message(path));
     let mut session = policy.open(&head, &ExchangeContext::default()).await?;
     let request = session.on_request(&mut shown).await?;
     strike_on(session, request, shown).await
+}
+
+fn told(path: &str, route: &str) -> Head {
+    Head {
+        route: route.to_owned(),
+        ..head(path)
+    }
 }
 
 async fn strike_on(

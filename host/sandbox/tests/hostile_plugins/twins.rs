@@ -174,6 +174,19 @@ async fn a_session_that_fails_to_open_is_not_taken_for_the_one_before() {
 }
 
 #[tokio::test]
+async fn memory_that_was_refused_before_the_first_host_call_is_still_told() {
+    let stage = Stage::new().await;
+    let shape = Shape {
+        on_request: "(drop (memory.grow (i32.const 60000))) (drop (call $now)) unreachable".into(),
+        ..Shape::default()
+    };
+    for wasm in [shape.module(), shape.component()] {
+        let error = stage.refused_bytes(wasm).await;
+        assert!(error.to_string().contains("`limits.memory`"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_may_only_be_planned_for_a_request_is_not_planned_while_a_session_opens() {
     let stage = Stage::new().await;
     let deed = json!({ "mode": "cache-plan", "hook": "open" }).to_string();

@@ -32,11 +32,12 @@ use super::{
     errors::ServeError,
     exchange::carry_on,
     generation::Generation,
-    policies::{Asked, Planned, Slot},
+    policies::{Asked, Planned},
     record::Cached,
     reply::{Reply, Watch},
     respond,
     route::Route,
+    slot::Slot,
     stall::{Stall, Stalled},
     state::Exchange,
 };

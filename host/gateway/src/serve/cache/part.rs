@@ -8,8 +8,8 @@ use tollgate_sandbox::contract::{Ending, Usage};
 use super::{
     super::{
         errors::ServeError,
-        policies::Slot,
         record::{Decided, Reason, Record},
+        slot::Slot,
     },
     flight::{Flight, Told},
     listening::Account,

@@ -94,7 +94,7 @@ impl Reencode for Rewriter<'_> {
         _: wasmparser::ImportSectionReader<'_>,
     ) -> Result<(), Error<Unfit>> {
         for link in Link::ALL {
-            let ty = self.wrappers.link_type(link);
+            let ty = self.wrappers.link_type();
             imports.import(
                 Link::MODULE,
                 link.name(),

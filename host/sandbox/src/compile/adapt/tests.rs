@@ -10,7 +10,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 use super::{PAGE, Survey, Unfit, code_range, rewrite};
 use crate::{
     contract::{Ending, Head, Outcome},
-    direct::{self, Guest, MAP_BLOCK, Pristine},
+    direct::{self, Guest, MAP_BLOCK, MAP_START, Pristine},
     engine::{self, PoolSize},
     host::{Bounds, Shared, State},
     instance::new_store,
@@ -21,11 +21,16 @@ const MEMORY: usize = 2 * PAGE;
 
 /// A module with the contract's functions, of which `on_finish` has this body.
 fn module(on_finish: &str, extra: &str) -> Vec<u8> {
+    module_of(2, on_finish, extra)
+}
+
+/// The same with so many pages of memory.
+fn module_of(pages: usize, on_finish: &str, extra: &str) -> Vec<u8> {
     let policy = "tollgate:policy/policy@0.1.0";
     let text = format!(
         r#"(module
   (import "tollgate:policy/clock@0.1.0" "now-ms" (func $now (result i64)))
-  (memory (export "memory") 2)
+  (memory (export "memory") {pages})
   (global $number (mut i32) (i32.const 11))
   (global $wide (mut v128) (v128.const i64x2 1 2))
   (global $fixed i32 (i32.const 5))
@@ -50,8 +55,13 @@ fn module(on_finish: &str, extra: &str) -> Vec<u8> {
 }
 
 fn adapted(module: &[u8]) -> Result<Vec<u8>, Unfit> {
+    adapted_with(module, 1)
+}
+
+fn adapted_with(module: &[u8], map_pages: u64) -> Result<Vec<u8>, Unfit> {
     let survey = Survey::of(module)?;
-    rewrite::rewrite(module, &survey, (1, &[], false)).map(|written| written.module)
+    let written = rewrite::rewrite(module, &survey, (map_pages, &[], false));
+    written.map(|written| written.module)
 }
 
 /// Every instruction's name, by where it is in its function.
@@ -131,9 +141,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::of(1 << 20)
+    }
+
+    /// With as much memory for an instance.
+    fn of(memory_bytes: usize) -> Self {
         let pool = PoolSize {
             instances: 8,
-            memory_bytes: 1 << 20,
+            memory_bytes,
         };
         let engine = engine::runner(pool).unwrap();
         let mut linker = Linker::new(&engine);
@@ -149,7 +164,7 @@ impl Stage {
                 hook_time: limits.hook_time,
                 exchange_time: limits.exchange_time,
                 tick_time: limits.tick_time,
-                memory_bytes: 1 << 20,
+                memory_bytes,
                 table_elements: limits.table_elements,
                 host_calls: limits.host_calls,
                 edits: limits.edits,
@@ -169,9 +184,12 @@ impl Stage {
     }
 
     fn pre_with(&self, on_finish: &str, extra: &str) -> InstancePre<State> {
-        let module = adapted(&module(on_finish, extra)).unwrap();
+        self.pre_of(&adapted(&module(on_finish, extra)).unwrap())
+    }
+
+    fn pre_of(&self, module: &[u8]) -> InstancePre<State> {
         let compiler = engine::compiler(false).unwrap();
-        let code = compiler.precompile_module(&module).unwrap();
+        let code = compiler.precompile_module(module).unwrap();
         #[expect(unsafe_code, reason = "it was compiled right here")]
         let module = unsafe { Module::deserialize(&self.engine, code) }.unwrap();
         self.linker.instantiate_pre(&module).unwrap()
@@ -320,6 +338,31 @@ fn what_is_copied_from_or_to_beyond_the_memory_traps_however_short_it_is() {
                 );
                 let (guest, mut store) = stage.instance(&stage.pre(&copy)).await;
                 let done = guest.on_finish(&mut store, &outcome()).await;
+                assert!(done.is_err(), "{copy}");
+            }
+        }
+    });
+}
+
+/// Where an address that wraps is one of the memory again.
+#[test]
+fn what_is_copied_from_or_to_beyond_four_gibibytes_traps_too() {
+    const ALL: usize = 1 << 32;
+    const MAP_PAGES: usize = (MAP_START + ALL / MAP_BLOCK + 1).div_ceil(PAGE);
+    block_on(async {
+        let stage = Stage::of(ALL);
+        for (length, back) in [(16, 8), (12, 11), (8, 4), (6, 1)] {
+            let beyond = ALL - back;
+            for (to, from) in [(beyond, 64), (64, beyond)] {
+                let copy = format!(
+                    "(memory.copy (i32.const {to}) (i32.const {from}) (i32.const {length}))"
+                );
+                let module = module_of(ALL / PAGE, &copy, "");
+                let adapted = adapted_with(&module, MAP_PAGES as u64).unwrap();
+                let mut store = new_store(&stage.engine, stage.shared.clone());
+                let pre = stage.pre_of(&adapted);
+                let made = Guest::make(&pre, MAP_PAGES * PAGE, &mut store).await;
+                let done = made.unwrap().on_finish(&mut store, &outcome()).await;
                 assert!(done.is_err(), "{copy}");
             }
         }

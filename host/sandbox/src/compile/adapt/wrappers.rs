@@ -72,10 +72,9 @@ impl<'a> Wrappers<'a> {
         types.ty().function([I64], [I32]);
     }
 
-    pub(super) fn link_type(&self, link: Link) -> u32 {
-        match link {
-            Link::Call | Link::CallWaiting | Link::Give => self.ty(Type::Ask),
-        }
+    /// Of each of the host's functions.
+    pub(super) fn link_type(&self) -> u32 {
+        self.ty(Type::Ask)
     }
 
     fn helper(&self, helper: Helper) -> u32 {
@@ -145,8 +144,8 @@ impl<'a> Wrappers<'a> {
     pub(super) fn define(&self, code: &mut CodeSection) -> Result<(), Unfit> {
         code.function(&self.settle());
         code.function(&mark());
-        code.function(&self.marked(&[I::MemoryFill(0)]));
-        code.function(&self.marked(&copy()));
+        code.function(&self.marked(&[], &I::MemoryFill(0)));
+        code.function(&self.marked(&short_copies(), &COPY));
         code.function(&self.free());
         for imported in &self.survey.imports {
             code.function(&self.import(imported)?);
@@ -226,19 +225,22 @@ impl<'a> Wrappers<'a> {
         function
     }
 
-    /// `(at, value or from, length)`
-    fn marked(&self, last: &[I<'_>]) -> Function {
+    /// `(at, value or from, length)`. What is `quick` returns where it did it all.
+    fn marked(&self, quick: &[I<'_>], whole: &I<'_>) -> Function {
         let mut function = Function::new([]);
-        let mark = [
-            I::LocalGet(0),
-            I::LocalGet(2),
-            I::Call(self.helper(Helper::Mark)),
-        ];
-        let arguments = [I::LocalGet(0), I::LocalGet(1), I::LocalGet(2)];
-        let all = mark.iter().chain(short_of(last)).chain(&arguments);
-        for instruction in all.chain(last.last()).chain(&[I::End]) {
+        function
+            .instruction(&I::LocalGet(0))
+            .instruction(&I::LocalGet(2))
+            .instruction(&I::Call(self.helper(Helper::Mark)));
+        for instruction in quick {
             function.instruction(instruction);
         }
+        function
+            .instruction(&I::LocalGet(0))
+            .instruction(&I::LocalGet(1))
+            .instruction(&I::LocalGet(2))
+            .instruction(whole)
+            .instruction(&I::End);
         function
     }
 
@@ -385,15 +387,15 @@ fn set(function: &mut Function, word: Word, value: &I<'_>) {
 
 const STRANGE: Unfit = Unfit::Has("a function of a type that the contract does not have");
 
-/// What comes before the last instruction.
-fn short_of<'a, 'b>(all: &'a [I<'b>]) -> &'a [I<'b>] {
-    &all[..all.len().saturating_sub(1)]
-}
+const COPY: I<'_> = I::MemoryCopy {
+    src_mem: 0,
+    dst_mem: 0,
+};
 
 /// Most of what is copied is a short text, and `memory.copy` calls the host. From 4 to 16
 /// bytes are read in two words, which may overlap, before either is written. What would wrap
 /// is left to the instruction, which traps.
-fn copy() -> Vec<I<'static>> {
+fn short_copies() -> Vec<I<'static>> {
     const LONGEST: i32 = 16;
     let own = MemArg {
         target: MemArgTarget::Memory(0),
@@ -438,10 +440,6 @@ fn copy() -> Vec<I<'static>> {
     };
     let mut all = both(8, I::I64Load(own), I::I64Store(own));
     all.extend(both(4, I::I32Load(own), I::I32Store(own)));
-    all.push(I::MemoryCopy {
-        src_mem: 0,
-        dst_mem: 0,
-    });
     all
 }
 

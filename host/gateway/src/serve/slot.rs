@@ -1,0 +1,399 @@
+//! One policy's place in one exchange.
+//!
+//! A policy that fails (trap, out of time, a decision that does not hold) is treated as its
+//! `on_error` says. A session opens when the request reaches its policy, or late, for one
+//! that only asks about the response. No hook is ever dropped half-way: see
+//! [`carry_on`](super::carry_on).
+
+use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
+
+use tollgate_config::OnError;
+use tollgate_sandbox::{
+    Failure, Json, Message, NotOpened, Policy, Session, Side,
+    contract::{Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Verdict},
+};
+
+use super::{
+    errors::ServeError,
+    generation::Generation,
+    introduction::Introduction,
+    record::{Decided, PolicyRecord, Record},
+    reply::Reply,
+};
+use crate::trace::{Journal, OPEN, Page, hook_name};
+
+/// See the module.
+pub(super) struct Slot {
+    state: State,
+    place: Place,
+    record: PolicyRecord,
+    /// Where what it does is written down, if somebody watches.
+    page: Option<Box<Page>>,
+}
+
+/// Whose policy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Route,
+    Target,
+    /// Of a target that was given up.
+    Aside,
+}
+
+enum State {
+    Waiting,
+    Open(Session),
+    /// It failed or has no hook left; it is not asked again.
+    Spent,
+}
+
+/// How the exchange goes on after a hook.
+pub(super) enum Step {
+    Next,
+    GoTo(Destination),
+    Reply(Box<Reply>),
+}
+
+impl Step {
+    /// # Errors
+    /// A destination that is not there, or an answer that cannot be sent.
+    fn of(verdict: Verdict, generation: &Generation) -> Result<Result<Self, Refusal>, String> {
+        Ok(Ok(match verdict {
+            Verdict::Next => Self::Next,
+            Verdict::GoTo(to) => match &to.upstream {
+                Some(name) if !generation.upstreams.contains_key(name) => {
+                    return Err(format!("there is no upstream `{name}`"));
+                }
+                _ => Self::GoTo(to),
+            },
+            Verdict::Reply(answer) => Self::Reply(Box::new(Reply::of(answer)?)),
+            Verdict::Refuse(refusal) => return Ok(Err(refusal)),
+        }))
+    }
+}
+
+impl Slot {
+    pub(super) fn new(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
+        Self {
+            state: State::Waiting,
+            place: Place::Route,
+            record: PolicyRecord::new(policy),
+            page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
+        }
+    }
+
+    pub(super) fn of_target(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
+        Self {
+            place: Place::Target,
+            ..Self::new(policy, journal)
+        }
+    }
+
+    /// A target was given up: its policies have no part in what another one answers.
+    pub(super) fn stand_aside(&mut self) {
+        if self.place == Place::Target {
+            self.place = Place::Aside;
+        }
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        self.place == Place::Aside
+    }
+
+    /// The next target has it too: its session goes on.
+    pub(super) fn back_in_line(mut self) -> Self {
+        self.place = Place::Target;
+        self
+    }
+
+    /// Nobody wants to see what it does.
+    pub(super) fn put_page_away(&mut self) {
+        self.page = None;
+        if let State::Open(session) = &mut self.state {
+            session.stop_recording();
+        }
+    }
+
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        &self.record.policy
+    }
+
+    /// Whether the policy has this hook and may still be asked.
+    pub(super) fn wants(&self, hook: Hooks) -> bool {
+        let is_asked = !self.is_aside() || hook == Hooks::FINISH;
+        is_asked && !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    pub(super) fn record(&mut self) -> &mut PolicyRecord {
+        &mut self.record
+    }
+
+    /// It failed, and the exchange went on without it.
+    pub(super) fn is_bypassed(&self) -> bool {
+        self.record.bypassed
+    }
+
+    /// What it said was its own answer.
+    pub(super) fn has_answered(&self) -> bool {
+        self.record.decided == Decided::Reply
+    }
+
+    pub(super) fn has_refused(&self) -> bool {
+        self.record.decided == Decided::Refuse
+    }
+
+    /// What it did so far.
+    pub(super) fn so_far(&self) -> PolicyRecord {
+        let mut record = self.record.clone();
+        if let State::Open(session) = &self.state {
+            record.spent = session.spent();
+        }
+        record
+    }
+
+    /// The session, opened if it is not yet; `None`: it failed and is bypassed.
+    pub(super) async fn session<I: Borrow<Introduction>>(
+        &mut self,
+        record: &Record,
+        introduce: impl FnOnce() -> I,
+    ) -> Result<Option<&mut Session>, ServeError> {
+        if matches!(self.state, State::Waiting) {
+            let introduction = introduce();
+            let Introduction { head, context } = introduction.borrow();
+            match self.record.policy.open(head, context).await {
+                Ok(session) => self.state = State::Open(session),
+                Err(not) => self.not_opened(not, record)?,
+            }
+        }
+        Ok(match &mut self.state {
+            State::Open(session) => Some(session),
+            State::Waiting | State::Spent => None,
+        })
+    }
+
+    /// Asks the `on_request` hook, of a session that opens with it if there is none yet;
+    /// `None`: it failed to, or had failed before, and is bypassed.
+    pub(super) async fn request(
+        &mut self,
+        record: &Record,
+        Introduction { head, context }: &Introduction,
+        message: &mut Message,
+    ) -> Result<Option<Result<Decision, Failure>>, ServeError> {
+        match &mut self.state {
+            State::Spent => return Ok(None),
+            State::Open(session) => return Ok(Some(session.on_request(message).await)),
+            State::Waiting => {}
+        }
+        let policy = &self.record.policy;
+        match policy.open_and_request((head, context), message).await {
+            Ok((session, decided)) => {
+                self.state = State::Open(session);
+                Ok(Some(decided))
+            }
+            Err(not) => self.not_opened(not, record).map(|()| None),
+        }
+    }
+
+    fn not_opened(&mut self, not: NotOpened, record: &Record) -> Result<(), ServeError> {
+        let bypassed = self.may_be_bypassed();
+        if let Some(page) = &self.page {
+            let asked = not.recording.unwrap_or_default();
+            page.not_opened(self.policy(), *asked, (&not.failure, bypassed));
+        }
+        self.failed(not.failure, OPEN, record)
+    }
+
+    /// Does as `on_error` says of a failure in `hook`.
+    ///
+    /// # Errors
+    /// It says `refuse`.
+    pub(super) fn failed(
+        &mut self,
+        failure: Failure,
+        hook: &'static str,
+        record: &Record,
+    ) -> Result<(), ServeError> {
+        if let State::Open(session) = mem::replace(&mut self.state, State::Spent) {
+            self.record.spent = session.spent();
+        }
+        let policy = &self.record.policy;
+        let (name, plugin, on_error) = (policy.name(), policy.plugin(), policy.on_error());
+        let id = record.id.as_str();
+        tracing::warn!(id, policy = name, plugin, hook, ?on_error, %failure, "policy failed");
+        self.record.decided = Decided::Failed;
+        self.record.failure = Some(failure);
+        match on_error {
+            OnError::Refuse => Err(ServeError::PolicyFailed(name.to_owned())),
+            OnError::Bypass => {
+                self.record.bypassed = true;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn judge(
+        &mut self,
+        decided: Result<Decision, Failure>,
+        message: &mut Message,
+        hook: Hooks,
+        place: (&Record, &Generation),
+    ) -> Result<Step, ServeError> {
+        let seen = match (&mut self.page, &mut self.state) {
+            (Some(page), State::Open(session)) => {
+                Some(page.decided(session, hook, (decided.as_ref().ok(), message)))
+            }
+            _ => None,
+        };
+        let step = self.judge_unseen(decided, message, hook, place);
+        if let (Some(page), Some(seen)) = (&self.page, seen) {
+            let failure = self.record.failure.as_ref();
+            page.tell(seen, failure.map(|failure| (failure, self.record.bypassed)));
+        }
+        step
+    }
+
+    fn judge_unseen(
+        &mut self,
+        decided: Result<Decision, Failure>,
+        message: &mut Message,
+        hook: Hooks,
+        (record, generation): (&Record, &Generation),
+    ) -> Result<Step, ServeError> {
+        let side = if hook == Hooks::RESPONSE {
+            Side::Response
+        } else {
+            Side::Request
+        };
+        // A field that stands twice is hidden from the policy, and not from the upstream.
+        if let (Ok(_), Side::Request, Some(fault)) =
+            (&decided, side, message.json.as_ref().and_then(Json::fault))
+        {
+            return Err(ServeError::Json(fault.to_string()));
+        }
+        let step = decided.and_then(|decision| {
+            self.record.decided = Decided::of(&decision.verdict);
+            self.apply(decision, message, side, generation)
+        });
+        match step {
+            Ok(Err(refusal)) => {
+                self.record.code = Some(refusal.code.clone());
+                Err(ServeError::Refused(refusal))
+            }
+            Ok(Ok(step)) => Ok(step),
+            Err(failure) => {
+                message.plan = None;
+                message.shadow = None;
+                message.scores = None;
+                self.failed(failure, hook_name(hook), record)
+                    .map(|()| Step::Next)
+            }
+        }
+    }
+
+    fn may_be_bypassed(&self) -> bool {
+        self.policy().on_error() == OnError::Bypass
+    }
+
+    /// Writes down what becomes of a batch of events, if somebody watches.
+    pub(super) fn note_events(
+        &mut self,
+        batch: &[Event],
+        decided: &Result<EventsDecision, Failure>,
+    ) {
+        let bypassed = self.may_be_bypassed();
+        if let (Some(page), State::Open(session)) = (&mut self.page, &mut self.state) {
+            let decided = decided.as_ref().map_err(|failure| (failure, bypassed));
+            page.events(session, batch, decided);
+        }
+    }
+
+    /// A decision, its verdict and all its edits, or none of it.
+    fn apply(
+        &mut self,
+        decision: Decision,
+        message: &mut Message,
+        side: Side,
+        generation: &Generation,
+    ) -> Result<Result<Step, Refusal>, Failure> {
+        let Decision { verdict, edits } = decision;
+        let step = Step::of(verdict, generation).map_err(|fault| self.reject(&fault))?;
+        if !edits.is_empty() {
+            let count = u32::try_from(edits.len()).unwrap_or(u32::MAX);
+            message
+                .apply(edits, side)
+                .map_err(|bad| self.reject(&bad))?;
+            self.record.edits += count;
+        }
+        Ok(step)
+    }
+
+    fn reject(&mut self, why: &dyn Display) -> Failure {
+        match &mut self.state {
+            State::Open(session) => session.reject(why),
+            State::Waiting | State::Spent => Failure::BadDecision(why.to_string()),
+        }
+    }
+
+    /// The session, if the policy has none of the hooks that are to come.
+    pub(super) fn let_go(&mut self, to_come: Hooks) -> Option<Session> {
+        let to_come = if self.is_aside() {
+            to_come & Hooks::FINISH
+        } else {
+            to_come
+        };
+        if self.policy().hooks().intersects(to_come) {
+            return None;
+        }
+        match mem::replace(&mut self.state, State::Spent) {
+            State::Open(session) => {
+                self.record.spent = session.spent();
+                Some(session)
+            }
+            State::Waiting | State::Spent => None,
+        }
+    }
+
+    /// Closes the session if the request was all that the policy asks about. The next
+    /// exchange then has the same instance, whose memory is still in the caches.
+    pub(super) async fn close_early(&mut self) {
+        let later = Hooks::ATTEMPT | Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH;
+        if self.policy().closes_at_once()
+            && let Some(session) = self.let_go(later)
+        {
+            session.close().await;
+        }
+    }
+
+    pub(super) fn into_record(mut self) -> PolicyRecord {
+        if let State::Open(session) = &self.state {
+            self.record.spent = session.spent();
+        }
+        self.record
+    }
+
+    /// Asks `on_finish`, if the session is open; hands it on to be closed.
+    pub(super) async fn finish(mut self, outcome: &Outcome) -> (PolicyRecord, Option<Session>) {
+        let State::Open(mut session) = mem::replace(&mut self.state, State::Spent) else {
+            return (self.record, None);
+        };
+        if let Err(failure) = session.on_finish(outcome).await {
+            let policy = &self.record.policy;
+            let (name, plugin, hook) = (policy.name(), policy.plugin(), hook_name(Hooks::FINISH));
+            tracing::warn!(policy = name, plugin, hook, %failure, "policy failed to finish");
+            self.record.failure = Some(failure);
+        }
+        self.record.spent = session.spent();
+        if let Some(page) = &mut self.page
+            && self.record.policy.hooks().contains(Hooks::FINISH)
+        {
+            let failure = self.record.failure.as_ref();
+            let step = page.step(&mut session, Hooks::FINISH);
+            page.tell(step, failure.map(|failure| (failure, self.record.bypassed)));
+        }
+        (self.record, Some(session))
+    }
+}

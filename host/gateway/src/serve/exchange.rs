@@ -17,6 +17,7 @@ use super::{
     body::Body,
     cache,
     carry_on::{CarryOn, Gone},
+    cohort,
     connection::Connection,
     errors::ServeError,
     generation::Generation,
@@ -88,6 +89,9 @@ async fn travel(
     exchange.enlist(&route.policies);
     match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
         Answer::Forward(wish) => {
+            if !route.policies.is_empty() {
+                cohort::gather().await;
+            }
             mirror::copy(exchange, (&generation, &route), &mut arrival);
             pin!(tries::onward(
                 exchange,

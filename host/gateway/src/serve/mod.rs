@@ -15,6 +15,7 @@ mod carry_on;
 mod certificate;
 pub(crate) mod chance;
 mod clients;
+pub(crate) mod cohort;
 mod connect;
 mod connection;
 mod content;

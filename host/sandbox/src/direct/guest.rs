@@ -332,12 +332,10 @@ pub(super) fn wanted(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<
 }
 
 fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
-    let direct = store.data_mut().direct()?;
-    let (memory, map) = (direct.memory, direct.map);
-    let lends = std::mem::take(&mut direct.lends);
-    let mut lowering = std::mem::take(&mut direct.lowering);
+    let &mut Direct { memory, map, .. } = store.data_mut().direct()?;
+    let (bytes, state) = memory.data_and_store_mut(&mut store);
+    let lowering = &mut state.direct()?.lowering;
     lowering.join();
-    let bytes = memory.data_mut(&mut store);
     for (at, align, piece) in lowering.pieces() {
         let at = at as usize;
         if !at.is_multiple_of(align) {
@@ -349,17 +347,20 @@ fn write(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
             .ok_or(Broken::OutOfBounds)?
             .copy_from_slice(piece);
     }
-    let marks = map.data_mut(&mut store);
+    let (marks, state) = map.data_and_store_mut(&mut store);
+    let Direct {
+        lowering, lends, ..
+    } = state.direct()?;
     let slots = lowering.slots();
     marks[..slots.len()].copy_from_slice(slots);
-    if lends != 0 {
-        Word::Lent.write(marks, lends);
+    if *lends != 0 {
+        Word::Lent.write(marks, *lends);
+        *lends = 0;
     }
     for (at, _, piece) in lowering.pieces() {
         mark(marks, at as usize, piece.len());
     }
     lowering.done();
-    store.data_mut().direct()?.lowering = lowering;
     Ok(())
 }
 

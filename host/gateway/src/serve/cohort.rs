@@ -8,12 +8,21 @@
 //! Source: James R. Larus and Michael Parkes, "Using Cohort Scheduling to Enhance Server
 //! Performance", USENIX 2002.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// So many wait at once: each keeps its request meanwhile, and a thousand that come together
+/// would be in memory together.
+const MOST: usize = 16;
 
 thread_local! {
     /// So many came here since this worker last had nothing to do, and in the time before.
     static READY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// A worker is out of work: what it does next is another cohort. It is for
 /// [`on_thread_park`](tokio::runtime::Builder::on_thread_park); on a runtime without it,
@@ -28,8 +37,26 @@ pub(super) async fn gather() {
     let now = now.saturating_add(1);
     READY.set((now, before));
     // Whether the first of them has others behind it is not known; most likely it is as before.
-    if now.max(before) > 1 {
+    if now.max(before) > 1
+        && let Some(_place) = Place::take(&WAITING)
+    {
         tokio::task::yield_now().await;
+    }
+}
+
+/// One of those that wait.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < MOST).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -49,6 +76,17 @@ mod tests {
     fn is_let_through() -> bool {
         let mut context = Context::from_waker(Waker::noop());
         pin!(gather()).poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn no_more_wait_than_there_are_places_and_one_that_leaves_makes_room() {
+        let waiting = AtomicUsize::new(0);
+        let mut places: Vec<_> = std::iter::from_fn(|| Place::take(&waiting)).collect();
+        assert_eq!(places.len(), MOST);
+        places.pop();
+        assert!(Place::take(&waiting).is_some());
+        drop(places);
+        assert_eq!(waiting.into_inner(), 0);
     }
 
     #[test]

@@ -3,19 +3,27 @@
 //! The code of policies is far larger than a core's first cache, and so is that which sends a
 //! request on. One exchange after the other through both, each finds neither in the cache. So
 //! who has asked its policies lets the others that are ready do so first; then all of them go
-//! on. Where nobody else is ready, nobody waits.
+//! on. Where exchanges come one by one, nobody waits.
 //!
 //! Source: James R. Larus and Michael Parkes, "Using Cohort Scheduling to Enhance Server
 //! Performance", USENIX 2002.
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicUsize, Ordering},
+    num::NonZero,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// So many wait at once: each keeps its request meanwhile, and a thousand that come together
 /// would be in memory together.
-const MOST: usize = 16;
+static MOST: LazyLock<usize> = LazyLock::new(|| {
+    const OF_A_WORKER: usize = 8;
+    // As many workers as tokio makes.
+    OF_A_WORKER * std::thread::available_parallelism().map_or(1, NonZero::get)
+});
 
 thread_local! {
     /// So many came here since this worker last had nothing to do, and in the time before.
@@ -50,7 +58,7 @@ struct Place<'a>(&'a AtomicUsize);
 impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize) -> Option<Self> {
         let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < MOST).then_some(place)
+        (waiting.fetch_add(1, Ordering::Relaxed) < *MOST).then_some(place)
     }
 }
 
@@ -82,7 +90,7 @@ mod tests {
     fn no_more_wait_than_there_are_places_and_one_that_leaves_makes_room() {
         let waiting = AtomicUsize::new(0);
         let mut places: Vec<_> = std::iter::from_fn(|| Place::take(&waiting)).collect();
-        assert_eq!(places.len(), MOST);
+        assert_eq!(places.len(), *MOST);
         places.pop();
         assert!(Place::take(&waiting).is_some());
         drop(places);

@@ -7,10 +7,11 @@
 //! Steps that take kilobytes are pinned where they are made: awaited as they are, each would be
 //! copied into its place.
 
-use std::{pin::pin, sync::Arc};
+use std::{mem, pin::pin, sync::Arc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tollgate_sandbox::{Policy, contract::Hooks};
 
 use super::{
     arrival::{self, Arrival, Entry},
@@ -91,9 +92,7 @@ async fn travel(
     exchange.enlist(&route.policies);
     match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
         Answer::Forward(wish) => {
-            if !route.policies.is_empty() {
-                cohort::gather().await;
-            }
+            let_others_ask(exchange, &route, &mut arrival).await?;
             mirror::copy(exchange, (&generation, &route), &mut arrival);
             pin!(tries::onward(
                 exchange,
@@ -114,6 +113,24 @@ async fn travel(
             .await
         }
     }
+}
+
+/// Those that are ready ask their policies before anything is sent on.
+async fn let_others_ask(
+    exchange: &mut Exchange,
+    route: &Route,
+    arrival: &mut Arrival,
+) -> Result<(), ServeError> {
+    let asks = |policy: &Arc<Policy>| policy.hooks().contains(Hooks::REQUEST);
+    if !route.policies.iter().any(asks) {
+        return Ok(());
+    }
+    cohort::gather().await;
+    if exchange.gone.is_gone() {
+        exchange.record.facts = mem::take(&mut arrival.message.facts);
+        return Err(ServeError::ClientGone);
+    }
+    Ok(())
 }
 
 /// The rest of the way, where some policies were asked before.

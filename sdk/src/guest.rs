@@ -10,13 +10,13 @@ use std::{
 };
 
 use crate::{
-    Head, Outcome, Policy, RawEvent, Sample, Target,
+    Outcome, Policy, RawEvent, Sample, Target,
     bindings::{
         exports::tollgate::policy::policy::{Description, Guest, GuestSession, Hooks, Needs},
         timed::exports::tollgate::policy::timer,
         tollgate::policy::{
             exchange::Message,
-            types::{Decision, EventsDecision},
+            types::{Decision, EventsDecision, Head},
         },
     },
     session,
@@ -85,7 +85,8 @@ impl<P: Policy> timer::Guest for Plugin<P> {
 
 impl<P: Policy> GuestSession for Session<P> {
     fn new(head: Head) -> Self {
-        Self(RefCell::new(P::open(settings::<P>(), &head)))
+        crate::head::begin(P::STATELESS);
+        Self(RefCell::new(P::open(settings::<P>(), &head.into())))
     }
 
     fn on_request(&self, request: &Message) -> Decision {

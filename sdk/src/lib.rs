@@ -26,7 +26,7 @@
 //!     type Settings = Settings;
 //!
 //!     fn open(settings: &'static Settings, head: &Head) -> Self {
-//!         Self { settings, bytes: head.body_bytes.unwrap_or(0) }
+//!         Self { settings, bytes: head.body_bytes().unwrap_or(0) }
 //!     }
 //!
 //!     fn on_request(&mut self, request: &mut Request) -> Verdict {
@@ -104,6 +104,7 @@ pub mod shadow;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+mod head;
 #[cfg(any(test, all(target_arch = "wasm32", feature = "heap")))]
 mod heap;
 mod message;
@@ -117,13 +118,14 @@ mod types;
 mod value;
 mod verdict;
 
+pub use head::Head;
 pub use message::{Message, Request, Response, is_framing_header};
 pub use policy::{Described, Hooks, Needs, Policy};
 pub use stream::{Choice, Event, Events, Kind, ToolCallDelta};
 pub use tollgate_sdk_macros::policy;
 pub use types::{
-    Answer, Destination, Ending, Expectation, Head, Header, Outcome, RawEvent, Refusal, Sample,
-    Target, Usage, Value, Verdict,
+    Answer, Destination, Ending, Expectation, Header, Outcome, RawEvent, Refusal, Sample, Target,
+    Usage, Value, Verdict,
 };
 
 /// What nearly every policy names, to be had with one line.

@@ -295,6 +295,8 @@ pub trait Described {
     const PICKS: bool;
     /// Whether `on_tick` is written, which is called by the clock.
     const TICKS: bool;
+    /// Whether it keeps nothing from one exchange to the next.
+    const STATELESS: bool;
 }
 
 /// The hooks that a policy has. One that it has not is never called.

@@ -1,17 +1,7 @@
-//! The plain data of the contract, under the names that authors use.
+//! The plain data of the contract, under the names that authors use; [`Head`](crate::Head) is
+//! in `head`.
 
 use crate::bindings::tollgate::policy::types;
-
-/// What the host already knows when a session opens.
-///
-/// ```
-/// use tollgate_sdk::Head;
-///
-/// fn is_anonymous(head: &Head) -> bool {
-///     head.caller.is_none()
-/// }
-/// ```
-pub use types::Head;
 
 /// The upstream that an attempt goes to, in [`Policy::on_attempt`](crate::Policy::on_attempt).
 ///

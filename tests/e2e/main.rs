@@ -31,6 +31,7 @@ mod framing;
 mod hooks;
 mod issuer;
 mod jwt;
+mod memo;
 mod mirrors;
 mod model_router;
 mod open_inference;

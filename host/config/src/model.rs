@@ -166,6 +166,8 @@ pub struct SandboxLimits {
     pub host_calls: u32,
     pub edits: usize,
     pub log_lines: u32,
+    /// That are remembered, of the whole policy; 0: none.
+    pub decisions: u32,
 }
 
 impl SandboxLimits {

@@ -94,6 +94,8 @@ pub(crate) enum Form {
     Module {
         /// Of the memory in it that is the host's.
         map_bytes: usize,
+        /// Where in its memory the word is that [`SEEN`](crate::direct::SEEN) names.
+        seen: Option<u32>,
     },
     Component {
         /// Why it is not a module.

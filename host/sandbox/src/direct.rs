@@ -15,6 +15,6 @@ mod pristine;
 pub(crate) use guest::{Direct, Guest, tell_hook};
 pub(crate) use imports::add_to_linker;
 pub(crate) use link::{
-    BLOCKS, Entry, Export, Import, Link, MANY, MAP_BLOCK, MAP_START, STRADDLE, Word, revision,
+    BLOCKS, Entry, Export, Import, Link, MANY, MAP_BLOCK, MAP_START, SEEN, STRADDLE, Word, revision,
 };
 pub(crate) use pristine::{Pages, Pristine};

@@ -25,7 +25,7 @@ use crate::{
     direct::{Direct, Pages, tell_hook},
     observed::Stage,
     place::plain,
-    policy::Counters,
+    policy::{Counters, memo::Asked},
     recording::Recorded,
 };
 pub(crate) use capability::CACHE_KEY_MAX;
@@ -119,6 +119,8 @@ pub(crate) struct State {
     pub(crate) reservations: Reservations,
     /// `None`: nobody watches.
     pub(crate) recorded: Recorded,
+    /// `None`: what is asked for is not noted.
+    pub(crate) asked: Option<Asked>,
     ticks: u32,
     host_calls: u32,
     log_lines: u32,
@@ -150,6 +152,7 @@ impl State {
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             recorded: None,
+            asked: None,
             ticks: 0,
             host_calls: 0,
             log_lines: 0,
@@ -182,6 +185,7 @@ impl State {
     pub(crate) fn begin(&mut self, exchange: &ExchangeContext) {
         self.exchange = exchange.clone();
         self.recorded = exchange.recorded.then(Box::default);
+        self.asked = None;
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;

@@ -6,17 +6,20 @@
 //! of any request. An exchange makes its own only when there is none left.
 
 mod counters;
+pub(crate) mod memo;
 mod quarantine;
 mod ready;
 mod timer;
 
 use std::{
+    fmt::Display,
     sync::{Arc, OnceLock},
     time::Instant,
 };
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault};
+use memo::{Memo, Recalled};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
 pub use timer::FirstTick;
@@ -24,7 +27,7 @@ use timer::Timer;
 use tollgate_config::{Isolation, OnError};
 
 use crate::{
-    Failure, Hook, Message, NotOpened, Observed, Session,
+    Failure, Hook, Message, NotOpened, Observed, Session, Spent,
     compile::Facts,
     contract::{Decision, Head, Hooks, Needs},
     host::{Circumstances, ExchangeContext, Shared},
@@ -43,6 +46,7 @@ pub struct Policy {
     pub(crate) settings: Option<String>,
     pub(crate) tender: Arc<Tender>,
     pub(crate) quarantine: Quarantine,
+    pub(crate) memo: Memo,
     /// For places of traps.
     allowance: Allowance,
     hash: String,
@@ -52,6 +56,15 @@ pub struct Policy {
     ready: Ready,
     observed: OnceLock<Observed>,
     timer: Timer,
+}
+
+/// How a policy came to what it decided.
+#[derive(Debug)]
+pub enum AskedOnce {
+    /// It was asked.
+    Asked(Session, Result<Decision, Failure>),
+    /// It decided about such a request before. What the lookup took is beside it.
+    Remembered(Decision, Spent),
 }
 
 /// What a policy is made of.
@@ -67,6 +80,11 @@ pub(crate) struct Parts {
 impl Policy {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let settings = (!parts.facts.snapshotted).then(|| parts.config.settings.to_string());
+        let memo = Memo::new(match parts.program {
+            Program::Module { .. } => parts.config.sandbox.decisions as usize,
+            // What it is asked is not told from what else it does.
+            Program::Component { .. } => 0,
+        });
         Arc::new(Self {
             hooks: hooks(parts.facts.hooks),
             needs: needs(parts.facts.needs),
@@ -76,6 +94,7 @@ impl Policy {
             settings,
             tender: parts.tender,
             quarantine: Quarantine::default(),
+            memo,
             allowance: Allowance::default(),
             hash: parts.hash,
             config: parts.config,
@@ -227,7 +246,48 @@ impl Policy {
         request: &mut Message,
     ) -> Result<(Session, Result<Decision, Failure>), NotOpened> {
         let instance = self.instance().await?;
-        Session::open_and_request(self.clone(), instance, (head, exchange), request).await
+        Session::open_and_request(self.clone(), instance, (head, exchange), (request, false)).await
+    }
+
+    /// As [`Policy::open_and_request`], where the policy will not be asked anything else in this
+    /// exchange: what it decided about such a request before, it need not be asked again.
+    ///
+    /// # Errors
+    /// As [`Policy::open`]; what the hook came to is in what is returned.
+    pub async fn ask_once(
+        self: &Arc<Self>,
+        (head, exchange): (&Head, &ExchangeContext),
+        request: &mut Message,
+    ) -> Result<AskedOnce, NotOpened> {
+        // Who watches wants to see what it asks; and a failing policy is not to look well.
+        let mut learns = !exchange.recorded && !self.quarantine.is_closed();
+        if learns {
+            let started = Instant::now();
+            match self.memo.recall(head, request) {
+                Recalled::Known(decision) => {
+                    let time = started.elapsed();
+                    self.shared.counters.remembered(time);
+                    let host_calls = 0;
+                    let spent = Spent { time, host_calls };
+                    return Ok(AskedOnce::Remembered(decision, spent));
+                }
+                Recalled::Unknown => {}
+                Recalled::Resting => learns = false,
+            }
+        }
+        let instance = self.instance().await?;
+        let (session, decided) =
+            Session::open_and_request(self.clone(), instance, (head, exchange), (request, learns))
+                .await?;
+        Ok(AskedOnce::Asked(session, decided))
+    }
+
+    /// Says that a decision that was remembered does not hold, and why: see
+    /// [`Session::reject`].
+    pub fn reject(&self, why: &dyn Display) -> Failure {
+        let failure = Failure::BadDecision(why.to_string());
+        self.blame(&failure);
+        failure
     }
 
     async fn instance(self: &Arc<Self>) -> Result<Box<Instance>, Failure> {

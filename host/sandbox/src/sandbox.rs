@@ -248,7 +248,7 @@ impl Sandbox {
         })?;
         let code = &artefact.code;
         match &artefact.facts.form {
-            Form::Module { map_bytes } => {
+            Form::Module { map_bytes, .. } => {
                 let module = self.module(code).map_err(|error| not_loaded(&error))?;
                 let pre = self.modules.instantiate_pre(&module);
                 let pre = pre.map_err(|error| mismatch(&error))?;

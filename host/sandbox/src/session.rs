@@ -6,14 +6,21 @@
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
+use wasmtime::Store;
+
 use crate::{
     BadEdit, Failure, Hook, Message, NotOpened, Side,
+    compile::Form,
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
     edit,
-    host::{Circumstances, ExchangeContext},
+    host::{Circumstances, ExchangeContext, State},
     instance::{FIRST_TICK, Instance},
     observed::Stage,
-    policy::Policy,
+    policy::{
+        Policy,
+        memo::{Asked as Noted, Seen},
+    },
+    program::Guest,
     recording::{Recorded, Recording},
     timed::{Times, timed},
 };
@@ -68,23 +75,31 @@ impl Session {
     }
 
     /// Opens a session and asks the `on_request` hook. What opening takes counts as the hook's.
+    /// If the policy `learns`, what comes of it is remembered.
     pub(crate) async fn open_and_request(
         policy: Arc<Policy>,
         mut instance: Box<Instance>,
         (head, exchange): (&Head, &ExchangeContext),
-        request: &mut Message,
+        (request, learns): (&mut Message, bool),
     ) -> Result<(Self, Result<Decision, Failure>), NotOpened> {
         begin(&mut instance, exchange);
         let Instance { store, guest, .. } = &mut *instance;
+        store.data_mut().asked = learns.then(Noted::default);
         // Until the session is open, nothing can be planned.
         store.data_mut().show(request, Stage::Response);
         let (decided, times) = timed(guest.open_and_request(store, head)).await;
         store.data_mut().hide(request);
+        let asked = store.data_mut().asked.take();
+        let noted = asked.zip(seen(&policy, guest, store));
         match decided {
             Err(error) if !guest.is_open() => Err(not_opened(policy, instance, &error)),
             decided => {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
+                if let (Ok(decision), Some((asked, seen))) = (&decided, noted) {
+                    let noted = (seen, asked, session.host_calls);
+                    session.policy.memo.learn((head, request), noted, decision);
+                }
                 Ok((session, decided))
             }
         }
@@ -367,6 +382,18 @@ impl std::fmt::Debug for Session {
             .field("policy", &self.policy.name())
             .finish_non_exhaustive()
     }
+}
+
+/// What the plugin says that it saw of the head; `None`: what it decides cannot be remembered.
+fn seen(policy: &Policy, guest: &Guest, store: &Store<State>) -> Option<Seen> {
+    let Guest::Module(guest) = guest else {
+        return None;
+    };
+    let seen = match policy.facts.form {
+        Form::Module { seen: Some(at), .. } => Seen::of(guest.word(store, at)?)?,
+        _ => Seen::ALL,
+    };
+    (seen.is_stateless() || !policy.is_shared()).then_some(seen)
 }
 
 fn begin(instance: &mut Instance, exchange: &ExchangeContext) {

@@ -24,7 +24,7 @@ pub struct ApiKeys {
     model: Option<String>,
 }
 
-#[policy(needs(request_json))]
+#[policy(needs(request_json), stateless)]
 impl Policy for ApiKeys {
     type Settings = Settings;
 

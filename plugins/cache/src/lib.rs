@@ -56,7 +56,7 @@ impl Policy for Cache {
             is_post: head.method == "POST",
             path: head.path.clone(),
             model: head.model.clone().filter(|name| name.len() <= NAME_MAX),
-            body_bytes: head.body_bytes,
+            body_bytes: head.body_bytes(),
         }
     }
 

@@ -41,7 +41,7 @@ pub struct ModelRouter {
     known: Known,
 }
 
-#[policy(needs(request_json))]
+#[policy(needs(request_json), stateless)]
 impl Policy for ModelRouter {
     type Settings = Settings;
 

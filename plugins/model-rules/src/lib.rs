@@ -27,7 +27,7 @@ pub struct ModelRules {
     attempted: Option<&'static Rule>,
 }
 
-#[policy(needs(request_json, response_json))]
+#[policy(needs(request_json, response_json), stateless)]
 impl Policy for ModelRules {
     type Settings = Settings;
 

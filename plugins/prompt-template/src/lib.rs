@@ -47,7 +47,7 @@ impl Policy for PromptTemplate {
         let has_no_body = matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
         Self {
             settings,
-            body_bytes: head.body_bytes.or(has_no_body.then_some(0)),
+            body_bytes: head.body_bytes().or(has_no_body.then_some(0)),
         }
     }
 

@@ -53,7 +53,7 @@ impl Policy for SchemaGuard {
             settings,
             asked: asked.map(str::to_owned),
             is_asked_too_long: asked.is_none() && head.model.is_some(),
-            body_bytes: head.body_bytes.or(has_no_body.then_some(0)),
+            body_bytes: head.body_bytes().or(has_no_body.then_some(0)),
         }
     }
 

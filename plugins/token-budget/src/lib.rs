@@ -70,7 +70,7 @@ impl Policy for TokenBudget {
             settings,
             payer: Payer::of(head),
             model: head.model.clone().filter(|_| settings.prices.is_some()),
-            body_bytes: head.body_bytes.or(has_no_body.then_some(0)),
+            body_bytes: head.body_bytes().or(has_no_body.then_some(0)),
             is_streaming: head.streaming,
             running: None,
         }

@@ -12,6 +12,7 @@ const NEEDS: &str = "`request_json`, `request_body`, `response_json`, `response_
 pub(crate) struct Arguments {
     pub(crate) needs: Needs,
     pub(crate) name: Option<LitStr>,
+    pub(crate) stateless: bool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -33,9 +34,11 @@ impl Parse for Arguments {
                     input.parse::<Token![=]>()?;
                     arguments.name = Some(name(input)?);
                 }
+                "stateless" => arguments.stateless = true,
                 other => {
-                    let what =
-                        format!("`#[policy]` knows `needs(…)` and `name = \"…\"`, not `{other}`");
+                    let what = format!(
+                        "`#[policy]` knows `needs(…)`, `name = \"…\"` and `stateless`, not `{other}`"
+                    );
                     return Err(syn::Error::new(word.span(), what));
                 }
             }

@@ -20,6 +20,9 @@ use hooks::Hooks;
 /// - `needs(…)`: what must be at hand before the hooks run: `request_json`,
 ///   `request_body`, `response_json`, `response_body`. Without any, bodies stream past.
 /// - `name = "…"`: the plugin's name, if it is not the crate's.
+/// - `stateless`: the policy keeps nothing from one exchange to the next, neither in a static
+///   nor behind its settings. Then what it decided may be remembered with
+///   `isolation: shared` too; with `isolation: exchange` no policy can keep anything.
 ///
 /// ```
 /// use tollgate_sdk::prelude::*;
@@ -83,6 +86,7 @@ fn describe(arguments: &Arguments, hooks: &Hooks, policy: &Type) -> Tokens {
         response_json,
         response_body,
     } = arguments.needs;
+    let stateless = arguments.stateless;
     let Hooks {
         request,
         attempt,
@@ -119,6 +123,7 @@ fn describe(arguments: &Arguments, hooks: &Hooks, policy: &Type) -> Tokens {
             };
             const PICKS: bool = #pick;
             const TICKS: bool = #tick;
+            const STATELESS: bool = #stateless;
         }
 
         #[cfg(target_arch = "wasm32")]

@@ -49,6 +49,11 @@ pub(super) fn sandbox(
             base.log_lines,
             0..=model::LOG_LINES_MAX,
         ),
+        decisions: scope.count(
+            section.decisions.as_ref(),
+            base.decisions,
+            0..=model::DECISIONS_MAX,
+        ),
     }
 }
 

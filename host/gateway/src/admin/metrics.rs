@@ -215,7 +215,13 @@ type One = (&'static str, Kind, &'static str, fn(&PolicyStats) -> u64);
 type Stats<'a> = [(&'a Policy, PolicyStats)];
 
 /// Families of one value a policy.
-const EACH: [One; 9] = [
+const EACH: [One; 10] = [
+    (
+        "tollgate_policy_remembered_total",
+        Kind::Counter,
+        "Calls of on_request that a remembered decision spared.",
+        |stats| stats.remembered,
+    ),
     (
         "tollgate_policy_instances_made_total",
         Kind::Counter,

@@ -11,7 +11,6 @@ use std::{mem, pin::pin, sync::Arc};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tollgate_sandbox::{Policy, contract::Hooks};
 
 use super::{
     arrival::{self, Arrival, Entry},
@@ -26,6 +25,7 @@ use super::{
     policies::{self, Answer, Asked},
     reply::{self, Reply},
     route::Route,
+    slot::Slot,
     state::Exchange,
     tries,
 };
@@ -92,7 +92,7 @@ async fn travel(
     exchange.enlist(&route.policies);
     match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
         Answer::Forward(wish) => {
-            let_others_ask(exchange, &route, &mut arrival).await?;
+            let_others_ask(exchange, &mut arrival).await?;
             mirror::copy(exchange, (&generation, &route), &mut arrival);
             pin!(tries::onward(
                 exchange,
@@ -116,13 +116,8 @@ async fn travel(
 }
 
 /// Those that are ready ask their policies before anything is sent on.
-async fn let_others_ask(
-    exchange: &mut Exchange,
-    route: &Route,
-    arrival: &mut Arrival,
-) -> Result<(), ServeError> {
-    let asks = |policy: &Arc<Policy>| policy.hooks().contains(Hooks::REQUEST);
-    if !route.policies.iter().any(asks) {
+async fn let_others_ask(exchange: &mut Exchange, arrival: &mut Arrival) -> Result<(), ServeError> {
+    if !exchange.slots.iter().any(Slot::has_worked) {
         return Ok(());
     }
     cohort::gather().await;

@@ -16,7 +16,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 use tollgate_config::{Config, Destination, Retries};
-use tollgate_sandbox::Policy;
+use tollgate_sandbox::{Policy, contract::Hooks};
 use tollgate_upstreams::{admission::Gate, discovery::DiscoveryError};
 
 use crate::trace::{Hidden, Values};
@@ -28,6 +28,7 @@ use super::{
     headers,
     mirror::Mirror,
     route::{Asks, Conditions, Need, Route, RouteTable, To},
+    slot::Placed,
     target::{Model, Target},
     tries::{Manner, Retry},
     upstream::{FirstLook, Upstream},
@@ -327,7 +328,7 @@ impl Parts<'_> {
             need_of_policies: Need::of_policies(&on_route, &ahead),
             asks_policies: !policies.is_empty() || !ahead.is_empty(),
             shape: self.shape(route, &policies),
-            policies,
+            policies: self.placed(policies),
             to,
             dialect: route.dialect,
             mirror: route.mirror.as_ref().map(Mirror::new),
@@ -345,18 +346,35 @@ impl Parts<'_> {
         }))
     }
 
-    /// With all policies of all targets and upstreams: any of them may be gone to.
+    /// On a route; who stands at no target is never asked about an attempt.
+    fn placed(&self, policies: Vec<Arc<Policy>>) -> Vec<Placed> {
+        let placed = policies.into_iter().map(|policy| {
+            let is_at_target = self.names_ahead().any(|name| name == policy.name());
+            let hooks = match is_at_target {
+                true => policy.hooks(),
+                false => policy.hooks() & !Hooks::ATTEMPT,
+            };
+            Placed { policy, hooks }
+        });
+        placed.collect()
+    }
+
+    /// Of the policies of all targets and upstreams: any of them may be gone to.
+    fn names_ahead(&self) -> impl Iterator<Item = &String> {
+        let models = self.config.models.values();
+        let targets = models.flat_map(tollgate_config::Model::all_targets);
+        let at_targets = targets.flat_map(|target| &target.policies);
+        let upstreams = self.config.upstreams.values();
+        at_targets.chain(upstreams.flat_map(|upstream| &upstream.policies))
+    }
+
+    /// With the policies of all targets and upstreams.
     fn shape(&self, route: &tollgate_config::Route, policies: &[Arc<Policy>]) -> Option<Shape> {
         let plans = |policy: &Arc<Policy>| policy.imports().iter().any(|import| import == "cache");
         if !policies.iter().any(plans) {
             return None;
         }
-        let models = self.config.models.values();
-        let targets = models.flat_map(tollgate_config::Model::all_targets);
-        let at_targets = targets.flat_map(|target| &target.policies);
-        let upstreams = self.config.upstreams.values();
-        let at_upstreams = upstreams.flat_map(|upstream| &upstream.policies);
-        let ahead = at_targets.chain(at_upstreams);
+        let ahead = self.names_ahead();
         let ahead = ahead.filter_map(|name| self.policies.get(name));
         let all = policies.iter().chain(ahead).map(|policy| &**policy);
         Some(cache::shape(self.config, self.secret, route, all))

@@ -204,6 +204,8 @@ pub struct PolicyRecord {
     pub failure: Option<Failure>,
     /// It failed and the exchange went on without it.
     pub bypassed: bool,
+    /// It decided about such a request before, and was not asked.
+    pub remembered: bool,
     /// Time and host calls, `on_finish` not included.
     pub spent: Spent,
 }
@@ -236,6 +238,7 @@ impl PolicyRecord {
             events_changed: 0,
             failure: None,
             bypassed: false,
+            remembered: false,
             spent: Spent::default(),
         }
     }

@@ -14,7 +14,7 @@ use tollgate_sandbox::{
     contract::{Hooks, Needs},
 };
 
-use super::{cache::Shape, mirror::Mirror, target::Target, tries::Manner};
+use super::{cache::Shape, mirror::Mirror, slot::Placed, target::Target, tries::Manner};
 
 /// Every route of a generation.
 #[derive(Default)]
@@ -24,7 +24,7 @@ pub(super) struct RouteTable(pub(super) Vec<Arc<Route>>);
 pub(super) struct Route {
     pub(super) name: Arc<str>,
     pub(super) conditions: Conditions,
-    pub(super) policies: Vec<Arc<Policy>>,
+    pub(super) policies: Vec<Placed>,
     pub(super) to: To,
     /// What its clients speak, unless the path says it.
     pub(super) dialect: Option<Dialect>,

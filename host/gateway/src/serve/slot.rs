@@ -9,7 +9,7 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    Failure, Json, Message, NotOpened, Policy, Session, Side,
+    AskedOnce, Failure, Json, Message, NotOpened, Policy, Session, Side,
     contract::{Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Verdict},
 };
 
@@ -22,10 +22,19 @@ use super::{
 };
 use crate::trace::{Journal, OPEN, Page, hook_name};
 
+/// A policy and the hooks that are asked where it stands.
+pub(super) struct Placed {
+    pub(super) policy: Arc<Policy>,
+    pub(super) hooks: Hooks,
+}
+
 /// See the module.
 pub(super) struct Slot {
     state: State,
     place: Place,
+    hooks: Hooks,
+    /// It was asked about the request, in its sandbox.
+    worked: bool,
     record: PolicyRecord,
     /// Where what it does is written down, if somebody watches.
     page: Option<Box<Page>>,
@@ -73,19 +82,27 @@ impl Step {
 }
 
 impl Slot {
-    pub(super) fn new(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
-        Self {
-            state: State::Waiting,
-            place: Place::Route,
-            record: PolicyRecord::new(policy),
-            page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
-        }
+    pub(super) fn new(placed: &Placed, journal: Option<&Arc<Journal>>) -> Self {
+        Self::at(Place::Route, (placed.policy.clone(), placed.hooks), journal)
     }
 
     pub(super) fn of_target(policy: Arc<Policy>, journal: Option<&Arc<Journal>>) -> Self {
+        let hooks = policy.hooks();
+        Self::at(Place::Target, (policy, hooks), journal)
+    }
+
+    fn at(
+        place: Place,
+        (policy, hooks): (Arc<Policy>, Hooks),
+        journal: Option<&Arc<Journal>>,
+    ) -> Self {
         Self {
-            place: Place::Target,
-            ..Self::new(policy, journal)
+            state: State::Waiting,
+            place,
+            hooks,
+            worked: false,
+            record: PolicyRecord::new(policy),
+            page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
     }
 
@@ -121,7 +138,12 @@ impl Slot {
     /// Whether the policy has this hook and may still be asked.
     pub(super) fn wants(&self, hook: Hooks) -> bool {
         let is_asked = !self.is_aside() || hook == Hooks::FINISH;
-        is_asked && !matches!(self.state, State::Spent) && self.policy().hooks().contains(hook)
+        is_asked && !matches!(self.state, State::Spent) && self.hooks.contains(hook)
+    }
+
+    /// Whether its code was run for the request.
+    pub(super) fn has_worked(&self) -> bool {
+        self.worked
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -175,8 +197,9 @@ impl Slot {
         })
     }
 
-    /// Asks the `on_request` hook, of a session that opens with it if there is none yet;
-    /// `None`: it failed to, or had failed before, and is bypassed.
+    /// Asks the `on_request` hook, of a session that opens with it if there is none yet, or
+    /// remembers what it would decide; `None`: it failed to, or had failed before, and is
+    /// bypassed.
     pub(super) async fn request(
         &mut self,
         record: &Record,
@@ -189,10 +212,23 @@ impl Slot {
             State::Waiting => {}
         }
         let policy = &self.record.policy;
-        match policy.open_and_request((head, context), message).await {
-            Ok((session, decided)) => {
+        let asked = if self.hooks == Hooks::REQUEST {
+            policy.ask_once((head, context), message).await
+        } else {
+            let asked = policy.open_and_request((head, context), message).await;
+            asked.map(|(session, decided)| AskedOnce::Asked(session, decided))
+        };
+        match asked {
+            Ok(AskedOnce::Asked(session, decided)) => {
                 self.state = State::Open(session);
+                self.worked = true;
                 Ok(Some(decided))
+            }
+            Ok(AskedOnce::Remembered(decision, spent)) => {
+                self.state = State::Spent;
+                self.record.spent = spent;
+                self.record.remembered = true;
+                Ok(Some(Ok(decision)))
             }
             Err(not) => self.not_opened(not, record).map(|()| None),
         }
@@ -334,7 +370,7 @@ impl Slot {
     fn reject(&mut self, why: &dyn Display) -> Failure {
         match &mut self.state {
             State::Open(session) => session.reject(why),
-            State::Waiting | State::Spent => Failure::BadDecision(why.to_string()),
+            State::Waiting | State::Spent => self.record.policy.reject(why),
         }
     }
 
@@ -345,7 +381,7 @@ impl Slot {
         } else {
             to_come
         };
-        if self.policy().hooks().intersects(to_come) {
+        if self.hooks.intersects(to_come) {
             return None;
         }
         match mem::replace(&mut self.state, State::Spent) {

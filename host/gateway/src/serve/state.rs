@@ -38,7 +38,7 @@ use super::{
     record::{Record, RequestId},
     reply::Reply,
     route::Route,
-    slot::Slot,
+    slot::{Placed, Slot},
     tries::{Answer, Reason},
     upgrade::Upgrade,
     waits::Waits,
@@ -178,19 +178,19 @@ impl Exchange {
     }
 
     /// Puts policies in line, each once; none is asked yet.
-    pub(super) fn enlist(&mut self, policies: &[Arc<Policy>]) {
+    pub(super) fn enlist(&mut self, policies: &[Placed]) {
         let journal = self.record.journal.as_ref();
         if journal.is_some_and(|journal| !journal.takes_place(&self.record)) {
             self.record.journal = None;
         }
         let journal = self.record.journal.as_ref();
-        for policy in policies {
+        for placed in policies {
             if !self
                 .slots
                 .iter()
-                .any(|slot| Arc::ptr_eq(slot.policy(), policy))
+                .any(|slot| Arc::ptr_eq(slot.policy(), &placed.policy))
             {
-                self.slots.push(Slot::new(policy.clone(), journal));
+                self.slots.push(Slot::new(placed, journal));
             }
         }
     }

@@ -146,6 +146,9 @@ fn decided(out: &mut Vec<u8>, policy: &PolicyRecord) {
             number(out, name, count);
         }
     }
+    if policy.remembered {
+        out.extend_from_slice(b",\"remembered\":true");
+    }
     if let Some(failure) = &policy.failure {
         text(out, "failure", failure_word(failure));
         text(out, "reason", &failure.to_string());

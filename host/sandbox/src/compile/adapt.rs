@@ -55,6 +55,8 @@ pub(super) struct Adapted {
     pub(super) module: Vec<u8>,
     /// Of the memory that the map is in.
     pub(super) map_bytes: usize,
+    /// What [`SEEN`](crate::direct::SEEN) says.
+    pub(super) seen: Option<u32>,
     /// Where its code came from, if it says so.
     pub(super) lines: Option<Lines>,
 }
@@ -88,6 +90,7 @@ pub(super) fn adapt(
     Ok(Adapted {
         module: adapted,
         map_bytes: map_pages * PAGE,
+        seen: survey.seen,
         lines: written.moved.and_then(|moved| Lines::of(plugin, &moved)),
     })
 }

@@ -100,7 +100,10 @@ fn described(wasm: &[u8], description: Description, world: World) -> Result<Arte
             because: CAME_SO.to_owned(),
         }
     } else {
-        Form::Module { map_bytes: 0 }
+        Form::Module {
+            map_bytes: 0,
+            seen: None,
+        }
     };
     Ok(Artefact {
         facts: facts(description, world, form),
@@ -157,6 +160,7 @@ fn compile(job: &Job, wasm: &[u8], snapshot: Option<&[u8]>) -> Result<Compiled, 
         .map_err(|unfit| unfit.to_string())?;
     let form = Form::Module {
         map_bytes: adapted.map_bytes,
+        seen: adapted.seen,
     };
     let compiler = compiler(adapted.lines.is_some()).map_err(|refusal| refusal.reason)?;
     let code = compiler.precompile_module(&adapted.module);

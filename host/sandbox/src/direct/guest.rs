@@ -145,6 +145,13 @@ impl Guest {
         Ok(())
     }
 
+    /// Four bytes of its memory.
+    pub(crate) fn word(&self, store: &Store<State>, at: u32) -> Option<u32> {
+        let memory = store.data().direct.as_ref()?.memory;
+        let bytes = memory.data(store).get(at as usize..)?.first_chunk()?;
+        Some(u32::from_le_bytes(*bytes))
+    }
+
     /// Whether it has an entry that opens a session and asks it at once.
     pub(crate) fn opens_and_asks(&self) -> bool {
         self.entries.open_and_request.is_some()

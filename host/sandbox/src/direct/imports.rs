@@ -14,7 +14,6 @@ use crate::{
         types::{Destination, Header},
     },
     host::{CACHE_KEY_MAX, HeldReservation, State, exchange::Shown},
-    recording::Note,
 };
 
 /// Makes the host functions known that adapted modules import.
@@ -188,10 +187,10 @@ fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtim
             let Shown {
                 message,
                 to,
-                recorded,
+                mut notes,
             } = state.shown()?;
             let value = message.header(name);
-            recorded.header(name, value);
+            notes.header(name, value);
             show(to, &value, args.u32())
         }
         Import::Headers => {
@@ -201,12 +200,12 @@ fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtim
             let Shown {
                 message,
                 to,
-                recorded,
+                mut notes,
             } = state.shown()?;
             let mut values = Vec::with_capacity(names.len());
             for name in names {
                 let value = message.header(name);
-                recorded.header(name, value);
+                notes.header(name, value);
                 room.take(value.map_or(0, <[u8]>::len))?;
                 values.push(value);
             }
@@ -238,10 +237,10 @@ fn of_message(state: &mut State, import: Import, args: &mut Args<'_>) -> wasmtim
             let Shown {
                 message,
                 to,
-                recorded,
+                mut notes,
             } = state.shown()?;
             let value = message.fact(name);
-            recorded.fact(name, value);
+            notes.fact(name, value);
             show(to, &value, args.u32())
         }
     }

@@ -15,7 +15,7 @@ pub(crate) const STRADDLE: usize = 16;
 
 /// Raise it when adapted modules change in any other way than the tables below: compiled
 /// plugins in the cache are adapted anew then.
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 
 /// Words of four bytes in the second memory, by where they are: behind all slots.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,12 @@ pub(crate) const MANY: u64 = 1 << 63;
 /// A function that a plugin may export: `(count, bytes) -> pointer`, room for so many blocks in
 /// a row, of which each is freed by itself; 0 where there is none.
 pub(crate) const BLOCKS: &str = "tollgate_blocks";
+
+/// A word in its memory that a plugin may export, as the address in a constant: what the open
+/// session saw of the head that is another in nearly every exchange (1: the body's length, 2: the
+/// time that is left), and whether the plugin keeps nothing from one session to the next (the
+/// highest bit). Of a plugin without the word the first two are taken for granted.
+pub(crate) const SEEN: &str = "tollgate_seen";
 
 /// Tells what was adapted for this gateway from what was adapted for another.
 pub(crate) fn revision() -> impl std::hash::Hash {

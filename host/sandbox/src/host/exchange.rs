@@ -11,7 +11,8 @@ use crate::{
         tollgate::policy::{exchange, types},
     },
     direct::Direct,
-    recording::{Note, Recorded},
+    policy::memo::Asked,
+    recording::{Note, Part, Recorded},
 };
 
 /// The most bytes of a body that one call hands out.
@@ -28,7 +29,10 @@ impl State {
             Ok(Shown {
                 message: &mut self.message,
                 to: &mut self.direct,
-                recorded: &mut self.recorded,
+                notes: Notes {
+                    recorded: &mut self.recorded,
+                    asked: &mut self.asked,
+                },
             })
         } else {
             Err(wasmtime::Error::msg("no message is shown outside a hook"))
@@ -41,31 +45,60 @@ pub(crate) struct Shown<'a> {
     pub(crate) message: &'a mut Message,
     /// Where an answer goes that is not to be copied first.
     pub(crate) to: &'a mut Option<Direct>,
-    pub(crate) recorded: &'a mut Recorded,
+    pub(crate) notes: Notes<'a>,
+}
+
+/// Where it is noted what the guest asks for: for whoever watches, and for the next time.
+pub(crate) struct Notes<'a> {
+    recorded: &'a mut Recorded,
+    asked: &'a mut Option<Asked>,
+}
+
+impl Notes<'_> {
+    pub(crate) fn header(&mut self, name: &str, value: Option<&[u8]>) {
+        self.recorded.header(name, value);
+        self.asked_for(Part::Header, name);
+    }
+
+    fn json(&mut self, pointer: &str, value: Option<&Value>) {
+        self.recorded.json(pointer, value);
+        self.asked_for(Part::Json, pointer);
+    }
+
+    pub(crate) fn fact(&mut self, name: &str, value: Option<&str>) {
+        self.recorded.fact(name, value);
+        self.asked_for(Part::Fact, name);
+    }
+
+    fn asked_for(&mut self, part: Part, name: &str) {
+        if let Some(asked) = &mut self.asked {
+            asked.note(part, name);
+        }
+    }
 }
 
 impl Shown<'_> {
     pub(crate) fn header(&mut self, name: &str) -> Option<&[u8]> {
         let value = self.message.header(name);
-        self.recorded.header(name, value);
+        self.notes.header(name, value);
         value
     }
 
     pub(crate) fn json(&mut self, pointer: &str) -> Option<Value> {
         let value = self.message.json(pointer);
-        self.recorded.json(pointer, value.as_ref());
+        self.notes.json(pointer, value.as_ref());
         value
     }
 
     pub(crate) fn body(&mut self, offset: u64, bytes_max: u32) -> Bytes {
         let piece = body_piece(self.message, offset, bytes_max);
-        self.recorded.body(offset, &piece);
+        self.notes.recorded.body(offset, &piece);
         piece
     }
 
     pub(crate) fn fact(&mut self, name: &str) -> Option<&str> {
         let value = self.message.fact(name);
-        self.recorded.fact(name, value);
+        self.notes.fact(name, value);
         value
     }
 }

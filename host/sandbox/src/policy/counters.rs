@@ -41,6 +41,7 @@ struct Shard {
     host_calls: AtomicU64,
     made: AtomicU64,
     cleared: AtomicU64,
+    remembered: AtomicU64,
 }
 
 /// Counters of a policy since its generation began.
@@ -52,6 +53,8 @@ pub struct PolicyStats {
     pub nanos: [u64; 6],
     /// Failures, in the order of [`PolicyStats::FAILURES`].
     pub failures: [u64; 6],
+    /// Of the calls of `on_request`, those that a remembered decision spared.
+    pub remembered: u64,
     /// Instances made so far.
     pub instances_made: u64,
     /// Of them, while an exchange waited.
@@ -90,6 +93,12 @@ impl Counters {
         shard.calls[hook as usize].fetch_add(1, Relaxed);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         shard.nanos[hook as usize].fetch_add(nanos, Relaxed);
+    }
+
+    /// A decision was remembered, which counts as a call.
+    pub(crate) fn remembered(&self, time: Duration) {
+        self.called(Hook::Request, time);
+        self.shards[home()].remembered.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn host_called(&self, times: u32) {
@@ -140,6 +149,7 @@ impl Counters {
                 stats.nanos[hook] += read(&shard.nanos[hook]);
             }
             stats.host_calls += read(&shard.host_calls);
+            stats.remembered += read(&shard.remembered);
             cleared += read(&shard.cleared);
             stats.instances_made += read(&shard.made);
         }

@@ -13,6 +13,7 @@ mod crowd;
 mod decisions;
 mod forgery;
 mod guest;
+mod memo;
 mod nested;
 mod places;
 mod random;

@@ -216,12 +216,12 @@ async fn an_import_that_is_called_while_the_host_waits_for_memory_traps() {
 }
 
 /// Where it does it.
-const HOOKS: [&str; 7] = [
+pub(crate) const HOOKS: [&str; 7] = [
     "open", "request", "attempt", "response", "events", "finish", "drop",
 ];
 
 /// All that the guest can do and that has no counter behind it that both would share.
-const MODES: &[&str] = &[
+pub(crate) const MODES: &[&str] = &[
     "",
     "cache-plan",
     "shadow",

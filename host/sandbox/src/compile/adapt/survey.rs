@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use wasmparser::{CompositeInnerType, ExternalKind, FuncType, Parser, Payload, TypeRef};
+use wasmparser::{CompositeInnerType, ExternalKind, FuncType, Operator, Parser, Payload, TypeRef};
 
 use super::Unfit;
 use crate::{
     compile,
-    direct::{BLOCKS, Entry, Import},
+    direct::{BLOCKS, Entry, Import, SEEN},
 };
 
 /// Each is put back after every exchange; those of the SDK have one or two.
@@ -40,12 +40,15 @@ pub(super) struct Survey {
     pub(super) realloc: u32,
     /// [`BLOCKS`], if it has that.
     pub(super) blocks: Option<u32>,
+    /// What [`SEEN`] says, if it has that.
+    pub(super) seen: Option<u32>,
 }
 
 impl Survey {
     pub(super) fn of(module: &[u8]) -> Result<Self, Unfit> {
         let mut survey = Self::default();
         let mut exports = HashMap::new();
+        let mut constants = HashMap::new();
         let mut memories = 0;
         for payload in Parser::new(0).parse_all(module) {
             match payload? {
@@ -65,8 +68,13 @@ impl Survey {
                 }
                 Payload::GlobalSection(section) => {
                     for (nth, global) in section.into_iter().enumerate() {
-                        if global?.ty.mutable {
+                        let global = global?;
+                        if global.ty.mutable {
                             survey.mutable_globals.push(nth as u32);
+                        } else if let Operator::I32Const { value } =
+                            global.init_expr.get_operators_reader().read()?
+                        {
+                            constants.insert(nth as u32, value.cast_unsigned());
                         }
                     }
                 }
@@ -75,6 +83,8 @@ impl Survey {
                         let export = export?;
                         if matches!(export.kind, ExternalKind::Func | ExternalKind::FuncExact) {
                             exports.insert(export.name, export.index);
+                        } else if export.kind == ExternalKind::Global && export.name == SEEN {
+                            survey.seen = constants.get(&export.index).copied();
                         }
                     }
                 }

@@ -1,0 +1,295 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::contract::{Destination, Refusal};
+
+fn head() -> Head {
+    Head {
+        route: "chat".to_owned(),
+        method: "POST".to_owned(),
+        path: "/v1/chat/completions".to_owned(),
+        model: Some("small".to_owned()),
+        caller: None,
+        tier: None,
+        streaming: false,
+        body_bytes: Some(10),
+        deadline_ms: 60_000,
+    }
+}
+
+fn request(key: &str, body: &str) -> Message {
+    let mut message = Message {
+        body: Some(Bytes::copy_from_slice(body.as_bytes())),
+        ..Message::default()
+    };
+    message
+        .headers
+        .insert("authorization", key.parse().unwrap());
+    message
+}
+
+fn fact(value: &str) -> Decision {
+    Decision {
+        verdict: Verdict::Next,
+        edits: vec![Edit::SetFact(("caller".to_owned(), value.to_owned()))],
+    }
+}
+
+fn asked(parts: &[(Part, &str)]) -> Asked {
+    let mut asked = Asked::default();
+    for (part, name) in parts {
+        asked.note(*part, name);
+    }
+    asked
+}
+
+const BLIND: Seen = Seen(0);
+const KEY: (Part, &str) = (Part::Header, "authorization");
+
+/// Learns what came of asking for these parts and nothing else.
+fn learn(memo: &Memo, parts: &[(Part, &str)], key: &str, decision: &Decision) {
+    let noted = (BLIND, asked(parts), parts.len() as u32);
+    memo.learn((&head(), &mut request(key, "{}")), noted, decision);
+}
+
+fn known(memo: &Memo, head: &Head, key: &str, body: &str) -> Option<String> {
+    match memo.recall(head, &mut request(key, body)) {
+        Recalled::Known(decision) => match decision.edits.as_slice() {
+            [Edit::SetFact((_, value))] => Some(value.clone()),
+            _ => Some(String::new()),
+        },
+        Recalled::Unknown | Recalled::Resting => None,
+    }
+}
+
+#[test]
+fn a_decision_is_known_again_where_all_that_it_came_of_is_the_same() {
+    let memo = Memo::new(64);
+    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    learn(&memo, &[KEY], "anna", &fact("a"));
+    learn(&memo, &[KEY], "ben", &fact("b"));
+    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+    assert_eq!(known(&memo, &head(), "ben", "{}").as_deref(), Some("b"));
+    assert_eq!(known(&memo, &head(), "carl", "{}"), None);
+    let body = r#"{"nobody":"asked for the body"}"#;
+    assert_eq!(known(&memo, &head(), "anna", body).as_deref(), Some("a"));
+}
+
+#[test]
+fn whatever_the_head_tells_each_policy_tells_requests_apart() {
+    let memo = Memo::new(64);
+    learn(&memo, &[KEY], "anna", &fact("a"));
+    let change: [fn(&mut Head); 7] = [
+        |head| head.route.push('x'),
+        |head| head.method.push('x'),
+        |head| head.path.push('x'),
+        |head| head.model = None,
+        |head| head.caller = Some("anna".to_owned()),
+        |head| head.tier = Some("gold".to_owned()),
+        |head| head.streaming = true,
+    ];
+    for change in change {
+        let mut other = head();
+        change(&mut other);
+        assert_eq!(known(&memo, &other, "anna", "{}"), None);
+    }
+    let later = Head {
+        body_bytes: None,
+        deadline_ms: 1,
+        ..head()
+    };
+    assert_eq!(known(&memo, &later, "anna", "{}").as_deref(), Some("a"));
+}
+
+#[test]
+fn who_saw_the_bodys_length_or_the_deadline_is_asked_again_where_it_is_another() {
+    let memo = Memo::new(64);
+    let noted = (Seen::ALL, asked(&[KEY]), 1);
+    memo.learn((&head(), &mut request("anna", "{}")), noted, &fact("a"));
+    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+    let later = Head {
+        deadline_ms: 59_999,
+        ..head()
+    };
+    assert_eq!(known(&memo, &later, "anna", "{}"), None);
+    let longer = Head {
+        body_bytes: Some(11),
+        ..head()
+    };
+    assert_eq!(known(&memo, &longer, "anna", "{}"), None);
+}
+
+#[test]
+fn a_part_that_is_asked_for_later_tells_all_requests_apart_from_then_on() {
+    let memo = Memo::new(64);
+    learn(&memo, &[KEY], "anna", &fact("a"));
+    // With another key the policy looks at the tier, too.
+    learn(&memo, &[KEY, (Part::Json, "/tier")], "ben", &fact("b"));
+    assert_eq!(known(&memo, &head(), "ben", "{}").as_deref(), Some("b"));
+    assert_eq!(known(&memo, &head(), "ben", r#"{"tier":1}"#), None);
+    assert_eq!(known(&memo, &head(), "anna", "{}"), None, "learned anew");
+    learn(&memo, &[KEY], "anna", &fact("a"));
+    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+    assert_eq!(known(&memo, &head(), "anna", r#"{"tier":1}"#), None);
+}
+
+#[test]
+fn one_value_is_never_taken_for_another() {
+    let table = Table::new(
+        BLIND,
+        ["/a", "/b"]
+            .map(|name| (Part::Json, name.to_owned()))
+            .into(),
+    );
+    let bodies = [
+        "{}",
+        r#"{"a":null}"#,
+        r#"{"b":null}"#,
+        r#"{"a":""}"#,
+        r#"{"a":"xy","b":"z"}"#,
+        r#"{"a":"x","b":"yz"}"#,
+        r#"{"a":0}"#,
+        r#"{"a":-0.0}"#,
+        r#"{"a":false}"#,
+        r#"{"a":true}"#,
+        r#"{"a":"true"}"#,
+        r#"{"a":[]}"#,
+        r#"{"a":"[]"}"#,
+        r#"{"a":{}}"#,
+        "no JSON, so nothing can be read of it",
+    ];
+    let keys: Vec<_> = bodies
+        .iter()
+        .map(|body| table.key(&head(), &mut request("anna", body)).unwrap())
+        .collect();
+    for (at, key) in keys.iter().enumerate() {
+        let same = keys.iter().position(|other| other == key).unwrap();
+        let nothing_to_read = at == keys.len() - 1 && same == 0;
+        assert!(same == at || nothing_to_read, "{}", bodies[at]);
+    }
+}
+
+#[test]
+fn who_asked_for_anything_else_is_asked_each_time() {
+    let memo = Memo::new(64);
+    for host_calls in [0, 2, 3] {
+        let noted = (BLIND, asked(&[KEY]), host_calls);
+        memo.learn((&head(), &mut request("anna", "{}")), noted, &fact("a"));
+        assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    }
+    // The same part twice is no other part.
+    let noted = (BLIND, asked(&[KEY, KEY]), 2);
+    memo.learn((&head(), &mut request("anna", "{}")), noted, &fact("a"));
+    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+}
+
+#[test]
+fn refusals_and_answers_are_decided_each_time_and_large_decisions_too() {
+    let memo = Memo::new(64);
+    let refusal = Refusal {
+        status: 401,
+        code: "invalid_api_key".to_owned(),
+        message: String::new(),
+        retry_after_ms: None,
+    };
+    let refuse = Decision {
+        verdict: Verdict::Refuse(refusal),
+        edits: Vec::new(),
+    };
+    learn(&memo, &[KEY], "anna", &refuse);
+    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    learn(
+        &memo,
+        &[KEY],
+        "anna",
+        &fact(&"x".repeat(DECISION_BYTES_MAX)),
+    );
+    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    let go_to = Decision {
+        verdict: Verdict::GoTo(Destination {
+            model: Some("large".to_owned()),
+            upstream: None,
+        }),
+        edits: Vec::new(),
+    };
+    learn(&memo, &[KEY], "anna", &go_to);
+    assert!(known(&memo, &head(), "anna", "{}").is_some());
+}
+
+#[test]
+fn no_more_is_kept_than_may_be_and_the_newest_is() {
+    let memo = Memo::new(64);
+    for n in 0..1000 {
+        let key = format!("key-{n}");
+        learn(&memo, &[KEY], &key, &fact("a"));
+        assert!(known(&memo, &head(), &key, "{}").is_some());
+    }
+    let table = memo.table.load_full().unwrap();
+    let kept: usize = table.shards.iter().map(|shard| shard.read().len()).sum();
+    assert!((32..=64).contains(&kept), "{kept}");
+}
+
+#[test]
+fn more_parts_than_are_worth_it_are_not_noted_and_nothing_comes_of_them() {
+    let memo = Memo::new(64);
+    let names: Vec<_> = (0..=PARTS_MAX).map(|n| format!("x-{n}")).collect();
+    let parts: Vec<_> = names.iter().map(|n| (Part::Header, n.as_str())).collect();
+    learn(&memo, &parts, "anna", &fact("a"));
+    assert!(memo.table.load().is_none());
+    // Nor if they come together over time.
+    let (first, rest) = parts.split_at(PARTS_MAX);
+    learn(&memo, first, "anna", &fact("a"));
+    learn(&memo, rest, "anna", &fact("a"));
+    assert_eq!(memo.table.load().as_ref().unwrap().parts.len(), PARTS_MAX);
+}
+
+#[test]
+fn what_is_too_long_to_be_looked_up_is_not() {
+    let memo = Memo::new(64);
+    learn(&memo, &[KEY, (Part::Json, "/text")], "anna", &fact("a"));
+    let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(KEY_BYTES_MAX));
+    let noted = (BLIND, asked(&[KEY, (Part::Json, "/text")]), 2);
+    memo.learn((&head(), &mut request("anna", &long)), noted, &fact("a"));
+    assert_eq!(known(&memo, &head(), "anna", &long), None);
+    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+}
+
+#[test]
+fn where_nothing_is_found_nothing_is_looked_up_for_a_while() {
+    let memo = Memo::new(64);
+    let looks = |n: u32| {
+        let mut request = request(&format!("key-{n}"), "{}");
+        !matches!(memo.recall(&head(), &mut request), Recalled::Resting)
+    };
+    let looked = (0..MISSES_MAX).filter(|n| looks(*n)).count();
+    assert_eq!(looked, MISSES_MAX as usize);
+    let looked = (0..REST).filter(|n| looks(*n)).count();
+    assert_eq!(looked, 0);
+    let looked = (0..REST).filter(|n| looks(*n)).count();
+    assert_eq!(looked, TRIES as usize, "and then it is tried");
+}
+
+#[test]
+fn a_fifth_that_is_found_is_worth_it() {
+    let memo = Memo::new(64);
+    learn(&memo, &[KEY], "anna", &fact("a"));
+    for n in 0..10 * MISSES_MAX {
+        let key = if n % 5 == 0 { "anna" } else { "another" };
+        let looked = memo.recall(&head(), &mut request(key, "{}"));
+        assert!(!matches!(looked, Recalled::Resting), "{n}");
+    }
+}
+
+#[test]
+fn without_room_for_decisions_nothing_is_noted() {
+    let memo = Memo::new(0);
+    let looked = memo.recall(&head(), &mut request("anna", "{}"));
+    assert!(matches!(looked, Recalled::Resting));
+}
+
+#[test]
+fn what_a_plugin_says_that_nobody_knows_is_not_taken_for_nothing() {
+    assert_eq!(Seen::of(0), Some(BLIND));
+    assert!(Seen::of(1 << 31).unwrap().is_stateless());
+    assert_eq!(Seen::of(1 << 2), None);
+}

@@ -1,0 +1,116 @@
+//! Decisions that are remembered, on real traffic.
+
+use serde_json::{Value, json};
+
+use crate::{
+    fixture::{Site, chat_through, either_way},
+    standard_plugins::{ADA, BOB, callers},
+};
+
+/// Who calls is known by a key, temperatures are held down, and a policy behind both shows the
+/// upstream who it was.
+fn config(isolation: &str) -> String {
+    let callers = callers().replace(
+        "    settings",
+        &format!("    isolation: {isolation}\n    settings"),
+    );
+    let behind = format!(
+        r#"
+  rules:
+    plugin: model-rules
+    on_error: refuse
+    isolation: {isolation}
+    settings: {{ rules: [ {{ models: [ "*" ], request: {{ clamp: {{ /temperature: {{ max: 1 }} }} }} }} ] }}
+  probe: {{ PROBE, on_error: refuse, settings: {{ seen: {{ x-caller: caller, x-tier: tier }} }} }}"#
+    );
+    chat_through("callers, rules, probe", &(callers + &behind))
+}
+
+async fn remembered(site: &Site, policy: &str) -> f64 {
+    let name = format!("tollgate_policy_remembered_total{{policy=\"{policy}\"}}");
+    site.metric(&name).await
+}
+
+#[test]
+fn remembered_or_not_each_request_gets_what_is_its_own() {
+    either_way(async |isolation| {
+        let site = Site::start(&config(isolation)).await;
+        for n in 0..40 {
+            let (key, caller, tier) = match n % 2 {
+                0 => (ADA, "ada", "team"),
+                _ => (BOB, "bob", "trial"),
+            };
+            let (asked, sent) = match n % 4 {
+                0 | 1 => (json!(0.5), json!(0.5)),
+                _ => (json!(2.5), json!(1)),
+            };
+            let ask = site
+                .chat()
+                .header("authorization", key)
+                .set("temperature", asked)
+                .set("user", format!("somebody-{n}"));
+            assert_eq!(ask.send().await.status, 200);
+            let seen = site.standin.seen();
+            let request = seen.newest().unwrap();
+            let facts = (request.header("x-caller"), request.header("x-tier"));
+            assert_eq!(facts, (Some(caller), Some(tier)), "{n} {isolation}");
+            assert_eq!(request.json()["temperature"], sent, "{n} {isolation}");
+            assert_eq!(request.json()["user"], format!("somebody-{n}"));
+            let stranger = site.chat().header("authorization", "Bearer nobody");
+            assert_eq!(stranger.send().await.error_code(), "invalid_api_key");
+        }
+        assert_eq!(remembered(&site, "callers").await, 38.0, "{isolation}");
+        assert_eq!(remembered(&site, "rules").await, 36.0, "{isolation}");
+        assert_eq!(remembered(&site, "probe").await, 0.0, "{isolation}");
+    });
+}
+
+#[tokio::test]
+async fn a_policy_that_is_replaced_forgets() {
+    let site = Site::start(&config("exchange")).await;
+    let by = |key: &str| site.chat().header("authorization", key);
+    for _ in 0..3 {
+        assert_eq!(by(BOB).send().await.status, 200);
+        assert_eq!(by(ADA).send().await.status, 200);
+    }
+    assert_eq!(remembered(&site, "callers").await, 4.0);
+    let without_bob = config("exchange").replace("caller: bob", "caller: ben");
+    site.reconfigure(&without_bob).await;
+    for _ in 0..3 {
+        assert_eq!(by(BOB).send().await.status, 200);
+        let seen = site.standin.seen();
+        assert_eq!(seen.newest().unwrap().header("x-caller"), Some("ben"));
+    }
+}
+
+#[tokio::test]
+async fn the_access_log_tells_the_same_of_a_policy_that_is_remembered() {
+    let site = Site::start(&config("exchange")).await;
+    for _ in 0..2 {
+        let asked = site.chat().header("authorization", ADA).send().await;
+        assert_eq!(asked.status, 200);
+    }
+    let lines = site.exchanges(2).await;
+    let first = |line: &Value| line["policies"][0].clone();
+    let (mut asked, mut remembered) = (first(&lines[0]), first(&lines[1]));
+    assert_eq!(remembered["remembered"], true);
+    assert!(remembered["us"].is_number() && asked["host_calls"].is_number());
+    for (line, only) in [(&mut asked, "host_calls"), (&mut remembered, "remembered")] {
+        let fields = line.as_object_mut().unwrap();
+        fields.remove(only);
+        fields.remove("us");
+    }
+    assert_eq!(asked, remembered);
+    assert_eq!(lines[0]["facts"], lines[1]["facts"]);
+}
+
+#[tokio::test]
+async fn where_no_decisions_are_to_be_kept_each_request_is_asked_about() {
+    let text = format!("sandbox: {{ decisions: 0 }}\n{}", config("exchange"));
+    let site = Site::start(&text).await;
+    for _ in 0..3 {
+        let asked = site.chat().header("authorization", ADA).send().await;
+        assert_eq!(asked.status, 200);
+    }
+    assert_eq!(remembered(&site, "callers").await, 0.0);
+}

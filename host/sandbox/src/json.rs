@@ -9,7 +9,7 @@ mod scan;
 mod text;
 mod tree;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, mem};
 
 use bytes::Bytes;
 
@@ -175,6 +175,24 @@ impl Json {
                 Some(Cow::Owned(text.into_owned().into_bytes()))
             }
             _ => None,
+        }
+    }
+
+    /// As [`Json::get`], what is written there, and nothing is left of it: [`Json::fault`] says
+    /// what it said before.
+    ///
+    /// # Errors
+    /// The document is faulty on the way that the pointer leads.
+    pub(crate) fn peek(&mut self, pointer: &str) -> Result<Option<Cow<'_, [u8]>>, JsonError> {
+        let before = self.fault.take();
+        // Twice, since what is found is lent for as long as this is.
+        let is_there = self.written_at(pointer).is_some();
+        if let Some(found) = mem::replace(&mut self.fault, before) {
+            return Err(found);
+        }
+        match is_there {
+            true => Ok(self.written_at(pointer)),
+            false => Ok(None),
         }
     }
 

@@ -29,12 +29,14 @@ use crate::{
 };
 
 const SHARDS: usize = 8;
-/// Of the texts in one decision.
-const DECISION_BYTES_MAX: usize = 2048;
+/// Of one decision, in memory.
+const DECISION_BYTES_MAX: usize = 4096;
 /// What there is to read is not worth it beyond.
 const KEY_BYTES_MAX: usize = 8192;
 /// The most parts that a policy asks for, in all its exchanges together.
 const PARTS_MAX: usize = 32;
+/// Of a part's name.
+const NAME_BYTES_MAX: usize = 256;
 /// A lookup costs about a fifth of a hook, so a hit makes up for so many misses.
 const HIT: u32 = 4;
 /// After so many misses that no hit made up for, nothing is looked up for a while.
@@ -83,7 +85,11 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// One that is not noted has been asked for all the same: see [`Asked::is_all`].
     pub(crate) fn note(&mut self, part: Part, name: &str) {
+        if name.len() > NAME_BYTES_MAX {
+            return;
+        }
         self.times = self.times.saturating_add(1);
         let is_known = |(known, its): &(Part, String)| (*known, its.as_str()) == (part, name);
         if self.parts.len() <= PARTS_MAX && !self.parts.iter().any(is_known) {
@@ -128,34 +134,32 @@ impl Table {
     /// `None`: it would be too long.
     fn key(&self, head: &Head, request: &mut Message) -> Option<Key> {
         let mut words = Words(Vec::with_capacity(512));
-        words.text(head.route.as_bytes());
-        words.text(head.method.as_bytes());
-        words.text(head.path.as_bytes());
+        for text in [&head.route, &head.method, &head.path] {
+            words.text(text.as_bytes())?;
+        }
         for text in [&head.model, &head.caller, &head.tier] {
-            words.optional(text.as_ref().map(String::as_bytes));
+            words.optional(text.as_ref().map(String::as_bytes))?;
         }
         words.0.push(head.streaming.into());
         if self.seen.has(Seen::BODY_BYTES) {
-            words.optional(
-                head.body_bytes
-                    .map(u64::to_le_bytes)
-                    .as_ref()
-                    .map(|b| &b[..]),
-            );
+            let bytes = head.body_bytes.map(u64::to_le_bytes);
+            words.optional(bytes.as_ref().map(<[u8; 8]>::as_slice))?;
         }
         if self.seen.has(Seen::DEADLINE) {
             words.0.extend(head.deadline_ms.to_le_bytes());
         }
         for (part, name) in &self.parts {
             match part {
-                Part::Header => words.optional(request.header(name)),
-                Part::Fact => words.optional(request.fact(name).map(str::as_bytes)),
-                Part::Json => words.json(request.json(name)),
+                Part::Header => words.optional(request.header(name))?,
+                Part::Fact => words.optional(request.fact(name).map(str::as_bytes))?,
+                // As it is written: what is written alike is read alike.
+                Part::Json => match request.read_json() {
+                    // A policy that did not ask for it must not fail by it.
+                    Ok(Some(json)) => words.optional(json.peek(name).ok()?.as_deref())?,
+                    Ok(None) | Err(_) => words.optional(None)?,
+                },
                 // Never noted.
                 Part::Body => return None,
-            }
-            if words.0.len() > KEY_BYTES_MAX {
-                return None;
             }
         }
         Some(Sha256::digest(&words.0).into())
@@ -188,35 +192,21 @@ impl Table {
 struct Words(Vec<u8>);
 
 impl Words {
-    fn text(&mut self, bytes: &[u8]) {
+    /// `None`: that is too long.
+    fn text(&mut self, bytes: &[u8]) -> Option<()> {
+        if self.0.len() + bytes.len() > KEY_BYTES_MAX {
+            return None;
+        }
         self.0.extend((bytes.len() as u64).to_le_bytes());
         self.0.extend_from_slice(bytes);
+        Some(())
     }
 
-    fn optional(&mut self, bytes: Option<&[u8]>) {
+    fn optional(&mut self, bytes: Option<&[u8]>) -> Option<()> {
         self.0.push(bytes.is_some().into());
-        if let Some(bytes) = bytes {
-            self.text(bytes);
-        }
-    }
-
-    fn json(&mut self, value: Option<Value>) {
-        match value {
-            None => self.0.push(0),
-            Some(Value::Null) => self.0.push(1),
-            Some(Value::Boolean(is)) => self.0.extend([2, is.into()]),
-            Some(Value::Number(number)) => {
-                self.0.push(3);
-                self.0.extend(number.to_bits().to_le_bytes());
-            }
-            Some(Value::Text(text)) => {
-                self.0.push(4);
-                self.text(text.as_bytes());
-            }
-            Some(Value::Json(text)) => {
-                self.0.push(5);
-                self.text(text.as_bytes());
-            }
+        match bytes {
+            Some(bytes) => self.text(bytes),
+            None => Some(()),
         }
     }
 }
@@ -329,7 +319,7 @@ impl Memo {
     }
 }
 
-/// Of the texts in it.
+/// About what it takes.
 fn size(decision: &Decision) -> usize {
     let verdict = match &decision.verdict {
         Verdict::GoTo(to) => {
@@ -337,19 +327,24 @@ fn size(decision: &Decision) -> usize {
         }
         Verdict::Next | Verdict::Reply(_) | Verdict::Refuse(_) => [0; 2],
     };
-    let edits = decision.edits.iter().map(|edit| match edit {
-        Edit::SetHeader(header) | Edit::AppendHeader(header) => {
-            header.name.len() + header.value.len()
-        }
-        Edit::RemoveHeader(text)
-        | Edit::RemoveJson(text)
-        | Edit::SetMethod(text)
-        | Edit::SetPath(text) => text.len(),
-        Edit::SetJson((name, Value::Text(text) | Value::Json(text))) => name.len() + text.len(),
-        Edit::SetJson((name, _)) => name.len(),
-        Edit::ReplaceBody(body) => body.len(),
-        Edit::SetFact((name, value)) => name.len() + value.len(),
-        Edit::SetStatus(_) => 0,
+    let edits = decision.edits.iter().map(|edit| {
+        size_of::<Edit>()
+            + match edit {
+                Edit::SetHeader(header) | Edit::AppendHeader(header) => {
+                    header.name.len() + header.value.len()
+                }
+                Edit::RemoveHeader(text)
+                | Edit::RemoveJson(text)
+                | Edit::SetMethod(text)
+                | Edit::SetPath(text) => text.len(),
+                Edit::SetJson((name, Value::Text(text) | Value::Json(text))) => {
+                    name.len() + text.len()
+                }
+                Edit::SetJson((name, _)) => name.len(),
+                Edit::ReplaceBody(body) => body.len(),
+                Edit::SetFact((name, value)) => name.len() + value.len(),
+                Edit::SetStatus(_) => 0,
+            }
     });
     verdict.into_iter().chain(edits).sum()
 }

@@ -150,6 +150,8 @@ fn one_value_is_never_taken_for_another() {
         r#"{"a":"x","b":"yz"}"#,
         r#"{"a":0}"#,
         r#"{"a":-0.0}"#,
+        r#"{"a":"\ud800"}"#,
+        r#"{"b":"\ud800"}"#,
         r#"{"a":false}"#,
         r#"{"a":true}"#,
         r#"{"a":"true"}"#,
@@ -292,4 +294,31 @@ fn what_a_plugin_says_that_nobody_knows_is_not_taken_for_nothing() {
     assert_eq!(Seen::of(0), Some(BLIND));
     assert!(Seen::of(1 << 31).unwrap().is_stateless());
     assert_eq!(Seen::of(1 << 2), None);
+}
+
+#[test]
+fn who_asks_for_parts_with_long_names_is_asked_each_time() {
+    let memo = Memo::new(64);
+    let name = "x".repeat(NAME_BYTES_MAX + 1);
+    learn(&memo, &[(Part::Header, &name)], "anna", &fact("a"));
+    assert!(memo.table.load().is_none());
+}
+
+/// The table has a part that one of two kinds of requests is asked for; a fault that is found
+/// there would have the other kind refused.
+#[test]
+fn looking_leaves_no_trace_in_the_request() {
+    let memo = Memo::new(64);
+    learn(&memo, &[KEY, (Part::Json, "/a/b")], "anna", &fact("a"));
+    let mut twice = request("anna", r#"{"a":{"c":1,"c":2}}"#);
+    assert!(matches!(
+        memo.recall(&head(), &mut twice),
+        Recalled::Unknown
+    ));
+    assert!(twice.json.as_ref().unwrap().fault().is_none());
+    // Who does ask for it finds it, and what was found before is not forgotten.
+    assert!(twice.json("/a/b").is_none());
+    assert!(twice.json.as_ref().unwrap().fault().is_some());
+    memo.recall(&head(), &mut twice);
+    assert!(twice.json.as_ref().unwrap().fault().is_some());
 }

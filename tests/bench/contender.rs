@@ -29,6 +29,9 @@ pub(crate) enum Kind {
     Tollgate {
         policies: usize,
         isolation: &'static str,
+        /// Whether a policy may remember what it decided: the load is one request, again and
+        /// again.
+        remembers: bool,
     },
     /// Three policies, and somebody who watches exchanges, if so.
     Watched(Option<&'static str>),
@@ -71,6 +74,7 @@ pub(crate) async fn contenders(upstream: SocketAddr) -> anyhow::Result<Vec<Conte
         Kind::Tollgate {
             policies: 0,
             isolation: "exchange",
+            remembers: true,
         },
     ));
     for isolation in ["exchange", "shared"] {
@@ -81,12 +85,26 @@ pub(crate) async fn contenders(upstream: SocketAddr) -> anyhow::Result<Vec<Conte
                 Kind::Tollgate {
                     policies,
                     isolation,
+                    remembers: true,
+                },
+            ));
+        }
+        for policies in [3, 8] {
+            all.push(new(
+                &format!("tollgate, {policies} policies, {isolation}, {EACH_TIME}"),
+                Kind::Tollgate {
+                    policies,
+                    isolation,
+                    remembers: false,
                 },
             ));
         }
     }
     Ok(all)
 }
+
+/// In the name of a gateway whose policies remember nothing.
+pub(crate) const EACH_TIME: &str = "asked each time";
 
 async fn folder_with_plugins() -> anyhow::Result<PathBuf> {
     let folder = tempfile::tempdir()?.keep();
@@ -165,10 +183,14 @@ impl Contender {
             Kind::Tollgate {
                 policies,
                 isolation,
+                remembers,
             } => {
                 let config = self.folder.join("tollgate.yaml");
                 let addrs = (addr, free_address()?, self.upstream);
-                std::fs::write(&config, tollgate_config(addrs, *policies, isolation)?)?;
+                std::fs::write(
+                    &config,
+                    tollgate_config(addrs, *policies, (isolation, *remembers))?,
+                )?;
                 gateway(&config)?
             }
             Kind::Watched(query) => {
@@ -176,7 +198,7 @@ impl Contender {
                 let admin = free_address()?;
                 watched = query.map(|query| (admin, query));
                 let addrs = (addr, admin, self.upstream);
-                std::fs::write(&config, tollgate_config(addrs, 3, "exchange")?)?;
+                std::fs::write(&config, tollgate_config(addrs, 3, ("exchange", true))?)?;
                 gateway(&config)?
             }
             Kind::Fleet {
@@ -339,7 +361,7 @@ fn fleet_config(
 fn tollgate_config(
     (addr, admin, upstream): (SocketAddr, SocketAddr, SocketAddr),
     policies: usize,
-    isolation: &str,
+    (isolation, remembers): (&str, bool),
 ) -> anyhow::Result<String> {
     let key: String = Sha256::digest(b"bench-key")
         .iter()
@@ -369,5 +391,8 @@ fn tollgate_config(
          routes:\n  - name: chat\n    match: {{ path: /v1/chat/completions }}\n    policies: [ {} ]\n",
         order[..policies].join(", ")
     )?;
+    if !remembers {
+        text.push_str("sandbox: { remembered_decisions: 0 }\n");
+    }
     Ok(text)
 }

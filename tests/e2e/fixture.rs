@@ -27,6 +27,7 @@ const GUESTS: &[&str] = &[
     "cache",
     "jwt",
     "locator",
+    "measured",
     "model-router",
     "model-rules",
     "open-inference",

@@ -1,5 +1,7 @@
 //! Decisions that are remembered, on real traffic.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -106,11 +108,50 @@ async fn the_access_log_tells_the_same_of_a_policy_that_is_remembered() {
 
 #[tokio::test]
 async fn where_no_decisions_are_to_be_kept_each_request_is_asked_about() {
-    let text = format!("sandbox: {{ decisions: 0 }}\n{}", config("exchange"));
+    let text = format!(
+        "sandbox: {{ remembered_decisions: 0 }}\n{}",
+        config("exchange")
+    );
     let site = Site::start(&text).await;
     for _ in 0..3 {
         let asked = site.chat().header("authorization", ADA).send().await;
         assert_eq!(asked.status, 200);
     }
     assert_eq!(remembered(&site, "callers").await, 0.0);
+}
+
+/// What the SDK says that a session saw is what the gateway takes it for.
+#[tokio::test]
+async fn who_asks_for_the_bodys_length_or_the_time_that_is_left_is_told_each_time() {
+    for (deed, of_length, of_time) in [
+        ("tell-body-bytes", true, false),
+        ("tell-deadline", false, true),
+    ] {
+        let policy = format!(
+            "\n  told: {{ plugin: measured, on_error: refuse, settings: {{ deed: {deed} }} }}"
+        );
+        let site = Site::start(&chat_through("told", &policy)).await;
+        let mut told = HashSet::new();
+        for n in 1..=4 {
+            let ask = site
+                .chat()
+                .header("x-request-timeout-ms", (n * 100_000).to_string());
+            let ask = ask.set("user", "x".repeat(n));
+            assert_eq!(ask.send().await.status, 200);
+            let seen = site.standin.seen();
+            let value = seen.newest().unwrap().header("x-measured").unwrap();
+            let value: usize = value.parse().unwrap();
+            told.insert(if of_time { value / 50_000 } else { value });
+        }
+        assert_eq!(told.len(), 4, "{deed}: {told:?}");
+        // And each is looked at apart: what nobody asked for may be another.
+        let before = remembered(&site, "told").await;
+        let ask = site
+            .chat()
+            .header("x-request-timeout-ms", "77777")
+            .set("user", "x");
+        assert_eq!(ask.send().await.status, 200);
+        let was_remembered = remembered(&site, "told").await > before;
+        assert_eq!(was_remembered, of_length, "{deed}");
+    }
 }

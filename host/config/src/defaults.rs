@@ -36,7 +36,7 @@
 //! | `….queue.length` | 128 | | `….queue.timeout` | 10s |
 //! | `overload.exchanges` | 20000 | | `overload.priorities` | fact `priority`: high 8, normal 4, low 1 |
 //! | `limits.request_bodies` | 1GiB | | `upstreams.*.policies` | none |
-//! | `sandbox.tick_time` | 10s | | `sandbox.decisions` | 1024 |
+//! | `sandbox.tick_time` | 10s | | `sandbox.remembered_decisions` | 1024 |
 //! | `upstreams.*.stream_end` | done-event (openai), transport (opaque) | | `models.*.targets.weight` | 1 |
 
 use std::{
@@ -127,7 +127,7 @@ impl Default for SandboxLimits {
             host_calls: 1_000,
             edits: 64,
             log_lines: 20,
-            decisions: 1024,
+            remembered_decisions: 1024,
         }
     }
 }

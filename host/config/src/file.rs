@@ -222,10 +222,10 @@ pub(crate) struct Sandbox {
     /// In one exchange. Default: 20.
     #[schemars(range(min = 0, max = model::LOG_LINES_MAX))]
     pub(crate) log_lines: Option<At<u64>>,
-    /// That are remembered, so that the policy need not be asked about the same again; of the
-    /// whole policy. 0: none. Default: 1024.
-    #[schemars(range(min = 0, max = model::DECISIONS_MAX))]
-    pub(crate) decisions: Option<At<u64>>,
+    /// How many decisions of the whole policy are remembered, so that it need not be asked about
+    /// the same again. 0: none. Default: 1024.
+    #[schemars(range(min = 0, max = model::REMEMBERED_DECISIONS_MAX))]
+    pub(crate) remembered_decisions: Option<At<u64>>,
 }
 
 /// A group of endpoints that answer alike.

@@ -166,8 +166,8 @@ pub struct SandboxLimits {
     pub host_calls: u32,
     pub edits: usize,
     pub log_lines: u32,
-    /// That are remembered, of the whole policy; 0: none.
-    pub decisions: u32,
+    /// Of the whole policy; 0: none.
+    pub remembered_decisions: u32,
 }
 
 impl SandboxLimits {

@@ -25,7 +25,7 @@ use crate::{
     direct::{Direct, Pages, tell_hook},
     observed::Stage,
     place::plain,
-    policy::{Counters, memo::Asked},
+    policy::{Counters, memo::Reads},
     recording::Recorded,
 };
 pub(crate) use capability::CACHE_KEY_MAX;
@@ -119,8 +119,8 @@ pub(crate) struct State {
     pub(crate) reservations: Reservations,
     /// `None`: nobody watches.
     pub(crate) recorded: Recorded,
-    /// `None`: what is asked for is not noted.
-    pub(crate) asked: Option<Asked>,
+    /// `None`: what is read is not noted.
+    pub(crate) reads: Option<Reads>,
     ticks: u32,
     host_calls: u32,
     log_lines: u32,
@@ -152,7 +152,7 @@ impl State {
             exchange: ExchangeContext::default(),
             reservations: Reservations::default(),
             recorded: None,
-            asked: None,
+            reads: None,
             ticks: 0,
             host_calls: 0,
             log_lines: 0,
@@ -185,7 +185,7 @@ impl State {
     pub(crate) fn begin(&mut self, exchange: &ExchangeContext) {
         self.exchange = exchange.clone();
         self.recorded = exchange.recorded.then(Box::default);
-        self.asked = None;
+        self.reads = None;
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;

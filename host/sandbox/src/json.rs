@@ -9,7 +9,7 @@ mod scan;
 mod text;
 mod tree;
 
-use std::{borrow::Cow, fmt, mem};
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
@@ -178,46 +178,23 @@ impl Json {
         }
     }
 
-    /// As [`Json::get`], what is written there, and nothing is left of it: [`Json::fault`] says
-    /// what it said before.
+    /// What is written where the pointer leads; [`Json::fault`] says what it said before.
     ///
     /// # Errors
     /// The document is faulty on the way that the pointer leads.
     pub(crate) fn peek(&mut self, pointer: &str) -> Result<Option<Cow<'_, [u8]>>, JsonError> {
-        let before = self.fault.take();
-        // Twice, since what is found is lent for as long as this is.
-        let is_there = self.written_at(pointer).is_some();
-        if let Some(found) = mem::replace(&mut self.fault, before) {
-            return Err(found);
-        }
-        match is_there {
-            true => Ok(self.written_at(pointer)),
-            false => Ok(None),
-        }
+        find(&self.source, &mut self.root, self.depth_max, pointer)
     }
 
     /// What stands where the pointer leads.
     fn written_at(&mut self, pointer: &str) -> Option<Cow<'_, [u8]>> {
-        let Self {
-            source,
-            root,
-            depth_max,
-            fault,
-            ..
-        } = self;
-        let mut node = root;
-        for token in Tokens::of(pointer)? {
-            let level = match node.open(source, *depth_max) {
-                Ok(level) => level?,
-                Err(error) => {
-                    *fault = Some(error);
-                    return None;
-                }
-            };
-            let at = level.find(source, &token?)?;
-            node = &mut level.members[at].node;
+        match find(&self.source, &mut self.root, self.depth_max, pointer) {
+            Ok(found) => found,
+            Err(error) => {
+                self.fault = Some(error);
+                None
+            }
         }
-        Some(node.text(source))
     }
 
     /// Puts a value where the pointer leads, into new objects if need be.
@@ -336,6 +313,28 @@ impl Json {
         self.edited = true;
         self.written = None;
     }
+}
+
+fn find<'a>(
+    source: &'a Source,
+    root: &'a mut Node,
+    depth_max: usize,
+    pointer: &str,
+) -> Result<Option<Cow<'a, [u8]>>, JsonError> {
+    let Some(tokens) = Tokens::of(pointer) else {
+        return Ok(None);
+    };
+    let mut node = root;
+    for token in tokens {
+        let (Some(level), Some(token)) = (node.open(source, depth_max)?, token) else {
+            return Ok(None);
+        };
+        let Some(at) = level.find(source, &token) else {
+            return Ok(None);
+        };
+        node = &mut level.members[at].node;
+    }
+    Ok(Some(node.text(source)))
 }
 
 /// Bodies do not belong in logs.

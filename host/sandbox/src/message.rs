@@ -112,6 +112,15 @@ impl Message {
         }
     }
 
+    /// As [`Message::read_json`]; a body that is no JSON is as if nobody had looked.
+    pub(crate) fn peek_json(&mut self) -> Option<&mut Json> {
+        let was_looked_at = self.json_error.is_some();
+        if self.read_json().is_err() && !was_looked_at {
+            self.json_error = None;
+        }
+        self.json.as_mut()
+    }
+
     /// The body as it is now, with the edits in it.
     pub fn body(&mut self) -> Option<&Bytes> {
         self.write_json();

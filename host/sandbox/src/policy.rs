@@ -19,21 +19,22 @@ use std::{
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault};
-use memo::{Memo, Recalled};
+use memo::{Memo, Reads, Recalled, Seen};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
 pub use timer::FirstTick;
 use timer::Timer;
 use tollgate_config::{Isolation, OnError};
+use wasmtime::Store;
 
 use crate::{
     Failure, Hook, Message, NotOpened, Observed, Session, Spent,
-    compile::Facts,
+    compile::{Facts, Form},
     contract::{Decision, Head, Hooks, Needs},
-    host::{Circumstances, ExchangeContext, Shared},
+    host::{Circumstances, ExchangeContext, Shared, State},
     instance::Instance,
     place::{Allowance, Origin, Trail},
-    program::Program,
+    program::{Guest, Program},
     tender::Tender,
 };
 
@@ -81,7 +82,7 @@ impl Policy {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let settings = (!parts.facts.snapshotted).then(|| parts.config.settings.to_string());
         let memo = Memo::new(match parts.program {
-            Program::Module { .. } => parts.config.sandbox.decisions as usize,
+            Program::Module { .. } => parts.config.sandbox.remembered_decisions as usize,
             // What it is asked is not told from what else it does.
             Program::Component { .. } => 0,
         });
@@ -246,7 +247,7 @@ impl Policy {
         request: &mut Message,
     ) -> Result<(Session, Result<Decision, Failure>), NotOpened> {
         let instance = self.instance().await?;
-        Session::open_and_request(self.clone(), instance, (head, exchange), (request, false)).await
+        Session::open_and_request(self.clone(), instance, (head, exchange), (request, None)).await
     }
 
     /// As [`Policy::open_and_request`], where the policy will not be asked anything else in this
@@ -260,24 +261,25 @@ impl Policy {
         request: &mut Message,
     ) -> Result<AskedOnce, NotOpened> {
         // Who watches wants to see what it asks; and a failing policy is not to look well.
-        let mut learns = !exchange.recorded && !self.quarantine.is_closed();
-        if learns {
+        let mut reads = None;
+        if !exchange.recorded && !self.quarantine.is_closed() {
             let started = Instant::now();
             match self.memo.recall(head, request) {
                 Recalled::Known(decision) => {
                     let time = started.elapsed();
                     self.shared.counters.remembered(time);
+                    self.quarantine.went_well();
                     let host_calls = 0;
                     let spent = Spent { time, host_calls };
                     return Ok(AskedOnce::Remembered(decision, spent));
                 }
-                Recalled::Unknown => {}
-                Recalled::Resting => learns = false,
+                Recalled::Unknown => reads = Some(Reads::default()),
+                Recalled::Resting => {}
             }
         }
         let instance = self.instance().await?;
         let (session, decided) =
-            Session::open_and_request(self.clone(), instance, (head, exchange), (request, learns))
+            Session::open_and_request(self.clone(), instance, (head, exchange), (request, reads))
                 .await?;
         Ok(AskedOnce::Asked(session, decided))
     }
@@ -367,6 +369,19 @@ impl Policy {
     /// Whether an instance takes no longer to make than the memory it is made from.
     pub(crate) fn is_quick_to_make(&self) -> bool {
         self.settings.is_none()
+    }
+
+    /// What the plugin says that its session saw of the head; `None`: that is not all that its
+    /// decision came of, or it is not known.
+    pub(crate) fn seen(&self, guest: &Guest, store: &Store<State>) -> Option<Seen> {
+        let Guest::Module(guest) = guest else {
+            return None;
+        };
+        let seen = match self.facts.form {
+            Form::Module { seen: Some(at), .. } => Seen::of(guest.word(store, at)?)?,
+            _ => Seen::ALL,
+        };
+        (seen.is_stateless() || !self.is_shared()).then_some(seen)
     }
 
     pub(crate) fn is_shared(&self) -> bool {

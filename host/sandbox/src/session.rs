@@ -6,21 +6,17 @@
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
-use wasmtime::Store;
-
 use crate::{
     BadEdit, Failure, Hook, Message, NotOpened, Side,
-    compile::Form,
     contract::{Decision, Event, EventsDecision, Head, Outcome, Target, Verdict},
     edit,
-    host::{Circumstances, ExchangeContext, State},
+    host::{Circumstances, ExchangeContext},
     instance::{FIRST_TICK, Instance},
     observed::Stage,
     policy::{
         Policy,
-        memo::{Asked as Noted, Seen},
+        memo::{Basis, Reads},
     },
-    program::Guest,
     recording::{Recorded, Recording},
     timed::{Times, timed},
 };
@@ -75,30 +71,34 @@ impl Session {
     }
 
     /// Opens a session and asks the `on_request` hook. What opening takes counts as the hook's.
-    /// If the policy `learns`, what comes of it is remembered.
+    /// With a place for what it reads, what it decides is remembered.
     pub(crate) async fn open_and_request(
         policy: Arc<Policy>,
         mut instance: Box<Instance>,
         (head, exchange): (&Head, &ExchangeContext),
-        (request, learns): (&mut Message, bool),
+        (request, reads): (&mut Message, Option<Reads>),
     ) -> Result<(Self, Result<Decision, Failure>), NotOpened> {
         begin(&mut instance, exchange);
         let Instance { store, guest, .. } = &mut *instance;
-        store.data_mut().asked = learns.then(Noted::default);
+        store.data_mut().reads = reads;
         // Until the session is open, nothing can be planned.
         store.data_mut().show(request, Stage::Response);
         let (decided, times) = timed(guest.open_and_request(store, head)).await;
         store.data_mut().hide(request);
-        let asked = store.data_mut().asked.take();
-        let noted = asked.zip(seen(&policy, guest, store));
+        let reads = store.data_mut().reads.take();
+        let basis = reads.map(|reads| Basis {
+            seen: policy.seen(guest, store),
+            reads,
+            host_calls: 0,
+        });
         match decided {
             Err(error) if !guest.is_open() => Err(not_opened(policy, instance, &error)),
             decided => {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
-                if let (Ok(decision), Some((asked, seen))) = (&decided, noted) {
-                    let noted = (seen, asked, session.host_calls);
-                    session.policy.memo.learn((head, request), noted, decision);
+                if let (Ok(decision), Some(mut basis)) = (&decided, basis) {
+                    basis.host_calls = session.host_calls;
+                    session.policy.memo.learn((head, request), basis, decision);
                 }
                 Ok((session, decided))
             }
@@ -247,8 +247,7 @@ impl Session {
     /// Says that a decision does not hold, and why: a [`BadEdit`] or what else the
     /// caller found. The session is spent.
     pub fn reject(&mut self, why: &dyn Display) -> Failure {
-        let failure = Failure::BadDecision(why.to_string());
-        self.policy.blame(&failure);
+        let failure = self.policy.reject(why);
         self.discard();
         failure
     }
@@ -382,18 +381,6 @@ impl std::fmt::Debug for Session {
             .field("policy", &self.policy.name())
             .finish_non_exhaustive()
     }
-}
-
-/// What the plugin says that it saw of the head; `None`: what it decides cannot be remembered.
-fn seen(policy: &Policy, guest: &Guest, store: &Store<State>) -> Option<Seen> {
-    let Guest::Module(guest) = guest else {
-        return None;
-    };
-    let seen = match policy.facts.form {
-        Form::Module { seen: Some(at), .. } => Seen::of(guest.word(store, at)?)?,
-        _ => Seen::ALL,
-    };
-    (seen.is_stateless() || !policy.is_shared()).then_some(seen)
 }
 
 fn begin(instance: &mut Instance, exchange: &ExchangeContext) {

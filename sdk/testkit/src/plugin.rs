@@ -88,7 +88,7 @@ impl Plugin {
                 host_calls: 1000,
                 edits: 64,
                 log_lines: 20,
-                decisions: 0,
+                remembered_decisions: 0,
             },
             secrets: Vec::new(),
             geo: None,

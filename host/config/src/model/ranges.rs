@@ -18,6 +18,6 @@ pub(crate) const MIRRORS_MAX: u32 = 100_000;
 pub(crate) const HOST_CALLS_MAX: u32 = 10_000_000;
 pub(crate) const EDITS_MAX: u32 = 10_000_000;
 pub(crate) const LOG_LINES_MAX: u32 = 10_000;
-pub(crate) const DECISIONS_MAX: u32 = 1_000_000;
+pub(crate) const REMEMBERED_DECISIONS_MAX: u32 = 65_536;
 /// Calls over HTTP in one exchange.
 pub(crate) const CALLS_MAX: u32 = 1_000;

@@ -49,10 +49,10 @@ pub(super) fn sandbox(
             base.log_lines,
             0..=model::LOG_LINES_MAX,
         ),
-        decisions: scope.count(
-            section.decisions.as_ref(),
-            base.decisions,
-            0..=model::DECISIONS_MAX,
+        remembered_decisions: scope.count(
+            section.remembered_decisions.as_ref(),
+            base.remembered_decisions,
+            0..=model::REMEMBERED_DECISIONS_MAX,
         ),
     }
 }

@@ -117,7 +117,7 @@ async fn travel(
 
 /// Those that are ready ask their policies before anything is sent on.
 async fn let_others_ask(exchange: &mut Exchange, arrival: &mut Arrival) -> Result<(), ServeError> {
-    if !exchange.slots.iter().any(Slot::has_worked) {
+    if !exchange.slots.iter().any(Slot::was_asked) {
         return Ok(());
     }
     cohort::gather().await;

@@ -33,8 +33,8 @@ pub(super) struct Slot {
     state: State,
     place: Place,
     hooks: Hooks,
-    /// It was asked about the request, in its sandbox.
-    worked: bool,
+    /// About the request, in its sandbox.
+    was_asked: bool,
     record: PolicyRecord,
     /// Where what it does is written down, if somebody watches.
     page: Option<Box<Page>>,
@@ -100,7 +100,7 @@ impl Slot {
             state: State::Waiting,
             place,
             hooks,
-            worked: false,
+            was_asked: false,
             record: PolicyRecord::new(policy),
             page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
@@ -142,8 +142,8 @@ impl Slot {
     }
 
     /// Whether its code was run for the request.
-    pub(super) fn has_worked(&self) -> bool {
-        self.worked
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -221,7 +221,7 @@ impl Slot {
         match asked {
             Ok(AskedOnce::Asked(session, decided)) => {
                 self.state = State::Open(session);
-                self.worked = true;
+                self.was_asked = true;
                 Ok(Some(decided))
             }
             Ok(AskedOnce::Remembered(decision, spent)) => {

@@ -11,7 +11,7 @@ use crate::{
         tollgate::policy::{exchange, types},
     },
     direct::Direct,
-    policy::memo::Asked,
+    policy::memo::Reads,
     recording::{Note, Part, Recorded},
 };
 
@@ -31,7 +31,7 @@ impl State {
                 to: &mut self.direct,
                 notes: Notes {
                     recorded: &mut self.recorded,
-                    asked: &mut self.asked,
+                    reads: &mut self.reads,
                 },
             })
         } else {
@@ -51,28 +51,28 @@ pub(crate) struct Shown<'a> {
 /// Where it is noted what the guest asks for: for whoever watches, and for the next time.
 pub(crate) struct Notes<'a> {
     recorded: &'a mut Recorded,
-    asked: &'a mut Option<Asked>,
+    reads: &'a mut Option<Reads>,
 }
 
 impl Notes<'_> {
     pub(crate) fn header(&mut self, name: &str, value: Option<&[u8]>) {
         self.recorded.header(name, value);
-        self.asked_for(Part::Header, name);
+        self.read(Part::Header, name);
     }
 
     fn json(&mut self, pointer: &str, value: Option<&Value>) {
         self.recorded.json(pointer, value);
-        self.asked_for(Part::Json, pointer);
+        self.read(Part::Json, pointer);
     }
 
     pub(crate) fn fact(&mut self, name: &str, value: Option<&str>) {
         self.recorded.fact(name, value);
-        self.asked_for(Part::Fact, name);
+        self.read(Part::Fact, name);
     }
 
-    fn asked_for(&mut self, part: Part, name: &str) {
-        if let Some(asked) = &mut self.asked {
-            asked.note(part, name);
+    fn read(&mut self, part: Part, name: &str) {
+        if let Some(reads) = &mut self.reads {
+            reads.note(part, name);
         }
     }
 }

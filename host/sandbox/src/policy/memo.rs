@@ -7,8 +7,8 @@
 //! Learning", Nature 218, 1968.)
 //!
 //! A hook that asked for anything else (a capability, the body as bytes) is asked each time:
-//! its host calls are more than the parts that were noted. Kept are the decision and a digest
-//! of the parts, not the parts.
+//! its host calls are more than the reads that were noted. Kept are the decision, whose edits
+//! may repeat what was read, and a digest of what was read.
 
 use std::{
     collections::HashMap,
@@ -37,7 +37,7 @@ const KEY_BYTES_MAX: usize = 8192;
 const PARTS_MAX: usize = 32;
 /// Of a part's name.
 const NAME_BYTES_MAX: usize = 256;
-/// A lookup costs about a fifth of a hook, so a hit makes up for so many misses.
+/// A hook costs several lookups, so a hit makes up for so many misses.
 const HIT: u32 = 4;
 /// After so many misses that no hit made up for, nothing is looked up for a while.
 const MISSES_MAX: u32 = 64;
@@ -71,35 +71,47 @@ impl Seen {
         self.0 & bit != 0
     }
 
-    fn and(self, other: Self) -> Self {
+    fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
 
-/// The parts of a request that a hook asked for.
+/// What a hook read of a request.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Reads {
     parts: Vec<(Part, String)>,
-    /// With those that were asked for again.
+    /// With those that were read again.
     times: u32,
 }
 
-impl Asked {
-    /// One that is not noted has been asked for all the same: see [`Asked::is_all`].
+impl Reads {
+    /// One that is not noted was a host call all the same: see [`Basis::is_all`].
     pub(crate) fn note(&mut self, part: Part, name: &str) {
-        if name.len() > NAME_BYTES_MAX {
-            return;
-        }
-        self.times = self.times.saturating_add(1);
-        let is_known = |(known, its): &(Part, String)| (*known, its.as_str()) == (part, name);
-        if self.parts.len() <= PARTS_MAX && !self.parts.iter().any(is_known) {
+        let is_it = |(known, its): &(Part, String)| (*known, its.as_str()) == (part, name);
+        if !self.parts.iter().any(is_it) {
+            if name.len() > NAME_BYTES_MAX || self.parts.len() == PARTS_MAX {
+                return;
+            }
             self.parts.push((part, name.to_owned()));
         }
+        self.times = self.times.saturating_add(1);
     }
+}
 
-    /// Whether that is all that the hook did, which made so many host calls.
-    fn is_all(&self, host_calls: u32) -> bool {
-        self.times == host_calls && self.parts.len() <= PARTS_MAX
+/// What a decision came of.
+#[derive(Debug)]
+pub(crate) struct Basis {
+    /// `None`: of more than the host can know, such as the exchange before.
+    pub(crate) seen: Option<Seen>,
+    pub(crate) reads: Reads,
+    /// All that were made.
+    pub(crate) host_calls: u32,
+}
+
+impl Basis {
+    /// Whether it is all that the decision came of.
+    fn is_all(&self) -> bool {
+        self.reads.times == self.host_calls
     }
 }
 
@@ -113,50 +125,73 @@ pub(crate) enum Recalled {
 }
 
 type Key = [u8; 32];
-type Shard = RwLock<HashMap<Key, Decision>>;
 
 /// Decisions by the parts that any of them came of.
 struct Table {
     seen: Seen,
     parts: Vec<(Part, String)>,
-    shards: [Shard; SHARDS],
+    shards: Box<[RwLock<Shard>]>,
+    /// Of one shard.
+    most: usize,
+}
+
+#[derive(Default)]
+struct Shard {
+    decisions: HashMap<Key, Decision>,
+    /// The same keys, to draw from.
+    keys: Vec<Key>,
 }
 
 impl Table {
-    fn new(seen: Seen, parts: Vec<(Part, String)>) -> Self {
+    /// With room for `most` decisions; there is one.
+    fn new(seen: Seen, parts: Vec<(Part, String)>, most: usize) -> Self {
+        let shards = SHARDS.min(most).max(1);
         Self {
             seen,
             parts,
-            shards: Default::default(),
+            shards: (0..shards).map(|_| RwLock::default()).collect(),
+            most: most / shards,
         }
     }
 
     /// `None`: it would be too long.
     fn key(&self, head: &Head, request: &mut Message) -> Option<Key> {
+        // Whatever a session is told when it opens has to be in it.
+        let Head {
+            route,
+            method,
+            path,
+            model,
+            caller,
+            tier,
+            streaming,
+            body_bytes,
+            deadline_ms,
+        } = head;
         let mut words = Words(Vec::with_capacity(512));
-        for text in [&head.route, &head.method, &head.path] {
+        for text in [route, method, path] {
             words.text(text.as_bytes())?;
         }
-        for text in [&head.model, &head.caller, &head.tier] {
+        for text in [model, caller, tier] {
             words.optional(text.as_ref().map(String::as_bytes))?;
         }
-        words.0.push(head.streaming.into());
+        words.0.push((*streaming).into());
         if self.seen.has(Seen::BODY_BYTES) {
-            let bytes = head.body_bytes.map(u64::to_le_bytes);
+            let bytes = body_bytes.map(u64::to_le_bytes);
             words.optional(bytes.as_ref().map(<[u8; 8]>::as_slice))?;
         }
         if self.seen.has(Seen::DEADLINE) {
-            words.0.extend(head.deadline_ms.to_le_bytes());
+            words.0.extend(deadline_ms.to_le_bytes());
         }
         for (part, name) in &self.parts {
             match part {
                 Part::Header => words.optional(request.header(name))?,
                 Part::Fact => words.optional(request.fact(name).map(str::as_bytes))?,
                 // As it is written: what is written alike is read alike.
-                Part::Json => match request.read_json() {
-                    // A policy that did not ask for it must not fail by it.
-                    Ok(Some(json)) => words.optional(json.peek(name).ok()?.as_deref())?,
-                    Ok(None) | Err(_) => words.optional(None)?,
+                Part::Json => match request.peek_json() {
+                    // A request must not fail by what its policy would not have read.
+                    Some(json) => words.optional(json.peek(name).ok()?.as_deref())?,
+                    None => words.optional(None)?,
                 },
                 // Never noted.
                 Part::Body => return None,
@@ -165,26 +200,30 @@ impl Table {
         Some(Sha256::digest(&words.0).into())
     }
 
-    fn shard(&self, key: &Key) -> &Shard {
-        &self.shards[key[0] as usize % SHARDS]
+    fn shard(&self, key: &Key) -> Option<&RwLock<Shard>> {
+        self.shards.get(usize::from(key[0]) % self.shards.len())
     }
 
     fn get(&self, key: &Key) -> Option<Decision> {
-        self.shard(key).read().get(key).cloned()
+        self.shard(key)?.read().decisions.get(key).cloned()
     }
 
     /// In place of any other one, if there are as many as there may be.
-    fn put(&self, key: Key, decision: Decision, most: usize) {
-        let most = most.div_ceil(SHARDS);
-        let mut shard = self.shard(&key).write();
-        if shard.len() >= most && !shard.contains_key(&key) {
-            // A digest is as good as a die.
-            let nth = usize::from(u16::from_le_bytes([key[1], key[2]])) % shard.len();
-            if let Some(any) = shard.keys().nth(nth).copied() {
-                shard.remove(&any);
-            }
+    fn put(&self, key: Key, decision: Decision) {
+        let Some(mut shard) = self.shard(&key).map(RwLock::write) else {
+            return;
+        };
+        let Shard { decisions, keys } = &mut *shard;
+        if decisions.insert(key, decision).is_some() {
+            return;
         }
-        shard.insert(key, decision);
+        if keys.len() < self.most {
+            keys.push(key);
+            return;
+        }
+        // A digest is as good as a die.
+        let drawn = usize::from(u16::from_le_bytes([key[1], key[2]])) % self.most;
+        decisions.remove(&std::mem::replace(&mut keys[drawn], key));
     }
 }
 
@@ -248,10 +287,7 @@ impl Memo {
                 }
                 Recalled::Known(decision)
             }
-            None => {
-                self.missed();
-                Recalled::Unknown
-            }
+            None => Recalled::Unknown,
         }
     }
 
@@ -270,41 +306,46 @@ impl Memo {
         }
     }
 
-    /// Keeps a decision about a request, which is as the hook saw it.
+    /// Keeps a decision about a request, which is as the hook saw it. One that was not known and
+    /// lets the request go on was a miss; refusals are decided each time, and count for nothing.
     pub(crate) fn learn(
         &self,
         (head, request): (&Head, &mut Message),
-        (seen, asked, host_calls): (Seen, Asked, u32),
+        basis: Basis,
         decision: &Decision,
     ) {
-        let goes_on = matches!(decision.verdict, Verdict::Next | Verdict::GoTo(_));
-        if !goes_on || !asked.is_all(host_calls) || size(decision) > DECISION_BYTES_MAX {
+        if !matches!(decision.verdict, Verdict::Next | Verdict::GoTo(_)) {
             return;
         }
-        let Some(table) = self.table_for(seen, asked.parts) else {
+        self.missed();
+        if !basis.is_all() || size(decision) > DECISION_BYTES_MAX {
             return;
-        };
-        if let Some(key) = table.key(head, request) {
-            table.put(key, decision.clone(), self.most);
+        }
+        let table = basis
+            .seen
+            .and_then(|seen| self.table_for(seen, basis.reads.parts));
+        if let Some(table) = table
+            && let Some(key) = table.key(head, request)
+        {
+            table.put(key, decision.clone());
         }
     }
 
     /// The table if its keys have all these parts in them; else a new one, whose keys have.
-    fn table_for(&self, seen: Seen, asked: Vec<(Part, String)>) -> Option<Arc<Table>> {
+    fn table_for(&self, seen: Seen, read: Vec<(Part, String)>) -> Option<Arc<Table>> {
         let before = self.table.load_full();
         let (mut all_seen, mut parts) = match &before {
             Some(table) => (table.seen, table.parts.clone()),
             None => (seen, Vec::new()),
         };
-        let is_known = |part: &(Part, String)| parts.contains(part);
-        if let Some(table) = &before
-            && all_seen.and(seen) == all_seen
-            && asked.iter().all(is_known)
+        if let Some(table) = before
+            && all_seen.with(seen) == all_seen
+            && read.iter().all(|part| parts.contains(part))
         {
-            return before.clone().filter(|_| table.parts.len() <= PARTS_MAX);
+            return Some(table);
         }
-        all_seen = all_seen.and(seen);
-        for part in asked {
+        all_seen = all_seen.with(seen);
+        for part in read {
             if !parts.contains(&part) {
                 parts.push(part);
             }
@@ -312,7 +353,7 @@ impl Memo {
         if parts.len() > PARTS_MAX {
             return None;
         }
-        let table = Arc::new(Table::new(all_seen, parts));
+        let table = Arc::new(Table::new(all_seen, parts, self.most));
         // Of two at once one is lost, and what it knew is learned again.
         self.table.store(Some(table.clone()));
         Some(table)

@@ -65,6 +65,15 @@ impl Quarantine {
         }
     }
 
+    /// As [`Quarantine::succeeded`], of an exchange that the policy was not asked about: it is no
+    /// probe.
+    pub(crate) fn went_well(&self) {
+        if self.score.load(Relaxed) > 0 {
+            let lower = |score| (1..CLOSES_AT).contains(&score).then(|| score - 1);
+            let _ = self.score.fetch_update(Relaxed, Relaxed, lower);
+        }
+    }
+
     /// Counts a failure; `true` if it is this one that closed it.
     pub(crate) fn failed(&self) -> bool {
         let score = self.score.fetch_add(FAILURE, Relaxed) + FAILURE;
@@ -95,6 +104,19 @@ mod tests {
             (0..99).for_each(|_| quarantine.succeeded());
         }
         assert!(quarantine.admits());
+    }
+
+    #[test]
+    fn one_failure_in_a_hundred_never_closes_it_where_the_rest_is_remembered() {
+        let quarantine = Quarantine::default();
+        for _ in 0..1000 {
+            assert!(!quarantine.failed());
+            (0..99).for_each(|_| quarantine.went_well());
+        }
+        assert!(quarantine.admits());
+        assert_eq!((0..50).filter(|_| quarantine.failed()).count(), 1);
+        (0..500).for_each(|_| quarantine.went_well());
+        assert!(quarantine.is_closed(), "it is for a probe to open it");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a policy decided before, and when it has to be asked all the same.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::json;
 use tollgate_config::Isolation;
@@ -44,7 +44,6 @@ async fn ask_anew(
     decided
 }
 
-/// Of the same requests, one after the other.
 fn summary(decided: &Result<Decision, Failure>) -> String {
     match decided {
         Ok(decided) => format!("{decided:?}"),
@@ -108,6 +107,64 @@ const WITH_THE_HOST: [&str; 8] = [
     "shadow",
 ];
 
+/// The head is the same each time, so it is what is read that tells requests apart.
+#[tokio::test]
+async fn what_is_read_in_whatever_way_tells_requests_apart() {
+    let stage = Stage::new().await;
+    let settings = json!({ "mode": "read-all", "hook": "request" });
+    let policies = [
+        stage.hostile(settings.clone()).await,
+        stage.hostile(settings).await,
+    ];
+    let mut seen = HashSet::new();
+    let changes: [fn(&mut Message); 9] = [
+        |_| {},
+        |shown| drop(shown.headers.insert("x-a", "1".parse().unwrap())),
+        |shown| drop(shown.headers.insert("x-b", "1".parse().unwrap())),
+        |shown| drop(shown.headers.insert("x-c", "1".parse().unwrap())),
+        |shown| shown.body = Some(r#"{"a":1}"#.into()),
+        |shown| shown.body = Some(r#"{"b":1}"#.into()),
+        |shown| shown.body = Some(r#"{"c":"1"}"#.into()),
+        |shown| shown.set_fact("f", "1"),
+        |shown| shown.set_fact("x-a", "1"),
+    ];
+    for round in 0..3 {
+        for (nth, change) in changes.iter().enumerate() {
+            let shown = || {
+                let mut shown = message("/strike");
+                change(&mut shown);
+                shown
+            };
+            let (head, mut one, mut other) = (head("/strike"), shown(), shown());
+            let decided = ask(&policies[0], &head, &mut one).await;
+            let anew = ask_anew(&policies[1], &head, &mut other).await;
+            assert_eq!(summary(&decided), summary(&anew), "{nth} in round {round}");
+            seen.insert(summary(&anew));
+        }
+    }
+    // That a fact has a header's name makes no difference to who reads the header.
+    assert_eq!(seen.len(), changes.len() - 1);
+    let remembered = policies[0].stats().remembered;
+    assert_eq!(remembered as usize, 2 * changes.len() + 1);
+}
+
+#[tokio::test]
+async fn one_failure_in_a_hundred_is_borne_where_the_rest_is_remembered() {
+    let stage = Stage::new().await;
+    let settings = json!({ "mode": "unreachable", "hook": "request" });
+    let policy = stage.hostile(settings).await;
+    for _ in 0..50 {
+        for _ in 0..99 {
+            let asked = ask(&policy, &head("/honest"), &mut message("/honest")).await;
+            asked.unwrap();
+        }
+        let asked = ask(&policy, &head("/strike"), &mut message("/strike")).await;
+        asked.unwrap_err();
+    }
+    assert!(!policy.stats().quarantined);
+    assert!(policy.stats().remembered > 4900);
+}
+
 /// How often the same request is not even asked about, of five times.
 async fn remembered(policy: &Arc<Policy>) -> u64 {
     for _ in 0..5 {
@@ -131,7 +188,7 @@ async fn nothing_is_remembered_of_a_component_or_without_room() {
     let component = spec("hostile", hostile_component(), json!({}));
     assert_eq!(remembered(&stage.load(component).await).await, 0);
     let mut none = spec("hostile", guest::hostile(), json!({}));
-    none.config.sandbox.decisions = 0;
+    none.config.sandbox.remembered_decisions = 0;
     assert_eq!(remembered(&stage.load(none).await).await, 0);
 }
 

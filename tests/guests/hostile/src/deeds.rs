@@ -138,6 +138,18 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
                 .unwrap_or(0)
                 .to_string()
         }
+        "read-all" => message
+            .map(|m| {
+                let names = |names: [&str; 2]| names.map(str::to_owned);
+                said((
+                    m.header("x-a"),
+                    m.headers(&names(["x-b", "x-c"])),
+                    m.json("/a"),
+                    m.json_many(&names(["/b", "/c"])),
+                    m.fact("f"),
+                ))
+            })
+            .unwrap_or_default(),
         "body-past-end" => message
             .map(|m| m.body(u64::MAX, u32::MAX).len())
             .unwrap_or(0)

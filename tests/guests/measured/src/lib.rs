@@ -19,6 +19,10 @@ pub enum Deed {
     JsonSet,
     /// Changes the text of every event.
     ChangeText,
+    /// Sets a header to the body's length, as the gateway told it when the session opened.
+    TellBodyBytes,
+    /// Sets a header to the time that was left then.
+    TellDeadline,
 }
 
 /// The settings.
@@ -31,15 +35,30 @@ pub struct Settings {
 /// One exchange.
 pub struct Measured {
     deed: Deed,
+    told: Option<u64>,
 }
 
 #[policy(needs(request_json))]
 impl Policy for Measured {
     type Settings = Settings;
 
-    fn open(settings: &'static Settings, _head: &Head) -> Self {
+    fn narrow(settings: &Settings, hooks: &mut Hooks, _needs: &mut Needs) {
+        if let Deed::TellBodyBytes | Deed::TellDeadline = settings.deed {
+            *hooks = Hooks {
+                request: true,
+                ..Hooks::NONE
+            };
+        }
+    }
+
+    fn open(settings: &'static Settings, head: &Head) -> Self {
         Self {
             deed: settings.deed,
+            told: match settings.deed {
+                Deed::TellBodyBytes => head.body_bytes(),
+                Deed::TellDeadline => Some(head.deadline_ms().into()),
+                _ => None,
+            },
         }
     }
 
@@ -54,6 +73,10 @@ impl Policy for Measured {
                 std::hint::black_box(request.json_str("/model"));
             }
             Deed::JsonSet => request.set_json("/temperature", 0.5),
+            Deed::TellBodyBytes | Deed::TellDeadline => {
+                let told = self.told.unwrap_or_default();
+                request.set_header("x-measured", told.to_string());
+            }
         }
         Verdict::next()
     }

@@ -35,12 +35,16 @@ fn fact(value: &str) -> Decision {
     }
 }
 
-fn asked(parts: &[(Part, &str)]) -> Asked {
-    let mut asked = Asked::default();
+fn basis(seen: Seen, parts: &[(Part, &str)], host_calls: usize) -> Basis {
+    let mut reads = Reads::default();
     for (part, name) in parts {
-        asked.note(*part, name);
+        reads.note(*part, name);
     }
-    asked
+    Basis {
+        seen: Some(seen),
+        reads,
+        host_calls: host_calls as u32,
+    }
 }
 
 const BLIND: Seen = Seen(0);
@@ -48,8 +52,8 @@ const KEY: (Part, &str) = (Part::Header, "authorization");
 
 /// Learns what came of asking for these parts and nothing else.
 fn learn(memo: &Memo, parts: &[(Part, &str)], key: &str, decision: &Decision) {
-    let noted = (BLIND, asked(parts), parts.len() as u32);
-    memo.learn((&head(), &mut request(key, "{}")), noted, decision);
+    let basis = basis(BLIND, parts, parts.len());
+    memo.learn((&head(), &mut request(key, "{}")), basis, decision);
 }
 
 fn known(memo: &Memo, head: &Head, key: &str, body: &str) -> Option<String> {
@@ -104,8 +108,8 @@ fn whatever_the_head_tells_each_policy_tells_requests_apart() {
 #[test]
 fn who_saw_the_bodys_length_or_the_deadline_is_asked_again_where_it_is_another() {
     let memo = Memo::new(64);
-    let noted = (Seen::ALL, asked(&[KEY]), 1);
-    memo.learn((&head(), &mut request("anna", "{}")), noted, &fact("a"));
+    let basis = basis(Seen::ALL, &[KEY], 1);
+    memo.learn((&head(), &mut request("anna", "{}")), basis, &fact("a"));
     assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
     let later = Head {
         deadline_ms: 59_999,
@@ -135,12 +139,8 @@ fn a_part_that_is_asked_for_later_tells_all_requests_apart_from_then_on() {
 
 #[test]
 fn one_value_is_never_taken_for_another() {
-    let table = Table::new(
-        BLIND,
-        ["/a", "/b"]
-            .map(|name| (Part::Json, name.to_owned()))
-            .into(),
-    );
+    let parts = ["/a", "/b"].map(|name| (Part::Json, name.to_owned()));
+    let table = Table::new(BLIND, parts.into(), 1);
     let bodies = [
         "{}",
         r#"{"a":null}"#,
@@ -175,13 +175,19 @@ fn one_value_is_never_taken_for_another() {
 fn who_asked_for_anything_else_is_asked_each_time() {
     let memo = Memo::new(64);
     for host_calls in [0, 2, 3] {
-        let noted = (BLIND, asked(&[KEY]), host_calls);
-        memo.learn((&head(), &mut request("anna", "{}")), noted, &fact("a"));
+        let basis = basis(BLIND, &[KEY], host_calls);
+        memo.learn((&head(), &mut request("anna", "{}")), basis, &fact("a"));
         assert_eq!(known(&memo, &head(), "anna", "{}"), None);
     }
+    let unknown = Basis {
+        seen: None,
+        ..basis(BLIND, &[KEY], 1)
+    };
+    memo.learn((&head(), &mut request("anna", "{}")), unknown, &fact("a"));
+    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
     // The same part twice is no other part.
-    let noted = (BLIND, asked(&[KEY, KEY]), 2);
-    memo.learn((&head(), &mut request("anna", "{}")), noted, &fact("a"));
+    let twice = basis(BLIND, &[KEY, KEY], 2);
+    memo.learn((&head(), &mut request("anna", "{}")), twice, &fact("a"));
     assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
 }
 
@@ -220,15 +226,29 @@ fn refusals_and_answers_are_decided_each_time_and_large_decisions_too() {
 
 #[test]
 fn no_more_is_kept_than_may_be_and_the_newest_is() {
-    let memo = Memo::new(64);
-    for n in 0..1000 {
-        let key = format!("key-{n}");
-        learn(&memo, &[KEY], &key, &fact("a"));
-        assert!(known(&memo, &head(), &key, "{}").is_some());
+    for most in [1, 7, 64, 1001] {
+        let memo = Memo::new(most);
+        for n in 0..4 * most {
+            let key = format!("key-{n}");
+            learn(&memo, &[KEY], &key, &fact("a"));
+            learn(&memo, &[KEY], &key, &fact("a"));
+            assert!(known(&memo, &head(), &key, "{}").is_some());
+        }
+        let table = memo.table.load_full().unwrap();
+        let kept = |shard: &RwLock<Shard>| {
+            let shard = shard.read();
+            assert_eq!(shard.decisions.len(), shard.keys.len());
+            assert!(
+                shard
+                    .keys
+                    .iter()
+                    .all(|key| shard.decisions.contains_key(key))
+            );
+            shard.keys.len()
+        };
+        let kept: usize = table.shards.iter().map(kept).sum();
+        assert!((most / 2..=most).contains(&kept), "{kept} of {most}");
     }
-    let table = memo.table.load_full().unwrap();
-    let kept: usize = table.shards.iter().map(|shard| shard.read().len()).sum();
-    assert!((32..=64).contains(&kept), "{kept}");
 }
 
 #[test]
@@ -250,35 +270,61 @@ fn what_is_too_long_to_be_looked_up_is_not() {
     let memo = Memo::new(64);
     learn(&memo, &[KEY, (Part::Json, "/text")], "anna", &fact("a"));
     let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(KEY_BYTES_MAX));
-    let noted = (BLIND, asked(&[KEY, (Part::Json, "/text")]), 2);
-    memo.learn((&head(), &mut request("anna", &long)), noted, &fact("a"));
+    let basis = basis(BLIND, &[KEY, (Part::Json, "/text")], 2);
+    memo.learn((&head(), &mut request("anna", &long)), basis, &fact("a"));
     assert_eq!(known(&memo, &head(), "anna", &long), None);
     assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+}
+
+/// Whether it is looked up; if so, it is not found, and this is decided.
+fn looks(memo: &Memo, n: u32, decision: &Decision) -> bool {
+    let key = format!("key-{n}");
+    match memo.recall(&head(), &mut request(&key, "{}")) {
+        Recalled::Resting => return false,
+        Recalled::Unknown => learn(memo, &[KEY], &key, decision),
+        Recalled::Known(_) => panic!("nobody asked about {key}"),
+    }
+    true
 }
 
 #[test]
 fn where_nothing_is_found_nothing_is_looked_up_for_a_while() {
     let memo = Memo::new(64);
-    let looks = |n: u32| {
-        let mut request = request(&format!("key-{n}"), "{}");
-        !matches!(memo.recall(&head(), &mut request), Recalled::Resting)
+    let looked = |from: u32, times: u32| {
+        let looked = (from..from + times).filter(|n| looks(&memo, *n, &fact("a")));
+        looked.count() as u32
     };
-    let looked = (0..MISSES_MAX).filter(|n| looks(*n)).count();
-    assert_eq!(looked, MISSES_MAX as usize);
-    let looked = (0..REST).filter(|n| looks(*n)).count();
-    assert_eq!(looked, 0);
-    let looked = (0..REST).filter(|n| looks(*n)).count();
-    assert_eq!(looked, TRIES as usize, "and then it is tried");
+    assert_eq!(looked(0, MISSES_MAX), MISSES_MAX);
+    assert_eq!(looked(MISSES_MAX, REST), 0);
+    let later = MISSES_MAX + REST;
+    assert_eq!(looked(later, REST), TRIES, "and then it is tried");
+}
+
+#[test]
+fn who_is_refused_keeps_nobody_from_being_looked_up() {
+    let memo = Memo::new(64);
+    let refuse = Decision {
+        verdict: Verdict::Refuse(Refusal {
+            status: 401,
+            code: "invalid_api_key".to_owned(),
+            message: String::new(),
+            retry_after_ms: None,
+        }),
+        edits: Vec::new(),
+    };
+    assert!((0..10 * MISSES_MAX).all(|n| looks(&memo, n, &refuse)));
 }
 
 #[test]
 fn a_fifth_that_is_found_is_worth_it() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(1024);
     learn(&memo, &[KEY], "anna", &fact("a"));
     for n in 0..10 * MISSES_MAX {
-        let key = if n % 5 == 0 { "anna" } else { "another" };
-        let looked = memo.recall(&head(), &mut request(key, "{}"));
-        assert!(!matches!(looked, Recalled::Resting), "{n}");
+        if n % 5 > 0 {
+            assert!(looks(&memo, n, &fact("a")), "{n}");
+        } else {
+            assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+        }
     }
 }
 
@@ -321,4 +367,16 @@ fn looking_leaves_no_trace_in_the_request() {
     assert!(twice.json.as_ref().unwrap().fault().is_some());
     memo.recall(&head(), &mut twice);
     assert!(twice.json.as_ref().unwrap().fault().is_some());
+}
+
+#[test]
+fn a_body_that_is_no_json_is_as_if_nobody_had_looked() {
+    let memo = Memo::new(64);
+    learn(&memo, &[KEY, (Part::Json, "/a")], "anna", &fact("a"));
+    let mut broken = request("anna", "{");
+    memo.recall(&head(), &mut broken);
+    assert!(broken.json_error.is_none() && broken.json.is_none());
+    assert!(broken.read_json().is_err());
+    memo.recall(&head(), &mut broken);
+    assert!(broken.json_error.is_some());
 }

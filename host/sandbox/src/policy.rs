@@ -28,7 +28,7 @@ use tollgate_config::{Isolation, OnError};
 use wasmtime::Store;
 
 use crate::{
-    Failure, Hook, Message, NotOpened, Observed, Session, Spent,
+    Failure, Hook, Message, NotOpened, Observed, Session,
     compile::{Facts, Form},
     contract::{Decision, Head, Hooks, Needs},
     host::{Circumstances, ExchangeContext, Shared, State},
@@ -64,8 +64,8 @@ pub struct Policy {
 pub enum AskedOnce {
     /// It was asked.
     Asked(Session, Result<Decision, Failure>),
-    /// It decided about such a request before. What the lookup took is beside it.
-    Remembered(Decision, Spent),
+    /// It decided about such a request before.
+    Remembered(Decision),
 }
 
 /// What a policy is made of.
@@ -263,15 +263,11 @@ impl Policy {
         // Who watches wants to see what it asks; and a failing policy is not to look well.
         let mut reads = None;
         if !exchange.recorded && !self.quarantine.is_closed() {
-            let started = Instant::now();
             match self.memo.recall(head, request) {
                 Recalled::Known(decision) => {
-                    let time = started.elapsed();
-                    self.shared.counters.remembered(time);
+                    self.shared.counters.remembered();
                     self.quarantine.went_well();
-                    let host_calls = 0;
-                    let spent = Spent { time, host_calls };
-                    return Ok(AskedOnce::Remembered(decision, spent));
+                    return Ok(AskedOnce::Remembered(decision));
                 }
                 Recalled::Unknown => reads = Some(Reads::default()),
                 Recalled::Resting => {}

@@ -21,7 +21,7 @@ use std::{
 /// would be in memory together.
 static MOST: LazyLock<usize> = LazyLock::new(|| {
     const OF_A_WORKER: usize = 8;
-    // As many workers as tokio makes.
+    // As many workers as tokio makes, unless `TOKIO_WORKER_THREADS` says it.
     OF_A_WORKER * std::thread::available_parallelism().map_or(1, NonZero::get)
 });
 

@@ -224,9 +224,8 @@ impl Slot {
                 self.was_asked = true;
                 Ok(Some(decided))
             }
-            Ok(AskedOnce::Remembered(decision, spent)) => {
+            Ok(AskedOnce::Remembered(decision)) => {
                 self.state = State::Spent;
-                self.record.spent = spent;
                 self.record.remembered = true;
                 Ok(Some(Ok(decision)))
             }

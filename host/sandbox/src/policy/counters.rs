@@ -95,10 +95,11 @@ impl Counters {
         shard.nanos[hook as usize].fetch_add(nanos, Relaxed);
     }
 
-    /// A decision was remembered, which counts as a call.
-    pub(crate) fn remembered(&self, time: Duration) {
-        self.called(Hook::Request, time);
-        self.shards[home()].remembered.fetch_add(1, Relaxed);
+    /// A decision was remembered, which counts as a call and takes no time of the policy's.
+    pub(crate) fn remembered(&self) {
+        let shard = &self.shards[home()];
+        shard.calls[Hook::Request as usize].fetch_add(1, Relaxed);
+        shard.remembered.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn host_called(&self, times: u32) {

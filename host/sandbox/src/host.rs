@@ -185,7 +185,6 @@ impl State {
     pub(crate) fn begin(&mut self, exchange: &ExchangeContext) {
         self.exchange = exchange.clone();
         self.recorded = exchange.recorded.then(Box::default);
-        self.reads = None;
         self.log_lines = 0;
         self.http_calls = 0;
         self.host_calls_all = 0;

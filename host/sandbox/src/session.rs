@@ -86,18 +86,20 @@ impl Session {
         let (decided, times) = timed(guest.open_and_request(store, head)).await;
         store.data_mut().hide(request);
         let reads = store.data_mut().reads.take();
-        let basis = reads.map(|reads| Basis {
-            seen: policy.seen(guest, store),
-            reads,
-            host_calls: 0,
-        });
+        // While there is an instance: a hook that failed has none any more.
+        let seen = reads.as_ref().and_then(|_| policy.seen(guest, store));
         match decided {
             Err(error) if !guest.is_open() => Err(not_opened(policy, instance, &error)),
             decided => {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
-                if let (Ok(decision), Some(mut basis)) = (&decided, basis) {
-                    basis.host_calls = session.host_calls;
+                if let (Ok(decision), Some(reads)) = (&decided, reads) {
+                    let host_calls = session.host_calls;
+                    let basis = Basis {
+                        seen,
+                        reads,
+                        host_calls,
+                    };
                     session.policy.memo.learn((head, request), basis, decision);
                 }
                 Ok((session, decided))

@@ -219,7 +219,7 @@ const EACH: [One; 10] = [
     (
         "tollgate_policy_remembered_total",
         Kind::Counter,
-        "Calls of on_request that a remembered decision spared.",
+        "Requests for which a policy was not asked, since its decision was remembered.",
         |stats| stats.remembered,
     ),
     (

@@ -5,7 +5,7 @@
 //! policies were loaded.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Deref,
     sync::{
         Arc,
@@ -165,6 +165,7 @@ impl Generation {
             policies: &policies,
             upstreams: &upstreams,
             before: Former::of(before),
+            ahead: names_ahead(&config).collect(),
             secret,
         };
         let models = config
@@ -256,6 +257,16 @@ impl<'a> Former<'a> {
     }
 }
 
+/// Of the policies of all targets and upstreams: any of them may be gone to.
+fn names_ahead(config: &Config) -> impl Iterator<Item = &str> {
+    let models = config.models.values();
+    let targets = models.flat_map(tollgate_config::Model::all_targets);
+    let at_targets = targets.flat_map(|target| &target.policies);
+    let upstreams = config.upstreams.values();
+    let names = at_targets.chain(upstreams.flat_map(|upstream| &upstream.policies));
+    names.map(String::as_str)
+}
+
 /// The policies of these names.
 fn named(
     policies: &BTreeMap<String, Arc<Policy>>,
@@ -275,6 +286,8 @@ struct Parts<'a> {
     policies: &'a BTreeMap<String, Arc<Policy>>,
     upstreams: &'a HashMap<String, Target>,
     before: Former<'a>,
+    /// Policies of any target or upstream, by name.
+    ahead: HashSet<&'a str>,
     secret: &'a dyn Fn(&str) -> Option<Vec<u8>>,
 }
 
@@ -349,8 +362,7 @@ impl Parts<'_> {
     /// On a route; who stands at no target is never asked about an attempt.
     fn placed(&self, policies: Vec<Arc<Policy>>) -> Vec<Placed> {
         let placed = policies.into_iter().map(|policy| {
-            let is_at_target = self.names_ahead().any(|name| name == policy.name());
-            let hooks = match is_at_target {
+            let hooks = match self.ahead.contains(policy.name()) {
                 true => policy.hooks(),
                 false => policy.hooks() & !Hooks::ATTEMPT,
             };
@@ -359,23 +371,13 @@ impl Parts<'_> {
         placed.collect()
     }
 
-    /// Of the policies of all targets and upstreams: any of them may be gone to.
-    fn names_ahead(&self) -> impl Iterator<Item = &String> {
-        let models = self.config.models.values();
-        let targets = models.flat_map(tollgate_config::Model::all_targets);
-        let at_targets = targets.flat_map(|target| &target.policies);
-        let upstreams = self.config.upstreams.values();
-        at_targets.chain(upstreams.flat_map(|upstream| &upstream.policies))
-    }
-
     /// With the policies of all targets and upstreams.
     fn shape(&self, route: &tollgate_config::Route, policies: &[Arc<Policy>]) -> Option<Shape> {
         let plans = |policy: &Arc<Policy>| policy.imports().iter().any(|import| import == "cache");
         if !policies.iter().any(plans) {
             return None;
         }
-        let ahead = self.names_ahead();
-        let ahead = ahead.filter_map(|name| self.policies.get(name));
+        let ahead = names_ahead(self.config).filter_map(|name| self.policies.get(name));
         let all = policies.iter().chain(ahead).map(|policy| &**policy);
         Some(cache::shape(self.config, self.secret, route, all))
     }

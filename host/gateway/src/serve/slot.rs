@@ -33,8 +33,6 @@ pub(super) struct Slot {
     state: State,
     place: Place,
     hooks: Hooks,
-    /// About the request, in its sandbox.
-    was_asked: bool,
     record: PolicyRecord,
     /// Where what it does is written down, if somebody watches.
     page: Option<Box<Page>>,
@@ -100,7 +98,6 @@ impl Slot {
             state: State::Waiting,
             place,
             hooks,
-            was_asked: false,
             record: PolicyRecord::new(policy),
             page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
@@ -141,9 +138,9 @@ impl Slot {
         is_asked && !matches!(self.state, State::Spent) && self.hooks.contains(hook)
     }
 
-    /// Whether its code was run for the request.
+    /// Whether it came to a decision, and to none that was remembered.
     pub(super) fn was_asked(&self) -> bool {
-        self.was_asked
+        self.record.decided != Decided::Nothing && !self.record.remembered
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -221,7 +218,6 @@ impl Slot {
         match asked {
             Ok(AskedOnce::Asked(session, decided)) => {
                 self.state = State::Open(session);
-                self.was_asked = true;
                 Ok(Some(decided))
             }
             Ok(AskedOnce::Remembered(decision)) => {

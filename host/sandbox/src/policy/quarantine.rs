@@ -52,16 +52,11 @@ impl Quarantine {
     }
 
     pub(crate) fn succeeded(&self) {
-        let score = self.score.load(Relaxed);
-        if score == 0 {
-            return;
-        }
-        if score >= CLOSES_AT {
+        if self.is_closed() {
             self.score.store(CLOSES_AT / 2, Relaxed);
             *self.closed.lock() = None;
         } else {
-            // Two at once may count as one: it is a score, not an account.
-            self.score.store(score - 1, Relaxed);
+            self.went_well();
         }
     }
 

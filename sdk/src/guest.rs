@@ -90,7 +90,12 @@ impl<P: Policy> GuestSession for Session<P> {
     }
 
     fn on_request(&self, request: &Message) -> Decision {
-        session::on_request(&mut *self.0.borrow_mut(), request, NEEDS.get())
+        let (decision, leaves) =
+            session::on_request(&mut *self.0.borrow_mut(), request, NEEDS.get());
+        if leaves {
+            crate::head::leave();
+        }
+        decision
     }
 
     fn on_attempt(&self, target: Target, request: &Message) -> Decision {

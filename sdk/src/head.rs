@@ -19,6 +19,10 @@ static SEEN: AtomicU32 = AtomicU32::new(0);
 
 const BODY_BYTES: u32 = 1;
 const DEADLINE: u32 = 1 << 1;
+const HAS_BODY: u32 = 1 << 2;
+/// Not looked at but said: see [`Request::leave`](crate::Request::leave).
+#[cfg(target_arch = "wasm32")]
+const LEAVES: u32 = 1 << 3;
 /// Not looked at but said: see [`Described::STATELESS`](crate::Described::STATELESS).
 #[cfg(target_arch = "wasm32")]
 const STATELESS: u32 = 1 << 31;
@@ -73,6 +77,22 @@ impl Head {
         self.body_bytes
     }
 
+    /// Whether there is a request body, or may be: one of no known length counts. As with
+    /// [`body_bytes`](Self::body_bytes), ask for it only where it decides something.
+    ///
+    /// ```
+    /// use tollgate_sdk::Head;
+    ///
+    /// fn calls_no_model(head: &Head) -> bool {
+    ///     head.method == "GET" || !head.has_body()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        see(HAS_BODY);
+        self.body_bytes != Some(0)
+    }
+
     /// Time left for the whole exchange, in milliseconds. As with
     /// [`body_bytes`](Self::body_bytes), ask for it only where it decides something.
     ///
@@ -116,6 +136,12 @@ pub(crate) fn begin(is_stateless: bool) {
     SEEN.store(if is_stateless { STATELESS } else { 0 }, Relaxed);
 }
 
+/// The session wants no other hook.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn leave() {
+    see(LEAVES);
+}
+
 impl From<types::Head> for Head {
     fn from(head: types::Head) -> Self {
         Self {
@@ -157,5 +183,7 @@ mod tests {
         assert_eq!(SEEN.load(Relaxed), BODY_BYTES);
         assert_eq!(head.deadline_ms(), 999);
         assert_eq!(SEEN.load(Relaxed), BODY_BYTES | DEADLINE);
+        assert!(head.has_body());
+        assert_eq!(SEEN.load(Relaxed), BODY_BYTES | DEADLINE | HAS_BODY);
     }
 }

@@ -60,6 +60,27 @@ pub use crate::bindings::tollgate::policy::limits::Exceeded;
 /// ```
 pub use crate::bindings::tollgate::policy::limits::Error;
 
+/// What an exchange may take, in tokens.
+///
+/// ```
+/// use tollgate_sdk::limits::Tokens;
+///
+/// // A body of 10 bytes is 3 tokens of input; with the output they are 103.
+/// let tokens = Tokens { bytes_per_token: 4, output: 100 };
+/// assert_eq!(10_u64.div_ceil(tokens.bytes_per_token) + tokens.output, 103);
+/// ```
+pub use crate::bindings::tollgate::policy::limits::Tokens;
+
+/// A counter of the plugin's own, to which the gateway adds what it charges.
+///
+/// ```
+/// use tollgate_sdk::limits::Counter;
+///
+/// let counter = Counter { name: "tokens".into(), labels: vec![("tier".into(), "team".into())] };
+/// assert_eq!(counter.labels.len(), 1);
+/// ```
+pub use crate::bindings::tollgate::policy::limits::Counter;
+
 impl Limit {
     /// `amount` at most at once, refilled evenly over `period`.
     ///
@@ -172,6 +193,41 @@ pub fn take(bucket: &str, amount: u64, limit: &Limit) -> Result<u64, Error> {
 /// As [`take`].
 pub fn reserve(bucket: &str, amount: u64, limit: &Limit) -> Result<Reservation, Error> {
     host::reserve(bucket, amount, *limit).map(Reservation)
+}
+
+/// Holds what the exchange may take, until it is over; then the gateway charges what it took, by
+/// itself. Without a last hook to settle in, a policy can [`leave`](crate::Request::leave), and
+/// what it decides can be remembered: this is then held again for each request, by the length
+/// of its body. What is charged is the reported usage, input and output; where there is no report
+/// nothing if the exchange was refused, failed, ran out of time, reached no upstream or was
+/// answered with an error, the input alone if its client left before the answer began, and else
+/// all that is held. In `on_request` only.
+///
+/// ```
+/// use tollgate_sdk::{limits::{self, Limit, Tokens}, prelude::*};
+///
+/// fn on_request(caller: &str, request: &mut Request) -> Verdict {
+///     let limit = Limit::per_minute(100_000);
+///     let tokens = Tokens { bytes_per_token: 4, output: 1024 };
+///     match limits::hold_tokens(caller, &limit, tokens, None) {
+///         Ok(()) => {
+///             request.leave();
+///             Verdict::next()
+///         }
+///         Err(_) => Verdict::refuse(429, "no_tokens_left", "Try again later."),
+///     }
+/// }
+/// ```
+///
+/// # Errors
+/// As [`take`]; also in another hook, and where a token has no byte.
+pub fn hold_tokens(
+    bucket: &str,
+    limit: &Limit,
+    tokens: Tokens,
+    counter: Option<&Counter>,
+) -> Result<(), Error> {
+    host::hold_tokens(bucket, *limit, tokens, counter)
 }
 
 /// What remains; takes nothing.

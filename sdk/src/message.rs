@@ -382,6 +382,7 @@ fn edits_body(edit: &Edit) -> bool {
 /// ```
 pub struct Request<'a> {
     message: Message<'a>,
+    leaves: bool,
 }
 
 impl<'a> Request<'a> {
@@ -393,7 +394,31 @@ impl<'a> Request<'a> {
                 side: Side::Request,
                 needs,
             },
+            leaves: false,
         }
+    }
+
+    /// In [`on_request`](crate::Policy::on_request): says that the policy wants no other hook of
+    /// this exchange, whatever its answer is. None of them is called, so its instance serves
+    /// the next exchange at once; and what was decided here by the request alone can be
+    /// remembered for requests that are alike. In another hook it says nothing.
+    ///
+    /// ```
+    /// use tollgate_sdk::prelude::*;
+    ///
+    /// fn on_request(is_logged: bool, request: &mut Request) -> Verdict {
+    ///     if !is_logged {
+    ///         request.leave();
+    ///     }
+    ///     Verdict::next()
+    /// }
+    /// ```
+    pub fn leave(&mut self) {
+        self.leaves = true;
+    }
+
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaves
     }
 
     pub(crate) fn decide(self, verdict: Verdict) -> Decision {

@@ -8,10 +8,16 @@ use crate::{
     message::Source,
 };
 
-pub(crate) fn on_request<P: Policy>(policy: &mut P, source: &Source, needs: Needs) -> Decision {
+/// Also whether the policy wants no other hook.
+pub(crate) fn on_request<P: Policy>(
+    policy: &mut P,
+    source: &Source,
+    needs: Needs,
+) -> (Decision, bool) {
     let mut request = Request::new(source, needs);
     let verdict = policy.on_request(&mut request);
-    request.decide(verdict)
+    let leaves = request.leaves();
+    (request.decide(verdict), leaves)
 }
 
 pub(crate) fn on_attempt<P: Policy>(

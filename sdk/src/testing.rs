@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+mod charges;
 mod decided;
 mod exchange;
 pub(crate) mod host;

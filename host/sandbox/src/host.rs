@@ -131,6 +131,8 @@ pub(crate) struct State {
     pub(crate) grew: bool,
     /// Of the hook at work.
     circumstances: Circumstances,
+    /// Of the request, as the session was told when it opened.
+    pub(crate) body_bytes: Option<u64>,
     /// Of an instance that runs without its component.
     pub(crate) direct: Option<Direct>,
     /// Kept for its room: what an instance wrote, while it is put back.
@@ -161,6 +163,7 @@ impl State {
             memory_bytes: 0,
             grew: false,
             circumstances: Circumstances::default(),
+            body_bytes: None,
             direct: None,
             written: Vec::new(),
             pages: Pages::default(),

@@ -5,6 +5,7 @@
 //! [`Failure`] is the caller's business. Knows nothing of sockets or routes.
 
 mod abi;
+mod charge;
 mod compile;
 pub mod contract;
 mod direct;
@@ -33,6 +34,7 @@ mod tender;
 mod timed;
 mod wasi;
 
+pub use charge::Charge;
 pub use compile::{compile_worker, may_cache_in};
 pub use edit::{BadEdit, PathFault, Side, check_path};
 pub use failure::{Failure, NotOpened, OutOfTime, Trapped};
@@ -42,7 +44,7 @@ pub use inspect::{Inspected, Inspector, componentize, inspect};
 pub use json::{Json, JsonEditError, JsonError, JsonFault, PromptPlaces, RequestFacts};
 pub use message::{Given, Message, is_given};
 pub use observed::{Changed, Field, Observed, Stage};
-pub use policy::{AskedOnce, FirstTick, Policy, PolicyStats};
+pub use policy::{Asked, FirstTick, Policy, PolicyStats};
 pub use prepared::Prepared;
 pub use recording::{Call, Part, Read, Recording, text as recorded_text, value as recorded_value};
 pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions, SettingError};

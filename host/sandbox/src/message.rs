@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
+    Charge,
     contract::{CachePlan, Destination, Edit, Endpoint, Value},
     edit::{self, BadEdit, BodyStep, HeadStep, Side},
     json::{DEPTH_MAX, Json, JsonError, PROMPT, PromptPlaces},
@@ -59,6 +60,8 @@ pub struct Message {
     pub endpoints: Option<Vec<Endpoint>>,
     /// What the policy that was asked last thinks of each.
     pub scores: Option<Vec<f64>>,
+    /// What policies hold for the exchange; whoever asked them takes it away.
+    pub charges: Vec<Charge>,
 }
 
 impl Default for Message {
@@ -79,6 +82,7 @@ impl Default for Message {
             shadow: None,
             endpoints: None,
             scores: None,
+            charges: Vec::new(),
         }
     }
 }

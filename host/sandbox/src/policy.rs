@@ -28,7 +28,8 @@ use tollgate_config::{Isolation, OnError};
 use wasmtime::Store;
 
 use crate::{
-    Failure, Hook, Message, NotOpened, Observed, Session,
+    Charge, Failure, Hook, Message, NotOpened, Observed, Session,
+    charge::Hold,
     compile::{Facts, Form},
     contract::{Decision, Head, Hooks, Needs},
     host::{Circumstances, ExchangeContext, Shared, State},
@@ -61,9 +62,9 @@ pub struct Policy {
 
 /// How a policy came to what it decided.
 #[derive(Debug)]
-pub enum AskedOnce {
+pub enum Asked {
     /// It was asked.
-    Asked(Session, Result<Decision, Failure>),
+    Now(Session, Result<Decision, Failure>),
     /// It decided about such a request before.
     Remembered(Decision),
 }
@@ -247,37 +248,71 @@ impl Policy {
         request: &mut Message,
     ) -> Result<(Session, Result<Decision, Failure>), NotOpened> {
         let instance = self.instance().await?;
-        Session::open_and_request(self.clone(), instance, (head, exchange), (request, None)).await
+        Session::open_and_request(
+            self.clone(),
+            instance,
+            (head, exchange),
+            (request, None, false),
+        )
+        .await
     }
 
-    /// As [`Policy::open_and_request`], where the policy will not be asked anything else in this
-    /// exchange: what it decided about such a request before, it need not be asked again.
+    /// As [`Policy::open_and_request`]; but where nothing else is asked in the exchange, since
+    /// this is the only hook or the policy leaves with it, what was decided about such a request
+    /// before need not be asked again.
     ///
     /// # Errors
     /// As [`Policy::open`]; what the hook came to is in what is returned.
-    pub async fn ask_once(
+    pub async fn ask(
         self: &Arc<Self>,
         (head, exchange): (&Head, &ExchangeContext),
         request: &mut Message,
-    ) -> Result<AskedOnce, NotOpened> {
+        is_only_hook: bool,
+    ) -> Result<Asked, NotOpened> {
         // Who watches wants to see what it asks; and a failing policy is not to look well.
         let mut reads = None;
-        if !exchange.recorded && !self.quarantine.is_closed() {
+        let may_be_known = is_only_hook || self.memo.knows_of_leaving();
+        if may_be_known && !exchange.recorded && !self.quarantine.is_closed() {
             match self.memo.recall(head, request) {
-                Recalled::Known(decision) => {
-                    self.shared.counters.remembered();
-                    self.quarantine.went_well();
-                    return Ok(AskedOnce::Remembered(decision));
+                // What it would hold there may not be enough left for: that is its business.
+                Recalled::Known(known) => {
+                    if let Some(charges) = self.hold_again(&known.holds, head).await {
+                        request.charges.extend(charges);
+                        self.shared.counters.remembered();
+                        self.quarantine.went_well();
+                        return Ok(Asked::Remembered(known.decision));
+                    }
                 }
                 Recalled::Unknown => reads = Some(Reads::default()),
                 Recalled::Resting => {}
             }
         }
         let instance = self.instance().await?;
-        let (session, decided) =
-            Session::open_and_request(self.clone(), instance, (head, exchange), (request, reads))
-                .await?;
-        Ok(AskedOnce::Asked(session, decided))
+        let (session, decided) = Session::open_and_request(
+            self.clone(),
+            instance,
+            (head, exchange),
+            (request, reads, is_only_hook),
+        )
+        .await?;
+        Ok(Asked::Now(session, decided))
+    }
+
+    /// All of it or nothing.
+    async fn hold_again(&self, holds: &[Hold], head: &Head) -> Option<Vec<Charge>> {
+        let mut charges = Vec::with_capacity(holds.len());
+        for hold in holds {
+            match hold.place(&self.shared, head.body_bytes).await {
+                Ok(charge) => charges.push(charge),
+                Err(_) => {
+                    for charge in charges {
+                        charge.give_back().get().await;
+                    }
+                    return None;
+                }
+            }
+        }
+        Some(charges)
     }
 
     /// Says that a decision that was remembered does not hold, and why: see
@@ -367,17 +402,15 @@ impl Policy {
         self.settings.is_none()
     }
 
-    /// What the plugin says that its session saw of the head; `None`: that is not all that its
-    /// decision came of, or it is not known.
+    /// What the plugin says of its session; `None`: it is not known.
     pub(crate) fn seen(&self, guest: &Guest, store: &Store<State>) -> Option<Seen> {
         let Guest::Module(guest) = guest else {
             return None;
         };
-        let seen = match self.facts.form {
-            Form::Module { seen: Some(at), .. } => Seen::of(guest.word(store, at)?)?,
-            _ => Seen::ALL,
-        };
-        (seen.is_stateless() || !self.is_shared()).then_some(seen)
+        match self.facts.form {
+            Form::Module { seen: Some(at), .. } => Seen::of(guest.word(store, at)?),
+            _ => Some(Seen::ALL),
+        }
     }
 
     pub(crate) fn is_shared(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     observed::Stage,
     policy::{
         Policy,
-        memo::{Basis, Reads},
+        memo::{Basis, Reads, Seen},
     },
     recording::{Recorded, Recording},
     timed::{Times, timed},
@@ -44,6 +44,7 @@ pub struct Session {
     host_calls: u32,
     /// What the hooks so far asked and nobody took yet.
     recorded: Recorded,
+    has_left: bool,
 }
 
 impl Session {
@@ -53,7 +54,7 @@ impl Session {
         head: &Head,
         exchange: &ExchangeContext,
     ) -> Result<Self, NotOpened> {
-        begin(&mut instance, exchange);
+        begin(&mut instance, (head, exchange));
         let Instance { store, guest, .. } = &mut *instance;
         let (opened, times) = timed(guest.open(store, head)).await;
         if let Err(error) = opened {
@@ -71,14 +72,14 @@ impl Session {
     }
 
     /// Opens a session and asks the `on_request` hook. What opening takes counts as the hook's.
-    /// With a place for what it reads, what it decides is remembered.
+    /// With a place for what it reads, what it decides is remembered, if no other hook follows.
     pub(crate) async fn open_and_request(
         policy: Arc<Policy>,
         mut instance: Box<Instance>,
         (head, exchange): (&Head, &ExchangeContext),
-        (request, reads): (&mut Message, Option<Reads>),
+        (request, reads, is_last): (&mut Message, Option<Reads>, bool),
     ) -> Result<(Self, Result<Decision, Failure>), NotOpened> {
-        begin(&mut instance, exchange);
+        begin(&mut instance, (head, exchange));
         let Instance { store, guest, .. } = &mut *instance;
         store.data_mut().reads = reads;
         // Until the session is open, nothing can be planned.
@@ -87,20 +88,22 @@ impl Session {
         store.data_mut().hide(request);
         let reads = store.data_mut().reads.take();
         // While there is an instance: a hook that failed has none any more.
-        let seen = reads.as_ref().and_then(|_| policy.seen(guest, store));
+        let seen = policy.seen(guest, store);
         match decided {
             Err(error) if !guest.is_open() => Err(not_opened(policy, instance, &error)),
             decided => {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
+                session.leaves(seen);
                 if let (Ok(decision), Some(reads)) = (&decided, reads) {
-                    let host_calls = session.host_calls;
+                    let policy = &session.policy;
                     let basis = Basis {
-                        seen,
+                        seen: seen.filter(|seen| seen.is_stateless() || !policy.is_shared()),
                         reads,
-                        host_calls,
+                        host_calls: session.host_calls,
+                        is_last: is_last || session.has_left,
                     };
-                    session.policy.memo.learn((head, request), basis, decision);
+                    policy.memo.learn((head, request), basis, decision);
                 }
                 Ok((session, decided))
             }
@@ -116,6 +119,7 @@ impl Session {
             worked: Duration::ZERO,
             host_calls: 0,
             recorded: None,
+            has_left: false,
         }
     }
 
@@ -188,7 +192,27 @@ impl Session {
         };
         let (decided, times) = timed(call).await;
         store.data_mut().hide(message);
-        self.decided(hook, times, decided)
+        let seen = match asked {
+            Asked::Request => self.policy.seen(guest, store),
+            Asked::Attempt(_) | Asked::Response(_) => None,
+        };
+        let decided = self.decided(hook, times, decided);
+        self.leaves(seen);
+        decided
+    }
+
+    fn leaves(&mut self, seen: Option<Seen>) {
+        if seen.is_some_and(Seen::leaves) {
+            self.has_left = true;
+            self.policy.memo.note_leaving();
+        }
+    }
+
+    /// Whether the policy wants no other hook of this exchange, since it said so in
+    /// `on_request`.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     fn decided(
@@ -234,7 +258,7 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn on_finish(&mut self, outcome: &Outcome) -> Result<Spent, Failure> {
-        if self.policy.has(Hook::Finish) {
+        if self.policy.has(Hook::Finish) && !self.has_left {
             self.enter()?;
             if let Some(instance) = &mut self.work {
                 let Instance { store, guest, .. } = &mut **instance;
@@ -385,9 +409,10 @@ impl std::fmt::Debug for Session {
     }
 }
 
-fn begin(instance: &mut Instance, exchange: &ExchangeContext) {
+fn begin(instance: &mut Instance, (head, exchange): (&Head, &ExchangeContext)) {
     let Instance { store, .. } = instance;
     store.data_mut().begin(exchange);
+    store.data_mut().body_bytes = head.body_bytes;
     store.data_mut().begin_hook();
     store.set_epoch_deadline(FIRST_TICK);
 }

@@ -28,15 +28,16 @@ pub(crate) struct Estimate {
 /// What a request says of itself.
 #[derive(Debug)]
 pub(crate) struct Stated {
-    output: Vec<Option<Value>>,
-    choices: Vec<Option<Value>>,
+    /// Of each choice, at most.
+    output: Option<u64>,
+    choices: u64,
     pub(crate) model: Option<String>,
 }
 
 impl Stated {
     /// The model only if it matters.
-    pub(crate) fn of(request: &Request, with_model: bool) -> Self {
-        let model = with_model.then_some("/model");
+    pub(crate) fn of(request: &Request, settings: &Settings) -> Self {
+        let model = settings.prices.is_some().then_some("/model");
         let fields = OUTPUT_MAX.into_iter().chain(CHOICES).chain(model);
         let fields: Vec<&str> = fields.collect();
         let mut output = request.json_values(&fields);
@@ -46,36 +47,40 @@ impl Stated {
             Some(Value::Text(model)) => Some(model),
             _ => None,
         };
+        let choices = choices.into_iter().flatten().filter_map(whole);
         Self {
-            output,
-            choices,
+            output: output_stated(output, settings.reserve_output),
+            choices: choices.fold(1, u64::max),
             model,
         }
+    }
+
+    /// All choices' output, of which there is so much at most.
+    pub(crate) fn output(&self, settings: &Settings, budget: u64) -> u64 {
+        let each = self.output.unwrap_or_else(|| {
+            let part = budget.div_ceil(PART);
+            settings.reserve_output.min(part)
+        });
+        each.saturating_mul(self.choices)
     }
 }
 
 impl Estimate {
     /// `budget`: what there is at most, in tokens.
-    pub(crate) fn of(stated: Stated, body_bytes: u64, settings: &Settings, budget: u64) -> Self {
+    pub(crate) fn of(stated: &Stated, body_bytes: u64, settings: &Settings, budget: u64) -> Self {
         let input = body_bytes.div_ceil(settings.bytes_per_token.get());
-        let choices = stated
-            .choices
-            .into_iter()
-            .flatten()
-            .filter_map(whole)
-            .fold(1, u64::max);
-        let output = match output_stated(stated.output, settings.reserve_output) {
-            Some(output) => output.saturating_mul(choices),
-            None => settings
-                .reserve_output
-                .min(budget.div_ceil(PART))
-                .saturating_mul(choices)
-                .min(budget.saturating_sub(input)),
+        let output = stated.output(settings, budget);
+        // Who states no maximum gets what there is.
+        let is_stated = stated.output.is_some();
+        let most = if is_stated {
+            u64::MAX
+        } else {
+            budget.saturating_sub(input)
         };
         Self {
             input,
-            output,
-            choices,
+            output: output.min(most),
+            choices: stated.choices,
         }
     }
 

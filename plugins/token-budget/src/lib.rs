@@ -20,23 +20,27 @@ mod scan;
 mod settings;
 mod settle;
 
+use account::Unit;
 use count::Counted;
 use estimate::{Estimate, Stated};
-use held::Held;
+use held::{Held, Short};
 use payer::Payer;
 use price::Price;
 use refusal::Refused;
 pub use settings::Settings;
 use settings::{AtEdge, Budget};
-use tollgate_sdk::{clock, metrics, prelude::*};
+use tollgate_sdk::{
+    clock,
+    limits::{self, Counter, Limit, Tokens},
+    metrics,
+    prelude::*,
+};
 
 /// One exchange: what is known of it, and what is held for it.
 pub struct TokenBudget {
     settings: &'static Settings,
     payer: Payer,
-    model: Option<String>,
-    body_bytes: Option<u64>,
-    is_streaming: bool,
+    head: Head,
     running: Option<Running>,
 }
 
@@ -52,7 +56,7 @@ struct Running {
     price: Option<&'static Price>,
 }
 
-#[policy(needs(request_json))]
+#[policy(needs(request_json), stateless)]
 impl Policy for TokenBudget {
     type Settings = Settings;
 
@@ -65,25 +69,27 @@ impl Policy for TokenBudget {
     }
 
     fn open(settings: &'static Settings, head: &Head) -> Self {
-        let has_no_body = matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
         Self {
             settings,
             payer: Payer::of(head),
-            model: head.model.clone().filter(|_| settings.prices.is_some()),
-            body_bytes: head.body_bytes().or(has_no_body.then_some(0)),
-            is_streaming: head.streaming,
+            head: head.clone(),
             running: None,
         }
     }
 
     /// What has no body calls no model, and takes no tokens.
     fn on_request(&mut self, request: &mut Request) -> Verdict {
-        if self.body_bytes == Some(0) {
+        if self.calls_no_model() {
+            request.leave();
             return Verdict::next();
         }
         match self.admit(request) {
+            Ok(None) => {
+                request.leave();
+                Verdict::next()
+            }
             Ok(running) => {
-                self.running = Some(running);
+                self.running = running;
                 Verdict::next()
             }
             Err(refused) => {
@@ -124,29 +130,74 @@ impl Policy for TokenBudget {
 }
 
 impl TokenBudget {
-    fn admit(&self, request: &Request) -> Result<Running, Refused> {
+    fn calls_no_model(&self) -> bool {
+        let is_bare = matches!(self.head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        !self.head.has_body() || (is_bare && self.head.body_bytes().is_none())
+    }
+
+    /// `None`: the gateway charges what is used, and there is nothing more to do.
+    fn admit(&self, request: &Request) -> Result<Option<Running>, Refused> {
         let (tier, budget) = self.budget().ok_or(Refused::NoBudget)?;
         let payer = self.payer.bucket(self.settings, request)?;
-        let stated = Stated::of(request, self.settings.prices.is_some());
-        let model = stated.model.as_deref().or(self.model.as_deref());
+        let stated = Stated::of(request, self.settings);
+        let model = stated.model.as_deref().or(self.head.model.as_deref());
         let price = self.settings.price_of(model)?;
-        let body_bytes = self.body_bytes.unwrap_or(0);
         let output_max = budget.output_max(price);
-        let estimate = Estimate::of(stated, body_bytes, self.settings, output_max);
+        let output = stated.output(self.settings, output_max);
+        let by_gateway = self.needs_no_end(price).then(|| {
+            let limit = budget.limit();
+            self.hold(&payer, (&limit, output), tier)
+        });
+        if let Some(Ok(())) = by_gateway {
+            return Ok(None);
+        }
+        // Only where it was refused does it matter by how much.
+        let body_bytes = self.head.body_bytes().unwrap_or(0);
+        let estimate = Estimate::of(&stated, body_bytes, self.settings, output_max);
         let accounts = account::all(self.settings, budget, price, &payer, clock::now_ms);
         if let Some(refused) = Refused::too_large(&accounts, estimate) {
             return Err(refused);
         }
-        let held =
-            Held::reserve(accounts, estimate).map_err(|short| Refused::of(short, estimate))?;
-        Ok(Running {
+        let refused = |short| Refused::of(short, estimate);
+        if let Some(Err(error)) = by_gateway
+            && estimate.output == output
+        {
+            let unit = Unit::Tokens(budget);
+            return Err(refused(Short { unit, error }));
+        }
+        let held = Held::reserve(accounts, estimate).map_err(refused)?;
+        Ok(Some(Running {
             estimate,
             held,
             counted: Counted::default(),
-            is_stream: self.is_streaming,
+            is_stream: self.head.streaming,
             tier,
             price,
-        })
+        }))
+    }
+
+    /// Whether it is known now how the request will be charged: not by the events of a stream,
+    /// nor in money, whose days and months are counted here.
+    fn needs_no_end(&self, price: Option<&Price>) -> bool {
+        !self.head.streaming && price.is_none()
+    }
+
+    /// Has the gateway hold it, by the length of a body that is not asked for here.
+    fn hold(
+        &self,
+        payer: &str,
+        (limit, output): (&Limit, u64),
+        tier: &str,
+    ) -> Result<(), limits::Error> {
+        let tokens = Tokens {
+            bytes_per_token: self.settings.bytes_per_token.get(),
+            output,
+        };
+        let counter = Counter {
+            name: "tokens".to_owned(),
+            labels: vec![("tier".to_owned(), tier.to_owned())],
+        };
+        limits::hold_tokens(payer, limit, tokens, Some(&counter))
     }
 
     fn budget(&self) -> Option<(&'static str, &'static Budget)> {

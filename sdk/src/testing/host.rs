@@ -160,8 +160,8 @@ pub(crate) mod limits {
 
     use super::{World, call};
     use crate::{
-        limits::{Error, Limit},
-        testing::{limits::Bucket, world::arrange},
+        limits::{Counter, Error, Limit, Tokens},
+        testing::{charges::Charge, limits::Bucket, world::arrange},
     };
 
     #[derive(Debug)]
@@ -176,6 +176,10 @@ pub(crate) mod limits {
         pub(crate) fn settle(&self, used: u64) -> u64 {
             self.is_settled.set(true);
             call("limits", |world| self.charge(world, used))
+        }
+
+        pub(crate) fn held(&self) -> u64 {
+            self.held
         }
 
         fn charge(&self, world: &mut World, used: u64) -> u64 {
@@ -229,6 +233,32 @@ pub(crate) mod limits {
                 is_settled: Cell::new(false),
             })
         })
+    }
+
+    pub(crate) fn hold_tokens(
+        name: &str,
+        limit: Limit,
+        tokens: Tokens,
+        counter: Option<&Counter>,
+    ) -> Result<(), Error> {
+        let body_bytes = arrange(|world| world.holds.as_ref().map(|(bytes, _)| *bytes));
+        let Some(body_bytes) = body_bytes else {
+            return Err(Error::Invalid(
+                "tokens of an exchange are held when its request comes".to_owned(),
+            ));
+        };
+        if tokens.bytes_per_token == 0 {
+            return Err(Error::Invalid("a token has at least one byte".to_owned()));
+        }
+        let input = body_bytes.unwrap_or(0).div_ceil(tokens.bytes_per_token);
+        let amount = input.saturating_add(tokens.output);
+        let charge = Charge {
+            reservation: reserve(name, amount, limit)?,
+            input,
+            counter: counter.cloned(),
+        };
+        arrange(|world| world.holds.as_mut().map(|(_, held)| held.push(charge)));
+        Ok(())
     }
 
     pub(crate) fn remaining(name: &str, limit: Limit) -> Result<u64, Error> {

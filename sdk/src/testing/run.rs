@@ -126,6 +126,7 @@ impl<P: Policy> Run<P> {
             hooks,
             needs,
             request: exchange.request,
+            charges: Vec::new(),
             is_over: false,
         }
     }

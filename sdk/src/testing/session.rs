@@ -1,6 +1,7 @@
 //! A policy under test, in one exchange.
 
 use super::{
+    charges::{self, Charge},
     decided::{Decided, Sent},
     source::Source,
     world,
@@ -38,6 +39,7 @@ pub struct Session<P: Policy> {
     pub(super) hooks: Hooks,
     pub(super) needs: Needs,
     pub(super) request: Source,
+    pub(super) charges: Vec<Charge>,
     pub(super) is_over: bool,
 }
 
@@ -90,7 +92,12 @@ impl<P: Policy> Session<P> {
         if !self.hooks.request {
             return Decided::untouched(&self.request);
         }
-        let decision = session::on_request(&mut self.policy, &self.request, self.needs);
+        charges::begin(Some(self.request.body.len() as u64));
+        let (decision, leaves) = session::on_request(&mut self.policy, &self.request, self.needs);
+        self.charges.append(&mut charges::end());
+        if leaves {
+            self.hooks = Hooks::NONE;
+        }
         self.settle_request(decision)
     }
 
@@ -260,6 +267,7 @@ impl<P: Policy> Session<P> {
         if self.hooks.finish {
             self.policy.on_finish(outcome);
         }
+        charges::settle(self.charges, outcome);
     }
 
     fn settle_request(&mut self, decision: Decision) -> Decided {

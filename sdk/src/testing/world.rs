@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::limits::Bucket;
+use super::{charges::Charge, limits::Bucket};
 use crate::{
     Destination,
     bindings::tollgate::policy::{cache, endpoints::Endpoint, geo::Place, http_call, log::Level},
@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) places: HashMap<IpAddr, Place>,
     pub(super) kv: HashMap<String, Entry>,
     pub(super) buckets: HashMap<String, Bucket>,
+    /// While the hook about a request runs: how long its body is, and what is held for it.
+    pub(super) holds: Option<(Option<u64>, Vec<Charge>)>,
     pub(super) http: Option<Box<HttpAnswer>>,
     pub(super) plan: Option<cache::Plan>,
     pub(super) shadow: Option<Destination>,
@@ -51,6 +53,7 @@ thread_local! {
         places: HashMap::new(),
         kv: HashMap::new(),
         buckets: HashMap::new(),
+        holds: None,
         http: None,
         plan: None,
         shadow: None,

@@ -72,6 +72,7 @@ async fn ask_each(
     let Exchange {
         slots,
         record,
+        charges,
         gone,
         generation,
         deadline,
@@ -98,7 +99,9 @@ async fn ask_each(
         }
         let introduced = Introduction::renewed(told, (&*record, &*message), until);
         let shadow = message.shadow.take();
-        let Some(decided) = slot.request(record, introduced, message).await? else {
+        let decided = slot.request(record, introduced, message).await;
+        charges.append(&mut message.charges);
+        let Some(decided) = decided? else {
             message.plan = None;
             message.shadow = shadow;
             continue;

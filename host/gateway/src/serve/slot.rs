@@ -9,7 +9,7 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    AskedOnce, Failure, Json, Message, NotOpened, Policy, Session, Side,
+    Asked, Failure, Json, Message, NotOpened, Policy, Session, Side,
     contract::{Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Verdict},
 };
 
@@ -205,22 +205,26 @@ impl Slot {
     ) -> Result<Option<Result<Decision, Failure>>, ServeError> {
         match &mut self.state {
             State::Spent => return Ok(None),
-            State::Open(session) => return Ok(Some(session.on_request(message).await)),
+            State::Open(session) => {
+                let decided = session.on_request(message).await;
+                if session.has_left() {
+                    self.hooks = Hooks::REQUEST;
+                }
+                return Ok(Some(decided));
+            }
             State::Waiting => {}
         }
+        let is_only_hook = self.hooks == Hooks::REQUEST;
         let policy = &self.record.policy;
-        let asked = if self.hooks == Hooks::REQUEST {
-            policy.ask_once((head, context), message).await
-        } else {
-            let asked = policy.open_and_request((head, context), message).await;
-            asked.map(|(session, decided)| AskedOnce::Asked(session, decided))
-        };
-        match asked {
-            Ok(AskedOnce::Asked(session, decided)) => {
+        match policy.ask((head, context), message, is_only_hook).await {
+            Ok(Asked::Now(session, decided)) => {
+                if session.has_left() {
+                    self.hooks = Hooks::REQUEST;
+                }
                 self.state = State::Open(session);
                 Ok(Some(decided))
             }
-            Ok(AskedOnce::Remembered(decision)) => {
+            Ok(Asked::Remembered(decision)) => {
                 self.state = State::Spent;
                 self.record.remembered = true;
                 Ok(Some(Ok(decision)))
@@ -419,7 +423,7 @@ impl Slot {
         }
         self.record.spent = session.spent();
         if let Some(page) = &mut self.page
-            && self.record.policy.hooks().contains(Hooks::FINISH)
+            && self.hooks.contains(Hooks::FINISH)
         {
             let failure = self.record.failure.as_ref();
             let step = page.step(&mut session, Hooks::FINISH);

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::{runtime::Handle, task::yield_now, time::Instant};
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
-    Policy, Session,
+    Charge, Policy, Session,
     contract::{Ending, Hooks, Outcome},
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) record: Record,
     /// The route's policies, then the target's.
     pub(super) slots: Vec<Slot>,
+    /// What policies hold for it; settled when it is over.
+    pub(super) charges: Vec<Charge>,
     pub(super) generation: Held,
     pub(super) gone: Gone,
     pub(super) started: Instant,
@@ -98,6 +100,7 @@ impl Exchange {
         Box::new(Self {
             record,
             slots: Vec::new(),
+            charges: Vec::new(),
             gone: Gone::default(),
             started,
             deadline: started + waits.total(),
@@ -125,6 +128,7 @@ impl Exchange {
         Box::new(Self {
             record,
             slots: self.slots.split_off(asked.min(self.slots.len())),
+            charges: Vec::new(),
             gone: Gone::watched(),
             started: self.started,
             deadline: self.started + waits.total(),
@@ -150,6 +154,7 @@ impl Exchange {
         Box::new(Self {
             record,
             slots: Vec::new(),
+            charges: Vec::new(),
             gone: Gone::watched(),
             started: Instant::now(),
             deadline,
@@ -471,8 +476,13 @@ impl Drop for Exchange {
         if let Some(part) = &mut self.cache {
             part.settle(&mut self.record, &self.slots);
         }
-        if self.cache.is_some() || self.slots.iter().any(Slot::is_open) {
-            let outcome = self.outcome();
+        let charges = std::mem::take(&mut self.charges);
+        let needs_hooks = self.cache.is_some() || self.slots.iter().any(Slot::is_open);
+        let outcome = (needs_hooks || !charges.is_empty()).then(|| self.outcome());
+        if let Some(outcome) = &outcome {
+            settle(charges, outcome, &shared);
+        }
+        if let Some(outcome) = outcome.filter(|_| needs_hooks) {
             let (record, slots) = (
                 std::mem::take(&mut self.record),
                 std::mem::take(&mut self.slots),
@@ -489,6 +499,18 @@ impl Drop for Exchange {
         } else {
             self.record.policies = self.slots.drain(..).map(Slot::into_record).collect();
             shared.observer.finished(&self.record);
+        }
+    }
+}
+
+/// Charges what the exchange took; a store that is not at hand is told later.
+fn settle(charges: Vec<Charge>, outcome: &Outcome, shared: &Arc<Shared>) {
+    for charge in charges {
+        if let Err(answer) = charge.settle(outcome).now() {
+            let told = async move {
+                answer.get().await;
+            };
+            shared.tracker.spawn_on(told, &shared.runtime);
         }
     }
 }

@@ -246,6 +246,26 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// What takes so many slots, of which those are there, and without a meaning, where it is
+    /// missing.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    pub(crate) fn optional<T>(
+        &mut self,
+        slots: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, Broken>,
+    ) -> Result<Option<T>, Broken> {
+        match self.u32() {
+            0 => {
+                self.slots = self.slots.get(slots..).unwrap_or_default();
+                Ok(None)
+            }
+            1 => read(self).map(Some),
+            _ => Err(Broken::NoSuchCase),
+        }
+    }
+
     pub(crate) fn f64(&mut self) -> f64 {
         f64::from_bits(self.slot())
     }

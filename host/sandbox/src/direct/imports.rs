@@ -1,6 +1,8 @@
 //! The imports of an adapted module: arguments out of the slots, the answer of the same
 //! [`State`] that components ask, and the answer back into the guest's memory.
 
+use std::sync::Arc;
+
 use wasmtime::{AsContextMut, Caller, Linker, component::Resource};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
 };
 use crate::{
     abi::{Args, Broken, Flat, Lower, Reader},
+    charge::Hold,
     contract::tollgate::policy::{
         cache, clock, endpoints, geo, http_call, kv, limits, log, metrics, random, secrets, shadow,
         types::{Destination, Header},
@@ -76,7 +79,7 @@ fn give_answer(mut caller: Caller<'_, State>, answer: Answer) -> wasmtime::Resul
 }
 
 /// The most that a function of the contract has, and the pointer to its result.
-const SLOTS: usize = 12;
+const SLOTS: usize = 13;
 
 /// The flat arguments, the guest's memory, and the state.
 fn open<'a>(
@@ -303,6 +306,12 @@ async fn answer_waiting(
         Import::LimitsTake | Import::LimitsReserve | Import::LimitsRemaining => {
             of_limits(state, import, args).await
         }
+        Import::LimitsHoldTokens => {
+            let hold = hold(args)?;
+            let at = args.u32();
+            let held = state.hold(hold).await?;
+            lowered(state, &held, at)
+        }
         Import::HttpSend => {
             let request = http_request(args)?;
             let at = args.u32();
@@ -323,11 +332,7 @@ async fn of_limits(
         Import::LimitsRemaining => 0,
         _ => args.u64(),
     };
-    let limit = limits::Limit {
-        algorithm: limits::Algorithm::of(args.u32())?,
-        amount: args.u64(),
-        period_ms: args.u64(),
-    };
+    let limit = limit(args)?;
     let at = args.u32();
     match import {
         Import::LimitsTake => {
@@ -343,6 +348,32 @@ async fn of_limits(
             lowered(state, &held.map(|held| held.rep() + FIRST_RESERVATION), at)
         }
     }
+}
+
+/// A name and a list, each a pointer and a length.
+const COUNTER_SLOTS: usize = 4;
+
+fn hold(args: &mut Args<'_>) -> Result<Hold, Broken> {
+    Ok(Hold {
+        bucket: args.name()?,
+        limit: limit(args)?,
+        tokens: limits::Tokens {
+            bytes_per_token: args.u64(),
+            output: args.u64(),
+        },
+        counter: args.optional(COUNTER_SLOTS, |args| {
+            let (name, labels) = (args.name()?, args.list()?);
+            Ok(Arc::new(limits::Counter { name, labels }))
+        })?,
+    })
+}
+
+fn limit(args: &mut Args<'_>) -> Result<limits::Limit, Broken> {
+    Ok(limits::Limit {
+        algorithm: limits::Algorithm::of(args.u32())?,
+        amount: args.u64(),
+        period_ms: args.u64(),
+    })
 }
 
 /// Reservations are counted from 0, and 0 is no handle.

@@ -58,8 +58,9 @@ pub(crate) const BLOCKS: &str = "tollgate_blocks";
 
 /// A word in its memory that a plugin may export, as the address in a constant: what the open
 /// session saw of the head that is another in nearly every exchange (1: the body's length, 2: the
-/// time that is left), and whether the plugin keeps nothing from one session to the next (the
-/// highest bit). Of a plugin without the word the first two are taken for granted.
+/// time that is left, 4: whether there is a body), whether it wants no hook after the one about
+/// the request (8), and whether the plugin keeps nothing from one session to the next (the highest
+/// bit). Of a plugin without the word the first three are taken for granted.
 pub(crate) const SEEN: &str = "tollgate_seen";
 
 /// Tells what was adapted for this gateway from what was adapted for another.
@@ -202,6 +203,7 @@ table!(
         LimitsTake = ("limits", "take", true);
         LimitsReserve = ("limits", "reserve", true);
         LimitsRemaining = ("limits", "remaining", true);
+        LimitsHoldTokens = ("limits", "hold-tokens", true);
         HttpSend = ("http-call", "send", true);
         CachePlan = ("cache", "set-plan", false);
         ShadowSend = ("shadow", "send-to", false);

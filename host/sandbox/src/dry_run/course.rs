@@ -1,7 +1,7 @@
 //! The way through the hooks, as the gateway goes it.
 
 use crate::{
-    Failure, Hook, Message, Policy, Session, Side, Spent,
+    Charge, Failure, Hook, Message, Policy, Session, Side, Spent,
     contract::{Decision, Ending, Endpoint, Event, Outcome, Target, Verdict},
 };
 
@@ -16,6 +16,8 @@ use super::{
 pub(super) struct Course<'a, O> {
     policy: &'a Policy,
     session: Session,
+    /// What the policy holds for the exchange.
+    charges: Vec<Charge>,
     observer: &'a mut O,
 }
 
@@ -29,8 +31,14 @@ impl<'a, O: Observer> Course<'a, O> {
         Self {
             policy,
             session,
+            charges: Vec::new(),
             observer,
         }
+    }
+
+    /// Whether the policy has the hook and has not left.
+    fn asks(&self, hook: Hook) -> bool {
+        self.policy.has(hook) && !self.session.has_left()
     }
 
     /// How the request was answered, if it goes no further.
@@ -40,14 +48,14 @@ impl<'a, O: Observer> Course<'a, O> {
         attached: Attached,
         (target, endpoints): (&Target, Vec<Endpoint>),
     ) -> Result<Option<Passed>, Failed> {
-        if attached != Attached::Target && self.policy.has(Hook::Request) {
+        if attached != Attached::Target && self.asks(Hook::Request) {
             let decided = self.session.on_request(request).await;
             let verdict = self.decided(Hook::Request, decided, (request, Side::Request))?;
             if let Some(answered) = Passed::answered(&verdict, 0) {
                 return Ok(Some(answered));
             }
         }
-        if attached != Attached::Route && self.policy.has(Hook::Attempt) {
+        if attached != Attached::Route && self.asks(Hook::Attempt) {
             request.endpoints = Some(endpoints).filter(|endpoints| !endpoints.is_empty());
             let decided = self.session.on_attempt(target, request).await;
             request.endpoints = None;
@@ -66,7 +74,7 @@ impl<'a, O: Observer> Course<'a, O> {
         let mut passed = Passed::of_upstream(&answer);
         let (mut response, batches) = answer.into_message();
         let withheld = withhold(&mut response, self.policy, Side::Response);
-        if self.policy.has(Hook::Response) {
+        if self.asks(Hook::Response) {
             let was_read = response.body.is_some();
             let decided = self
                 .session
@@ -92,7 +100,7 @@ impl<'a, O: Observer> Course<'a, O> {
         let done = take_done(&mut batches);
         let mut sent = Sent::new(done.is_some());
         let mut flow = Flow::GoesOn;
-        if self.policy.has(Hook::Events) {
+        if self.asks(Hook::Events) {
             let asked = self.each_batch(&batches, ending, &mut sent).await;
             flow = self.told(Hook::Events, asked)?;
         } else {
@@ -123,10 +131,18 @@ impl<'a, O: Observer> Course<'a, O> {
         Ok(Flow::GoesOn)
     }
 
-    /// Tells the last hook, and ends the session.
+    /// Tells the last hook, settles what is held, and ends the session.
     pub(super) async fn finish(mut self, outcome: &Outcome) -> Result<Spent, Failed> {
-        if self.policy.has(Hook::Finish) {
-            let finished = self.session.on_finish(outcome).await;
+        let mut is_seen = !self.charges.is_empty();
+        let mut finished = Ok(self.session.spent());
+        if self.asks(Hook::Finish) {
+            is_seen = true;
+            finished = self.session.on_finish(outcome).await;
+        }
+        for charge in std::mem::take(&mut self.charges) {
+            charge.settle(outcome).get().await;
+        }
+        if is_seen {
             self.told(Hook::Finish, finished)?;
         }
         let spent = self.session.spent();
@@ -149,6 +165,7 @@ impl<'a, O: Observer> Course<'a, O> {
             }
             Err(failure) => (None, Err(failure)),
         };
+        self.charges.append(&mut message.charges);
         let planned = Planned {
             plan: message.plan.take(),
             shadow: message.shadow.take(),

@@ -7,14 +7,16 @@
 //! Learning", Nature 218, 1968.)
 //!
 //! A hook that asked for anything else (a capability, the body as bytes) is asked each time:
-//! its host calls are more than the reads that were noted. Kept are the decision, whose edits
-//! may repeat what was read, and a digest of what was read.
+//! its host calls are more than what was noted. Only tokens that it held for the exchange are
+//! data: they are held again for each request, by the host, and where there is not enough left
+//! for them the policy is asked. Kept are the decision, whose edits may repeat what was read,
+//! what was held, and a digest of what was read.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
 
@@ -24,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Message,
+    charge::Hold,
     contract::{Decision, Edit, Head, Value, Verdict},
     recording::Part,
 };
@@ -35,6 +38,8 @@ const DECISION_BYTES_MAX: usize = 4096;
 const KEY_BYTES_MAX: usize = 8192;
 /// The most parts that a policy asks for, in all its exchanges together.
 const PARTS_MAX: usize = 32;
+/// The most that is held in one exchange.
+const HOLDS_MAX: usize = 16;
 /// Of a part's name.
 const NAME_BYTES_MAX: usize = 256;
 /// A hook costs several lookups, so a hit makes up for so many misses.
@@ -53,13 +58,25 @@ pub(crate) struct Seen(u32);
 impl Seen {
     const BODY_BYTES: u32 = 1;
     const DEADLINE: u32 = 1 << 1;
+    const HAS_BODY: u32 = 1 << 2;
+    const LEAVES: u32 = 1 << 3;
     const STATELESS: u32 = 1 << 31;
     /// Of a plugin that does not say.
-    pub(crate) const ALL: Self = Self(Self::BODY_BYTES | Self::DEADLINE);
+    pub(crate) const ALL: Self = Self(Self::BODY_BYTES | Self::DEADLINE | Self::HAS_BODY);
 
     pub(crate) fn of(word: u32) -> Option<Self> {
-        let known = Self::BODY_BYTES | Self::DEADLINE | Self::STATELESS;
+        let known = Self::ALL.0 | Self::LEAVES | Self::STATELESS;
         (word & !known == 0).then_some(Self(word))
+    }
+
+    /// Whether the session wants no other hook.
+    pub(crate) fn leaves(self) -> bool {
+        self.has(Self::LEAVES)
+    }
+
+    /// Without what it says besides.
+    fn of_head(self) -> Self {
+        Self(self.0 & Self::ALL.0)
     }
 
     /// Whether it keeps nothing from one exchange to the next.
@@ -80,6 +97,7 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     parts: Vec<(Part, String)>,
+    holds: Vec<Hold>,
     /// With those that were read again.
     times: u32,
 }
@@ -96,6 +114,14 @@ impl Reads {
         }
         self.times = self.times.saturating_add(1);
     }
+
+    /// As [`Reads::note`].
+    pub(crate) fn held(&mut self, hold: Hold) {
+        if self.holds.len() < HOLDS_MAX {
+            self.holds.push(hold);
+            self.times = self.times.saturating_add(1);
+        }
+    }
 }
 
 /// What a decision came of.
@@ -106,22 +132,31 @@ pub(crate) struct Basis {
     pub(crate) reads: Reads,
     /// All that were made.
     pub(crate) host_calls: u32,
+    /// Whether no other hook of the exchange can follow.
+    pub(crate) is_last: bool,
 }
 
 impl Basis {
-    /// Whether it is all that the decision came of.
+    /// Whether it is all that the decision came of, and the decision all that comes of it.
     fn is_all(&self) -> bool {
-        self.reads.times == self.host_calls
+        self.is_last && self.reads.times == self.host_calls
     }
 }
 
 /// What became of a lookup.
 #[derive(Debug)]
 pub(crate) enum Recalled {
-    Known(Decision),
+    Known(Known),
     Unknown,
     /// It is not worth it now; what the policy decides is not to be learned either.
     Resting,
+}
+
+/// What was decided, and what is held with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) decision: Decision,
+    pub(crate) holds: Arc<[Hold]>,
 }
 
 type Key = [u8; 32];
@@ -137,7 +172,7 @@ struct Table {
 
 #[derive(Default)]
 struct Shard {
-    decisions: HashMap<Key, Decision>,
+    decisions: HashMap<Key, Known>,
     /// The same keys, to draw from.
     keys: Vec<Key>,
 }
@@ -180,6 +215,9 @@ impl Table {
             let bytes = body_bytes.map(u64::to_le_bytes);
             words.optional(bytes.as_ref().map(<[u8; 8]>::as_slice))?;
         }
+        if self.seen.has(Seen::HAS_BODY) {
+            words.0.push((*body_bytes != Some(0)).into());
+        }
         if self.seen.has(Seen::DEADLINE) {
             words.0.extend(deadline_ms.to_le_bytes());
         }
@@ -204,17 +242,17 @@ impl Table {
         self.shards.get(usize::from(key[0]) % self.shards.len())
     }
 
-    fn get(&self, key: &Key) -> Option<Decision> {
+    fn get(&self, key: &Key) -> Option<Known> {
         self.shard(key)?.read().decisions.get(key).cloned()
     }
 
     /// In place of any other one, if there are as many as there may be.
-    fn put(&self, key: Key, decision: Decision) {
+    fn put(&self, key: Key, known: Known) {
         let Some(mut shard) = self.shard(&key).map(RwLock::write) else {
             return;
         };
         let Shard { decisions, keys } = &mut *shard;
-        if decisions.insert(key, decision).is_some() {
+        if decisions.insert(key, known).is_some() {
             return;
         }
         if keys.len() < self.most {
@@ -256,6 +294,8 @@ pub(crate) struct Memo {
     table: ArcSwapOption<Table>,
     misses: AtomicU32,
     rest: AtomicU32,
+    /// Whether any session left with its first hook.
+    leaves: AtomicBool,
 }
 
 impl Memo {
@@ -266,6 +306,7 @@ impl Memo {
             table: ArcSwapOption::empty(),
             misses: AtomicU32::new(0),
             rest: AtomicU32::new(0),
+            leaves: AtomicBool::new(false),
         }
     }
 
@@ -279,15 +320,26 @@ impl Memo {
             table.get(&key)
         });
         match known {
-            Some(decision) => {
+            Some(known) => {
                 let misses = self.misses.load(Relaxed);
                 if misses > 0 {
                     // Two at once may count as one: it is a score, not an account.
                     self.misses.store(misses.saturating_sub(HIT), Relaxed);
                 }
-                Recalled::Known(decision)
+                Recalled::Known(known)
             }
             None => Recalled::Unknown,
+        }
+    }
+
+    pub(crate) fn knows_of_leaving(&self) -> bool {
+        self.leaves.load(Relaxed)
+    }
+
+    pub(crate) fn note_leaving(&self) {
+        // Most find it noted, and the line is not to travel between cores.
+        if !self.knows_of_leaving() {
+            self.leaves.store(true, Relaxed);
         }
     }
 
@@ -318,16 +370,22 @@ impl Memo {
             return;
         }
         self.missed();
-        if !basis.is_all() || size(decision) > DECISION_BYTES_MAX {
+        let held: usize = basis.reads.holds.iter().map(Hold::size).sum();
+        if !basis.is_all() || size(decision) + held > DECISION_BYTES_MAX {
             return;
         }
+        let Reads { parts, holds, .. } = basis.reads;
         let table = basis
             .seen
-            .and_then(|seen| self.table_for(seen, basis.reads.parts));
+            .and_then(|seen| self.table_for(seen.of_head(), parts));
         if let Some(table) = table
             && let Some(key) = table.key(head, request)
         {
-            table.put(key, decision.clone());
+            let known = Known {
+                decision: decision.clone(),
+                holds: holds.into(),
+            };
+            table.put(key, known);
         }
     }
 

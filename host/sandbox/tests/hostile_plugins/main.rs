@@ -9,6 +9,7 @@ mod bounds;
 mod bytes;
 mod cache;
 mod capabilities;
+mod charges;
 mod crowd;
 mod decisions;
 mod forgery;

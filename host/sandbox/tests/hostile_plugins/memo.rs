@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::json;
 use tollgate_config::Isolation;
 use tollgate_sandbox::{
-    AskedOnce, ExchangeContext, Failure, Message, Policy,
+    Asked, ExchangeContext, Failure, Message, Policy,
     contract::{Decision, Head},
 };
 
@@ -19,11 +19,11 @@ use crate::{
 /// As the gateway asks a policy that it will ask nothing else in the exchange.
 async fn ask(policy: &Arc<Policy>, head: &Head, shown: &mut Message) -> Result<Decision, Failure> {
     match policy
-        .ask_once((head, &ExchangeContext::default()), shown)
+        .ask((head, &ExchangeContext::default()), shown, true)
         .await?
     {
-        AskedOnce::Remembered(decision) => Ok(decision),
-        AskedOnce::Asked(session, decided) => {
+        Asked::Remembered(decision) => Ok(decision),
+        Asked::Now(session, decided) => {
             session.close().await;
             decided
         }
@@ -199,8 +199,8 @@ async fn who_watches_sees_the_policy_asked() {
         ..ExchangeContext::default()
     };
     let (head, mut shown) = (head("/honest"), message("/honest"));
-    let asked = policy.ask_once((&head, &context), &mut shown).await;
-    assert!(matches!(asked, Ok(AskedOnce::Asked(..))));
+    let asked = policy.ask((&head, &context), &mut shown, true).await;
+    assert!(matches!(asked, Ok(Asked::Now(..))));
 }
 
 #[tokio::test]
@@ -233,7 +233,15 @@ fn says(word: u32, address: u32) -> Vec<u8> {
 #[tokio::test]
 async fn what_a_policy_says_that_it_did_not_see_does_not_tell_requests_apart() {
     let stage = Stage::new().await;
-    for (word, of_length, of_time) in [(0, 4, 4), (1, 0, 4), (2, 4, 0), (3, 0, 0), (4, 0, 0)] {
+    // Of the lengths one is 0, so who saw whether there is a body is asked twice.
+    for (word, of_length, of_time) in [
+        (0, 4, 4),
+        (1, 0, 4),
+        (2, 4, 0),
+        (3, 0, 0),
+        (4, 3, 4),
+        (16, 0, 0),
+    ] {
         for (by_length, expected) in [(true, of_length), (false, of_time)] {
             let policy = stage
                 .load(spec("shape", says(word, 3000).into(), json!({})))

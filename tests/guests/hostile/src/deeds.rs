@@ -123,6 +123,15 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
         "reserve-flood" => first_error(amount, |n| {
             limits::reserve(&format!("b{n}"), 1, limit(10)).map(std::mem::forget)
         }),
+        "hold-tokens" => hold_tokens(text, amount, 4),
+        "hold-tokens-of-nothing" => hold_tokens(text, amount, 0),
+        "hold-tokens-flood" => first_error(amount, |_| {
+            let tokens = limits::Tokens {
+                bytes_per_token: 1,
+                output: 0,
+            };
+            limits::hold_tokens(text, limit(1000), tokens, None)
+        }),
         "limit-of-nothing" => said(limits::take("b", 1, limit(0))),
         "json-many" => {
             let pointers = vec![text.to_owned(); amount as usize];
@@ -156,6 +165,23 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
             .to_string(),
         _ => String::new(),
     }
+}
+
+fn hold_tokens(bucket: &str, amount: u64, bytes_per_token: u64) -> String {
+    let limit = limits::Limit {
+        algorithm: limits::Algorithm::SlidingWindow,
+        period_ms: 3_600_000,
+        ..limit(amount)
+    };
+    let tokens = limits::Tokens {
+        bytes_per_token,
+        output: 7,
+    };
+    let counter = limits::Counter {
+        name: "held".to_owned(),
+        labels: vec![("of".to_owned(), bucket.to_owned())],
+    };
+    said(limits::hold_tokens(bucket, limit, tokens, Some(&counter)))
 }
 
 fn limit(amount: u64) -> limits::Limit {

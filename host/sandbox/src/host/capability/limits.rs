@@ -1,14 +1,21 @@
 //! Budgets and rate limits, as the contract words them.
 
+use std::{sync::Arc, time::Instant};
+
 use serde_json::{Value, json};
 use tollgate_capabilities as capability;
 use wasmtime::component::Resource;
 
 use super::super::{HeldReservation, State};
 use crate::{
+    charge::Hold,
     contract::tollgate::policy::limits,
-    recording::{Note, outcome, text},
+    observed::Stage,
+    recording::{Note, outcome, pairs, text},
 };
+
+/// The most that one hook may hold for an exchange.
+const CHARGES_MAX: usize = 64;
 
 impl From<limits::Limit> for capability::Limit {
     fn from(limit: limits::Limit) -> Self {
@@ -132,6 +139,68 @@ impl limits::Host for State {
             to.call("limits.remaining", what, outcome(&left, |left| json!(left)));
         });
         Ok(left)
+    }
+
+    async fn hold_tokens(
+        &mut self,
+        bucket: String,
+        limit: limits::Limit,
+        tokens: limits::Tokens,
+        counter: Option<limits::Counter>,
+    ) -> wasmtime::Result<Result<(), limits::Error>> {
+        self.hold(Hold {
+            bucket,
+            limit,
+            tokens,
+            counter: counter.map(Arc::new),
+        })
+        .await
+    }
+}
+
+impl State {
+    /// The charge lies with the request, until whoever asks the policies takes it.
+    pub(crate) async fn hold(&mut self, hold: Hold) -> wasmtime::Result<Result<(), limits::Error>> {
+        self.enter()?;
+        let held = self.held(&hold).await;
+        self.recorded.note(|to| {
+            let mut what = of_bucket(&hold.bucket, None, hold.limit);
+            let limits::Tokens {
+                bytes_per_token,
+                output,
+            } = hold.tokens;
+            what["tokens"] = json!({ "bytes-per-token": bytes_per_token, "output": output });
+            if let Some(counter) = &hold.counter {
+                let (name, labels) = (text(counter.name.as_bytes()), pairs(&counter.labels));
+                what["counter"] = json!({ "name": name, "labels": labels });
+            }
+            let shown = |amount: &u64| json!({ "held": amount });
+            to.call("limits.hold-tokens", what, outcome(&held, shown));
+        });
+        let held = held.map(drop);
+        if let (Ok(()), Some(reads)) = (&held, &mut self.reads) {
+            reads.held(hold);
+        }
+        Ok(held)
+    }
+
+    /// How much.
+    async fn held(&mut self, hold: &Hold) -> Result<u64, limits::Error> {
+        if self.stage != Stage::Request {
+            let late = "tokens of an exchange are held when its request comes";
+            return Err(limits::Error::Invalid(late.to_owned()));
+        }
+        if self.message.charges.len() == CHARGES_MAX {
+            return Err(limits::Error::Invalid(
+                "too many budgets are charged at once".to_owned(),
+            ));
+        }
+        let asked = Instant::now();
+        let charge = hold.place(&self.shared, self.body_bytes).await?;
+        self.recorded.note(|to| to.waited(asked.elapsed()));
+        let amount = charge.amount();
+        self.message.charges.push(charge);
+        Ok(amount)
     }
 }
 

@@ -44,6 +44,7 @@ fn basis(seen: Seen, parts: &[(Part, &str)], host_calls: usize) -> Basis {
         seen: Some(seen),
         reads,
         host_calls: host_calls as u32,
+        is_last: true,
     }
 }
 
@@ -58,7 +59,7 @@ fn learn(memo: &Memo, parts: &[(Part, &str)], key: &str, decision: &Decision) {
 
 fn known(memo: &Memo, head: &Head, key: &str, body: &str) -> Option<String> {
     match memo.recall(head, &mut request(key, body)) {
-        Recalled::Known(decision) => match decision.edits.as_slice() {
+        Recalled::Known(known) => match known.decision.edits.as_slice() {
             [Edit::SetFact((_, value))] => Some(value.clone()),
             _ => Some(String::new()),
         },
@@ -339,7 +340,7 @@ fn without_room_for_decisions_nothing_is_noted() {
 fn what_a_plugin_says_that_nobody_knows_is_not_taken_for_nothing() {
     assert_eq!(Seen::of(0), Some(BLIND));
     assert!(Seen::of(1 << 31).unwrap().is_stateless());
-    assert_eq!(Seen::of(1 << 2), None);
+    assert_eq!(Seen::of(1 << 4), None);
 }
 
 #[test]

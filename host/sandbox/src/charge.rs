@@ -1,0 +1,181 @@
+//! What an exchange may take of a budget, in tokens: held until it is over, and then charged by
+//! the host for what it took. Whoever leads a request through its policies takes charges off the
+//! message after each hook, and settles them once it is known how the exchange ended.
+
+use std::{fmt, sync::Arc};
+
+use tollgate_capabilities::{Answer, Reservation};
+
+use crate::{
+    contract::{
+        Ending, Outcome,
+        tollgate::policy::limits::{Counter, Error, Limit, Tokens},
+    },
+    host::Shared,
+};
+
+/// What is held for one exchange. Dropped unsettled, it stays charged in full.
+pub struct Charge {
+    reservation: Reservation,
+    /// Of what is held.
+    input: u64,
+    counter: Option<(Arc<Shared>, Arc<Counter>)>,
+}
+
+impl Charge {
+    /// What is held.
+    pub(crate) fn amount(&self) -> u64 {
+        self.reservation.amount()
+    }
+
+    /// Lets go of it, as if it had never been held.
+    pub(crate) fn give_back(self) -> Answer<u64> {
+        self.reservation.settle(0)
+    }
+
+    /// Charges what the exchange took; what remains then.
+    pub fn settle(self, outcome: &Outcome) -> Answer<u64> {
+        let held = self.reservation.amount();
+        let took = took(outcome, (self.input, held));
+        if let Some((shared, counter)) = self.counter {
+            let metrics = &shared.capabilities.metrics;
+            metrics.count(&shared.policy, &counter.name, &counter.labels, took);
+        }
+        self.reservation.settle(took)
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Charge({})", self.reservation.amount())
+    }
+}
+
+/// What was reported goes before what was held. The contract says the rest: see `hold-tokens`.
+fn took(outcome: &Outcome, (input, held): (u64, u64)) -> u64 {
+    if let Some(usage) = outcome.usage {
+        return usage.input_tokens.saturating_add(usage.output_tokens);
+    }
+    let came_to_nothing = matches!(
+        outcome.ending,
+        Ending::Refused | Ending::UpstreamFailed | Ending::TimedOut
+    );
+    match outcome.status {
+        _ if came_to_nothing || outcome.attempts == 0 => 0,
+        // The client left before it was answered.
+        0 => input,
+        200..400 => held,
+        _ => 0,
+    }
+}
+
+/// What a policy has held, and would have held for any request that it decides about alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub(crate) bucket: String,
+    pub(crate) limit: Limit,
+    pub(crate) tokens: Tokens,
+    pub(crate) counter: Option<Arc<Counter>>,
+}
+
+impl Hold {
+    /// Holds it for a request whose body is so long.
+    ///
+    /// # Errors
+    /// There is not enough left, or it cannot be said.
+    pub(crate) async fn place(
+        &self,
+        shared: &Arc<Shared>,
+        body_bytes: Option<u64>,
+    ) -> Result<Charge, Error> {
+        let Tokens {
+            bytes_per_token,
+            output,
+        } = self.tokens;
+        if bytes_per_token == 0 {
+            return Err(Error::Invalid("a token has at least one byte".to_owned()));
+        }
+        let input = body_bytes.unwrap_or(0).div_ceil(bytes_per_token);
+        let held = shared.capabilities.limits.reserve(
+            &shared.namespace,
+            &self.bucket,
+            input.saturating_add(output),
+            self.limit.into(),
+        );
+        let counter = self.counter.clone();
+        Ok(Charge {
+            reservation: held.get().await?,
+            input,
+            counter: counter.map(|counter| (shared.clone(), counter)),
+        })
+    }
+
+    /// About what it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        let counter = self.counter.iter().map(|counter| {
+            let labels = counter.labels.iter();
+            let labels = labels.map(|(name, value)| name.len() + value.len());
+            counter.name.len() + labels.sum::<usize>()
+        });
+        size_of::<Self>() + self.bucket.len() + counter.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Usage;
+
+    fn outcome(ending: Ending, status: u16) -> Outcome {
+        Outcome {
+            ending,
+            status,
+            upstream: None,
+            attempts: 1,
+            first_byte_us: None,
+            total_us: 0,
+            usage: None,
+        }
+    }
+
+    #[test]
+    fn what_was_reported_is_charged_however_it_ended() {
+        let usage = Some(Usage {
+            input_tokens: 11,
+            output_tokens: 7,
+            cached_tokens: 3,
+        });
+        for ending in [Ending::Complete, Ending::Cut, Ending::UpstreamFailed] {
+            let outcome = Outcome {
+                usage,
+                ..outcome(ending, 200)
+            };
+            assert_eq!(took(&outcome, (20, 120)), 18, "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_report_what_is_held_is_charged_unless_it_came_to_nothing() {
+        use Ending::{ClientGone, Complete, Cut, Refused, TimedOut, UpstreamFailed};
+        for (ending, status, charged) in [
+            (Complete, 200, 120),
+            (Complete, 302, 120),
+            (Cut, 200, 120),
+            (ClientGone, 200, 120),
+            (ClientGone, 0, 20),
+            (Complete, 404, 0),
+            (Complete, 500, 0),
+            (Refused, 403, 0),
+            (UpstreamFailed, 200, 0),
+            (TimedOut, 0, 0),
+        ] {
+            let asked = outcome(ending, status);
+            assert_eq!(took(&asked, (20, 120)), charged, "{ending:?} {status}");
+            let not_asked = Outcome {
+                attempts: 0,
+                ..asked
+            };
+            assert_eq!(took(&not_asked, (20, 120)), 0, "{ending:?} {status}");
+        }
+    }
+}

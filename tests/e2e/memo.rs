@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    client::Ask,
     fixture::{Site, chat_through, either_way},
     standard_plugins::{ADA, BOB, callers},
 };
@@ -154,4 +156,95 @@ async fn who_asks_for_the_bodys_length_or_the_time_that_is_left_is_told_each_tim
         let was_remembered = remembered(&site, "told").await > before;
         assert_eq!(was_remembered, of_length, "{deed}");
     }
+}
+
+/// Callers that are known, and a budget behind them.
+fn budget(isolation: &str, tokens: u64) -> String {
+    let budget = format!(
+        r#"
+  budget:
+    plugin: token-budget
+    on_error: refuse
+    isolation: {isolation}
+    grants: {{ limits: true }}
+    settings: {{ tiers: {{ team: {{ tokens: {tokens}, period: 1h }} }}, bytes_per_token: 1000000 }}"#
+    );
+    chat_through("callers, budget", &(callers() + &budget))
+}
+
+#[test]
+fn a_budget_is_held_and_charged_each_time_though_its_policy_is_not_asked() {
+    either_way(async |isolation| {
+        let site = Site::start(&budget(isolation, 200)).await;
+        let ask = |n: usize| {
+            let ask = site.chat().header("authorization", ADA);
+            ask.set("max_tokens", 60).set("user", "x".repeat(n))
+        };
+        // 61 are held of each, and what failed upstream costs nothing.
+        for n in 1..=5 {
+            let usage = format!("usage={n}/{n}");
+            assert_eq!(ask(n).behaving(&usage).send().await.status, 200);
+            assert_eq!(ask(n).behaving("fail=503").send().await.status, 503);
+            site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+        }
+        // The first shows that nothing else is asked, and of the second it is known.
+        assert_eq!(remembered(&site, "budget").await, 8.0, "{isolation}");
+        let rows = site.look("/metrics/tokens").await.json();
+        let row = json!({ "policy": "budget", "labels": { "tier": "team" }, "value": 30 });
+        assert_eq!(rows["rows"], json!([row]));
+        // Of 170 two can be held, and not three.
+        let slow = || ask(7).behaving("stall-before=1s,usage=50/50");
+        let asks = [slow(), slow(), slow()];
+        let answers = join_all(asks.iter().map(Ask::send)).await;
+        let mut answers: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+        answers.sort_unstable();
+        assert_eq!(answers, [200, 200, 429]);
+        site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+        // By then it is overdrawn, and the policy says so itself.
+        let before = remembered(&site, "budget").await;
+        let spent = ask(9).send().await;
+        assert_eq!(spent.refusal(), (429, "token_budget_exceeded".to_owned()));
+        let message = spent.json()["error"]["message"].to_string();
+        assert!(message.contains("has 0 left"), "{message}");
+        assert_eq!(remembered(&site, "budget").await, before);
+    });
+}
+
+#[tokio::test]
+async fn what_a_client_that_left_had_held_is_given_back() {
+    let site = Site::start(&budget("exchange", 200)).await;
+    let ask = || {
+        let ask = site.chat().header("authorization", ADA);
+        ask.set("max_tokens", 150)
+    };
+    for n in 1..=6 {
+        let waiting = ask().behaving("stall-before").begin();
+        site.seen("the request arrives", |seen| seen.requests == n)
+            .await;
+        // Nobody has answered by then: it pays for the prompt alone, a token.
+        drop(waiting);
+        site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    }
+    assert!(remembered(&site, "budget").await >= 4.0);
+    assert_eq!(ask().send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stream_is_counted_by_its_policy_as_it_passes() {
+    let site = Site::start(&budget("exchange", 100_000)).await;
+    for n in 0..6 {
+        let ask = site.chat().header("authorization", ADA);
+        match n % 2 {
+            0 => assert_eq!(ask.send().await.status, 200),
+            _ => {
+                let stream = ask.set("stream", true).stream().await;
+                assert!(stream.collect().await.is_complete());
+            }
+        }
+    }
+    site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    let hooks = r#"policy="budget",hook="finish""#;
+    let finished = format!("tollgate_policy_calls_total{{{hooks}}}");
+    assert_eq!(site.metric(&finished).await, 3.0);
+    assert_eq!(remembered(&site, "budget").await, 1.0);
 }

@@ -77,20 +77,24 @@ impl Head {
         self.body_bytes
     }
 
-    /// Whether there is a request body, or may be: one of no known length counts. As with
-    /// [`body_bytes`](Self::body_bytes), ask for it only where it decides something.
+    /// Whether there is a request body. One of no known length is taken for one, but for the
+    /// methods GET, HEAD and OPTIONS. As with [`body_bytes`](Self::body_bytes), ask for it only
+    /// where it decides something.
     ///
     /// ```
     /// use tollgate_sdk::Head;
     ///
-    /// fn calls_no_model(head: &Head) -> bool {
-    ///     head.method == "GET" || !head.has_body()
+    /// fn calls_a_model(head: &Head) -> bool {
+    ///     head.has_body()
     /// }
     /// ```
     #[must_use]
     pub fn has_body(&self) -> bool {
         see(HAS_BODY);
-        self.body_bytes != Some(0)
+        match self.body_bytes {
+            Some(bytes) => bytes > 0,
+            None => !matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS"),
+        }
     }
 
     /// Time left for the whole exchange, in milliseconds. As with

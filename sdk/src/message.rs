@@ -399,9 +399,15 @@ impl<'a> Request<'a> {
     }
 
     /// In [`on_request`](crate::Policy::on_request): says that the policy wants no other hook of
-    /// this exchange, whatever its answer is. None of them is called, so its instance serves
-    /// the next exchange at once; and what was decided here by the request alone can be
-    /// remembered for requests that are alike. In another hook it says nothing.
+    /// this session. None of them is called, so its instance serves the next exchange at once;
+    /// and what was decided here by the request alone can be remembered for requests that are
+    /// alike. In another hook it says nothing.
+    ///
+    /// Where a stream comes though `head.streaming` said that none was asked for (a later policy
+    /// may ask, or an upstream do as it likes), a policy with a hook for events is asked about
+    /// it all the same: in a new session, which opens with `head.streaming` before the first
+    /// event and is asked about events and the end alone. What the first session held by
+    /// [`limits::hold_tokens`](crate::limits::hold_tokens) is given back before that.
     ///
     /// ```
     /// use tollgate_sdk::prelude::*;

@@ -160,6 +160,11 @@ async fn who_asks_for_the_bodys_length_or_the_time_that_is_left_is_told_each_tim
 
 /// Callers that are known, and a budget behind them.
 fn budget(isolation: &str, tokens: u64) -> String {
+    budget_and("", "", (isolation, tokens))
+}
+
+/// With more policies behind it.
+fn budget_and(order: &str, more: &str, (isolation, tokens): (&str, u64)) -> String {
     let budget = format!(
         r#"
   budget:
@@ -169,7 +174,10 @@ fn budget(isolation: &str, tokens: u64) -> String {
     grants: {{ limits: true }}
     settings: {{ tiers: {{ team: {{ tokens: {tokens}, period: 1h }} }}, bytes_per_token: 1000000 }}"#
     );
-    chat_through("callers, budget", &(callers() + &budget))
+    chat_through(
+        &format!("callers, budget{order}"),
+        &(callers() + &budget + more),
+    )
 }
 
 #[test]
@@ -229,6 +237,40 @@ async fn what_a_client_that_left_had_held_is_given_back() {
     assert_eq!(ask().send().await.status, 200);
 }
 
+/// A policy behind the budget asks for it; an upstream could send one, too, as it likes.
+#[test]
+fn a_stream_that_nobody_asked_for_is_counted_and_cut_by_a_policy_that_had_left() {
+    either_way(async |isolation| {
+        let rules = r#"
+  rules: { plugin: model-rules, on_error: refuse, settings: { rules: [ { models: [ "*" ], request: { set: { /stream: true } } } ] } }"#;
+        let text = budget_and(", rules", rules, (isolation, 100));
+        for n in 1..=4 {
+            let site = Site::start(&text).await;
+            let ask = || {
+                let ask = site.chat().header("authorization", ADA);
+                ask.set("max_tokens", 9)
+            };
+            let behave = "pace=1ms,usage=none,tokens";
+            // The first shows that it leaves, the second is kept, and later ones are remembered.
+            for _ in 1..n {
+                let few = ask().behaving(&format!("{behave}=1")).stream().await;
+                assert!(few.collect().await.is_complete());
+                site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+            }
+            let many = ask().behaving(&format!("{behave}=500")).stream().await;
+            let many = many.collect().await;
+            let words = many.text().split_whitespace().count();
+            assert!((40..100).contains(&words), "{n}: {words} words");
+            site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+            assert_eq!(site.exchanges(n).await[n - 1]["ending"], "cut");
+            let next = ask().send().await;
+            assert_eq!(next.refusal(), (429, "token_budget_exceeded".to_owned()));
+            let kept = n.saturating_sub(2) as f64;
+            assert_eq!(remembered(&site, "budget").await, kept, "{isolation}");
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_stream_is_counted_by_its_policy_as_it_passes() {
     let site = Site::start(&budget("exchange", 100_000)).await;
@@ -247,4 +289,22 @@ async fn a_stream_is_counted_by_its_policy_as_it_passes() {
     let finished = format!("tollgate_policy_calls_total{{{hooks}}}");
     assert_eq!(site.metric(&finished).await, 3.0);
     assert_eq!(remembered(&site, "budget").await, 1.0);
+}
+
+#[tokio::test]
+async fn no_request_of_one_client_has_a_budget_asked_for_those_of_others() {
+    let site = Site::start(&budget("exchange", 100_000)).await;
+    let by_ada = |ask: Ask| ask.header("authorization", ADA);
+    let odd = by_ada(site.ask("GET", "/v1/chat/completions"));
+    odd.json(json!({ "model": "small" })).send().await;
+    for n in 0..20 {
+        let ask = by_ada(site.chat()).set("user", "x".repeat(n));
+        assert_eq!(ask.clone().send().await.status, 200);
+        // Most ask for streams, which are never remembered.
+        for _ in 0..5 {
+            let stream = ask.clone().set("stream", true).behaving("tokens=1");
+            assert!(stream.stream().await.collect().await.is_complete());
+        }
+    }
+    assert!(remembered(&site, "budget").await >= 17.0);
 }

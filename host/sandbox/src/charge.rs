@@ -1,6 +1,7 @@
 //! What an exchange may take of a budget, in tokens: held until it is over, and then charged by
 //! the host for what it took. Whoever leads a request through its policies takes charges off the
-//! message after each hook, and settles them once it is known how the exchange ended.
+//! message after each hook, and settles them once it is known how the exchange ended, or gives
+//! them back to a policy that is asked about a stream after all.
 
 use std::{fmt, sync::Arc};
 
@@ -29,7 +30,7 @@ impl Charge {
     }
 
     /// Lets go of it, as if it had never been held.
-    pub(crate) fn give_back(self) -> Answer<u64> {
+    pub fn give_back(self) -> Answer<u64> {
         self.reservation.settle(0)
     }
 

@@ -188,7 +188,8 @@ pub async fn run(
         recorded: exchange.is_recorded,
         ..ExchangeContext::default()
     };
-    let opened = policy.open(&exchange.head(), &context).await;
+    let head = exchange.head();
+    let opened = policy.open(&head, &context).await;
     let session = opened.map_err(|not| {
         observer.step(Step {
             failure: Some(&not.failure),
@@ -199,7 +200,8 @@ pub async fn run(
             failure: not.failure,
         }
     })?;
-    let mut course = Course::begin(policy, session, observer);
+    let told = (head, context);
+    let mut course = Course::begin(policy, (session, told), observer);
     let Exchange {
         mut request,
         attached,

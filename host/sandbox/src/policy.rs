@@ -271,7 +271,7 @@ impl Policy {
     ) -> Result<Asked, NotOpened> {
         // Who watches wants to see what it asks; and a failing policy is not to look well.
         let mut reads = None;
-        let may_be_known = is_only_hook || self.memo.knows_of_leaving();
+        let may_be_known = is_only_hook || self.memo.knows_of_leaving(head);
         if may_be_known && !exchange.recorded && !self.quarantine.is_closed() {
             match self.memo.recall(head, request) {
                 // What it would hold there may not be enough left for: that is its business.

@@ -95,6 +95,9 @@ impl Session {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
                 session.leaves(seen);
+                if session.has_left {
+                    session.policy.memo.note_leaving(head);
+                }
                 if let (Ok(decision), Some(reads)) = (&decided, reads) {
                     let policy = &session.policy;
                     let basis = Basis {
@@ -197,15 +200,14 @@ impl Session {
             Asked::Attempt(_) | Asked::Response(_) => None,
         };
         let decided = self.decided(hook, times, decided);
-        self.leaves(seen);
+        if hook == Hook::Request {
+            self.leaves(seen);
+        }
         decided
     }
 
     fn leaves(&mut self, seen: Option<Seen>) {
-        if seen.is_some_and(Seen::leaves) {
-            self.has_left = true;
-            self.policy.memo.note_leaving();
-        }
+        self.has_left = seen.is_some_and(Seen::leaves);
     }
 
     /// Whether the policy wants no other hook of this exchange, since it said so in

@@ -66,6 +66,12 @@ impl Stated {
 }
 
 impl Estimate {
+    pub(crate) const NOTHING: Self = Self {
+        input: 0,
+        output: 0,
+        choices: 1,
+    };
+
     /// `budget`: what there is at most, in tokens.
     pub(crate) fn of(stated: &Stated, body_bytes: u64, settings: &Settings, budget: u64) -> Self {
         let input = body_bytes.div_ceil(settings.bytes_per_token.get());

@@ -79,7 +79,7 @@ impl Policy for TokenBudget {
 
     /// What has no body calls no model, and takes no tokens.
     fn on_request(&mut self, request: &mut Request) -> Verdict {
-        if self.calls_no_model() {
+        if !self.head.has_body() {
             request.leave();
             return Verdict::next();
         }
@@ -100,6 +100,9 @@ impl Policy for TokenBudget {
     }
 
     fn on_event(&mut self, event: &mut Event) {
+        if self.running.is_none() {
+            self.running = self.unasked();
+        }
         let Some(running) = &mut self.running else {
             return;
         };
@@ -130,15 +133,12 @@ impl Policy for TokenBudget {
 }
 
 impl TokenBudget {
-    fn calls_no_model(&self) -> bool {
-        let is_bare = matches!(self.head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-        !self.head.has_body() || (is_bare && self.head.body_bytes().is_none())
-    }
-
     /// `None`: the gateway charges what is used, and there is nothing more to do.
     fn admit(&self, request: &Request) -> Result<Option<Running>, Refused> {
         let (tier, budget) = self.budget().ok_or(Refused::NoBudget)?;
-        let payer = self.payer.bucket(self.settings, request)?;
+        let payer = self
+            .payer
+            .bucket(self.settings, |fact| request.fact(fact))?;
         let stated = Stated::of(request, self.settings);
         let model = stated.model.as_deref().or(self.head.model.as_deref());
         let price = self.settings.price_of(model)?;
@@ -177,9 +177,39 @@ impl TokenBudget {
     }
 
     /// Whether it is known now how the request will be charged: not by the events of a stream,
-    /// nor in money, whose days and months are counted here.
+    /// nor in money, whose days and months are counted here. Should a stream come all the same,
+    /// the payer has to be known without the request.
     fn needs_no_end(&self, price: Option<&Price>) -> bool {
-        !self.head.streaming && price.is_none()
+        !self.head.streaming && price.is_none() && self.settings.scope.is_told()
+    }
+
+    /// A stream that nobody asked for, of a request that was let through by a session before:
+    /// what that one held was given back, and the output is held as it comes.
+    fn unasked(&self) -> Option<Running> {
+        if !self.head.has_body() {
+            return None;
+        }
+        let (tier, budget) = self.budget()?;
+        let payer = self.payer.bucket(self.settings, |_| None).ok()?;
+        let bytes = self.head.body_bytes().unwrap_or(0);
+        let estimate = Estimate {
+            input: bytes.div_ceil(self.settings.bytes_per_token.get()),
+            ..Estimate::NOTHING
+        };
+        let hold = |estimate| {
+            let accounts = account::all(self.settings, budget, None, &payer, clock::now_ms);
+            Held::reserve(accounts, estimate).ok()
+        };
+        // Of nothing there is always enough, and the end has a reservation to charge.
+        let held = hold(estimate).or_else(|| hold(Estimate::NOTHING))?;
+        Some(Running {
+            estimate,
+            held,
+            counted: Counted::default(),
+            is_stream: true,
+            tier,
+            price: None,
+        })
     }
 
     /// Has the gateway hold it, by the length of a body that is not asked for here.

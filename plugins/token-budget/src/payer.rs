@@ -34,12 +34,16 @@ impl Payer {
 
     /// The fact and its value: no value can be made to look like another's bucket, nor
     /// like the shared one, which has no `=`. A long value's hash stands for it.
-    pub(crate) fn bucket(&self, settings: &Settings, request: &Request) -> Result<String, Refused> {
+    pub(crate) fn bucket(
+        &self,
+        settings: &Settings,
+        fact: impl FnOnce(&str) -> Option<String>,
+    ) -> Result<String, Refused> {
         let scope = settings.scope.0.as_str();
         let value = match scope {
             "caller" => self.caller.clone(),
             "tier" => self.tier.clone(),
-            fact => request.fact(fact),
+            name => fact(name),
         };
         match (value, settings.on_missing_caller) {
             (Some(value), _) if value.len() > VALUE_MAX => {

@@ -115,6 +115,13 @@ pub(crate) enum OnMissingCaller {
 #[serde(transparent)]
 pub(crate) struct Scope(#[schemars(length(min = 1))] pub(crate) String);
 
+impl Scope {
+    /// Whether each session is told it when it opens.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self.0.as_str(), "caller" | "tier")
+    }
+}
+
 impl Default for Scope {
     fn default() -> Self {
         Self("caller".to_owned())

@@ -345,6 +345,30 @@ fn a_stream_is_cut_where_the_budget_ends() {
     assert_eq!(counted("cut"), 1);
 }
 
+/// Its request said nothing of a stream, so the gateway was to settle it.
+#[test]
+fn a_stream_that_nobody_asked_for_is_counted_and_cut_too() {
+    for (ending, tokens, is_cut) in [(Ending::Cut, 300, true), (Ending::TimedOut, 3000, false)] {
+        let run = team(tokens, json!({}));
+        let before = left(&run, chat("ada"), tokens);
+        let mut session = run.open(chat_with("/max_tokens", 50));
+        assert!(session.request().is_next());
+        let sent = session.events(words(1000));
+        assert_eq!(sent.ended, is_cut);
+        session.finish(&ended(ending));
+        let used = before - left(&run, chat("ada"), tokens);
+        let passed = if is_cut {
+            sent.events.len() as u64 - 2
+        } else {
+            1000
+        };
+        assert!(
+            used.abs_diff(INPUT + passed) <= 8,
+            "{ending:?}: {used} of {passed}"
+        );
+    }
+}
+
 #[test]
 fn a_stream_grows_while_there_is_room_and_is_settled_as_a_whole() {
     let run = team(100_000, json!({}));

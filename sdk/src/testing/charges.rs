@@ -35,6 +35,13 @@ pub(super) fn settle(charges: Vec<Charge>, outcome: &Outcome) {
     }
 }
 
+/// As if it had never been held.
+pub(super) fn give_back(charges: Vec<Charge>) {
+    for charge in charges {
+        charge.reservation.settle(0);
+    }
+}
+
 fn took(outcome: &Outcome, input: u64, held: u64) -> u64 {
     if let Some(usage) = outcome.usage {
         return usage.input_tokens.saturating_add(usage.output_tokens);

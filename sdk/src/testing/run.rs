@@ -119,7 +119,8 @@ impl<P: Policy> Run<P> {
     /// ```
     #[must_use]
     pub fn open(&self, exchange: Exchange) -> Session<P> {
-        let policy = P::open(self.settings, &exchange.head());
+        let head = exchange.head();
+        let policy = P::open(self.settings, &head);
         let (hooks, needs) = session::narrowed::<P>(self.settings);
         Session {
             policy,
@@ -127,6 +128,9 @@ impl<P: Policy> Run<P> {
             needs,
             request: exchange.request,
             charges: Vec::new(),
+            settings: self.settings,
+            head,
+            left: None,
             is_over: false,
         }
     }

@@ -7,7 +7,7 @@ use super::{
     world,
 };
 use crate::{
-    Answer, Hooks, Needs, Outcome, Policy, RawEvent, Target,
+    Answer, Head, Hooks, Needs, Outcome, Policy, RawEvent, Target,
     bindings::tollgate::policy::types::{Decision, EventAction},
     endpoints::Endpoint,
     session,
@@ -40,6 +40,10 @@ pub struct Session<P: Policy> {
     pub(super) needs: Needs,
     pub(super) request: Source,
     pub(super) charges: Vec<Charge>,
+    pub(super) settings: &'static P::Settings,
+    pub(super) head: Head,
+    /// The hooks that are asked of another session, if a stream comes.
+    pub(super) left: Option<Hooks>,
     pub(super) is_over: bool,
 }
 
@@ -96,7 +100,8 @@ impl<P: Policy> Session<P> {
         let (decision, leaves) = session::on_request(&mut self.policy, &self.request, self.needs);
         self.charges.append(&mut charges::end());
         if leaves {
-            self.hooks = Hooks::NONE;
+            let hooks = std::mem::replace(&mut self.hooks, Hooks::NONE);
+            self.left = Some(hooks).filter(|hooks| hooks.events && !self.head.streaming);
         }
         self.settle_request(decision)
     }
@@ -279,12 +284,23 @@ impl<P: Policy> Session<P> {
         }
     }
 
+    /// As the gateway does where a stream comes that nobody asked for.
+    fn come_back(&mut self) {
+        if let Some(hooks) = self.left.take() {
+            charges::give_back(std::mem::take(&mut self.charges));
+            self.head.streaming = true;
+            self.policy = P::open(self.settings, &self.head);
+            self.hooks = hooks;
+        }
+    }
+
     fn feed(&mut self, batch: Vec<RawEvent>, last: bool) -> Sent {
         assert!(
             !self.is_over,
             "the stream is over: the gateway would not ask again"
         );
         self.is_over = last;
+        self.come_back();
         if !self.hooks.events {
             return Sent {
                 events: batch,

@@ -72,7 +72,6 @@ async fn ask_each(
     let Exchange {
         slots,
         record,
-        charges,
         gone,
         generation,
         deadline,
@@ -99,9 +98,7 @@ async fn ask_each(
         }
         let introduced = Introduction::renewed(told, (&*record, &*message), until);
         let shadow = message.shadow.take();
-        let decided = slot.request(record, introduced, message).await;
-        charges.append(&mut message.charges);
-        let Some(decided) = decided? else {
+        let Some(decided) = slot.request(record, introduced, message).await? else {
             message.plan = None;
             message.shadow = shadow;
             continue;
@@ -109,7 +106,7 @@ async fn ask_each(
         let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
         // A later wish before an earlier one, and none of a policy that failed.
         message.shadow = message.shadow.take().or(shadow);
-        slot.close_early().await;
+        slot.close_early(&introduced.head).await;
         match step {
             Step::Next => {}
             Step::GoTo(to) => {

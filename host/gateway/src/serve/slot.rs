@@ -9,8 +9,10 @@ use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
 
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    Asked, Failure, Json, Message, NotOpened, Policy, Session, Side,
-    contract::{Decision, Destination, Event, EventsDecision, Hooks, Outcome, Refusal, Verdict},
+    Asked, Charge, Failure, Json, Message, NotOpened, Policy, Session, Side,
+    contract::{
+        Decision, Destination, Event, EventsDecision, Head, Hooks, Outcome, Refusal, Verdict,
+    },
 };
 
 use super::{
@@ -34,6 +36,8 @@ pub(super) struct Slot {
     place: Place,
     hooks: Hooks,
     record: PolicyRecord,
+    /// What the policy holds for the exchange.
+    charges: Vec<Charge>,
     /// Where what it does is written down, if somebody watches.
     page: Option<Box<Page>>,
 }
@@ -50,8 +54,16 @@ enum Place {
 enum State {
     Waiting,
     Open(Session),
+    /// It left with the request, which asked for no stream; if one comes, it is opened anew.
+    Left(Told),
     /// It failed or has no hook left; it is not asked again.
     Spent,
+}
+
+/// What the policy that left was told, as a later one may have changed.
+struct Told {
+    caller: Option<String>,
+    tier: Option<String>,
 }
 
 /// How the exchange goes on after a hook.
@@ -99,6 +111,7 @@ impl Slot {
             place,
             hooks,
             record: PolicyRecord::new(policy),
+            charges: Vec::new(),
             page: journal.map(|journal| Box::new(Page::new(journal.clone()))),
         }
     }
@@ -135,7 +148,13 @@ impl Slot {
     /// Whether the policy has this hook and may still be asked.
     pub(super) fn wants(&self, hook: Hooks) -> bool {
         let is_asked = !self.is_aside() || hook == Hooks::FINISH;
-        is_asked && !matches!(self.state, State::Spent) && self.hooks.contains(hook)
+        let is_here = match &self.state {
+            State::Waiting => true,
+            State::Open(session) => !session.has_left(),
+            State::Left(_) => hook == Hooks::EVENTS,
+            State::Spent => false,
+        };
+        is_asked && is_here && self.hooks.contains(hook)
     }
 
     /// Whether it came to a decision, and to none that was remembered.
@@ -180,17 +199,37 @@ impl Slot {
         record: &Record,
         introduce: impl FnOnce() -> I,
     ) -> Result<Option<&mut Session>, ServeError> {
-        if matches!(self.state, State::Waiting) {
-            let introduction = introduce();
-            let Introduction { head, context } = introduction.borrow();
-            match self.record.policy.open(head, context).await {
-                Ok(session) => self.state = State::Open(session),
-                Err(not) => self.not_opened(not, record)?,
+        let policy = self.record.policy.clone();
+        let opened = match &mut self.state {
+            State::Waiting => {
+                let introduction = introduce();
+                let Introduction { head, context } = introduction.borrow();
+                Some(policy.open(head, context).await)
             }
+            State::Left(Told { caller, tier }) => {
+                let introduction = introduce();
+                let Introduction { head, context } = introduction.borrow();
+                let head = Head {
+                    caller: caller.take(),
+                    tier: tier.take(),
+                    ..head.clone()
+                };
+                // From here on it is the policy's own business.
+                for charge in mem::take(&mut self.charges) {
+                    charge.give_back().get().await;
+                }
+                Some(policy.open(&head, context).await)
+            }
+            State::Open(_) | State::Spent => None,
+        };
+        match opened {
+            Some(Ok(session)) => self.state = State::Open(session),
+            Some(Err(not)) => self.not_opened(not, record)?,
+            None => {}
         }
         Ok(match &mut self.state {
             State::Open(session) => Some(session),
-            State::Waiting | State::Spent => None,
+            State::Waiting | State::Left(_) | State::Spent => None,
         })
     }
 
@@ -204,33 +243,46 @@ impl Slot {
         message: &mut Message,
     ) -> Result<Option<Result<Decision, Failure>>, ServeError> {
         match &mut self.state {
-            State::Spent => return Ok(None),
+            State::Left(_) | State::Spent => return Ok(None),
             State::Open(session) => {
                 let decided = session.on_request(message).await;
-                if session.has_left() {
-                    self.hooks = Hooks::REQUEST;
-                }
+                self.charges.append(&mut message.charges);
                 return Ok(Some(decided));
             }
             State::Waiting => {}
         }
         let is_only_hook = self.hooks == Hooks::REQUEST;
         let policy = &self.record.policy;
-        match policy.ask((head, context), message, is_only_hook).await {
+        let asked = policy.ask((head, context), message, is_only_hook).await;
+        self.charges.append(&mut message.charges);
+        match asked {
             Ok(Asked::Now(session, decided)) => {
-                if session.has_left() {
-                    self.hooks = Hooks::REQUEST;
-                }
                 self.state = State::Open(session);
                 Ok(Some(decided))
             }
             Ok(Asked::Remembered(decision)) => {
-                self.state = State::Spent;
+                self.state = self.left(head);
                 self.record.remembered = true;
                 Ok(Some(Ok(decision)))
             }
             Err(not) => self.not_opened(not, record).map(|()| None),
         }
+    }
+
+    /// What is left of a policy that left.
+    fn left(&self, head: &Head) -> State {
+        if head.streaming || !self.hooks.contains(Hooks::EVENTS) {
+            return State::Spent;
+        }
+        State::Left(Told {
+            caller: head.caller.clone(),
+            tier: head.tier.clone(),
+        })
+    }
+
+    /// What it holds; whoever takes it settles it.
+    pub(super) fn take_charges(&mut self) -> Vec<Charge> {
+        mem::take(&mut self.charges)
     }
 
     fn not_opened(&mut self, not: NotOpened, record: &Record) -> Result<(), ServeError> {
@@ -369,7 +421,7 @@ impl Slot {
     fn reject(&mut self, why: &dyn Display) -> Failure {
         match &mut self.state {
             State::Open(session) => session.reject(why),
-            State::Waiting | State::Spent => self.record.policy.reject(why),
+            State::Waiting | State::Left(_) | State::Spent => self.record.policy.reject(why),
         }
     }
 
@@ -388,13 +440,23 @@ impl Slot {
                 self.record.spent = session.spent();
                 Some(session)
             }
-            State::Waiting | State::Spent => None,
+            State::Waiting | State::Left(_) | State::Spent => None,
         }
     }
 
     /// Closes the session if the request was all that the policy asks about. The next
     /// exchange then has the same instance, whose memory is still in the caches.
-    pub(super) async fn close_early(&mut self) {
+    pub(super) async fn close_early(&mut self, head: &Head) {
+        if let State::Open(session) = &self.state
+            && session.has_left()
+        {
+            let left = self.left(head);
+            if let State::Open(session) = mem::replace(&mut self.state, left) {
+                self.record.spent = session.spent();
+                session.close().await;
+            }
+            return;
+        }
         let later = Hooks::ATTEMPT | Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH;
         if self.policy().closes_at_once()
             && let Some(session) = self.let_go(later)

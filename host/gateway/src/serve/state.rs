@@ -49,8 +49,6 @@ pub(super) struct Exchange {
     pub(super) record: Record,
     /// The route's policies, then the target's.
     pub(super) slots: Vec<Slot>,
-    /// What policies hold for it; settled when it is over.
-    pub(super) charges: Vec<Charge>,
     pub(super) generation: Held,
     pub(super) gone: Gone,
     pub(super) started: Instant,
@@ -100,7 +98,6 @@ impl Exchange {
         Box::new(Self {
             record,
             slots: Vec::new(),
-            charges: Vec::new(),
             gone: Gone::default(),
             started,
             deadline: started + waits.total(),
@@ -128,7 +125,6 @@ impl Exchange {
         Box::new(Self {
             record,
             slots: self.slots.split_off(asked.min(self.slots.len())),
-            charges: Vec::new(),
             gone: Gone::watched(),
             started: self.started,
             deadline: self.started + waits.total(),
@@ -154,7 +150,6 @@ impl Exchange {
         Box::new(Self {
             record,
             slots: Vec::new(),
-            charges: Vec::new(),
             gone: Gone::watched(),
             started: Instant::now(),
             deadline,
@@ -476,7 +471,8 @@ impl Drop for Exchange {
         if let Some(part) = &mut self.cache {
             part.settle(&mut self.record, &self.slots);
         }
-        let charges = std::mem::take(&mut self.charges);
+        let slots = self.slots.iter_mut();
+        let charges: Vec<_> = slots.flat_map(Slot::take_charges).collect();
         let needs_hooks = self.cache.is_some() || self.slots.iter().any(Slot::is_open);
         let outcome = (needs_hooks || !charges.is_empty()).then(|| self.outcome());
         if let Some(outcome) = &outcome {

@@ -1,8 +1,10 @@
 //! The way through the hooks, as the gateway goes it.
 
+use std::sync::Arc;
+
 use crate::{
-    Charge, Failure, Hook, Message, Policy, Session, Side, Spent,
-    contract::{Decision, Ending, Endpoint, Event, Outcome, Target, Verdict},
+    Charge, ExchangeContext, Failure, Hook, Message, Policy, Session, Side, Spent,
+    contract::{Decision, Ending, Endpoint, Event, Head, Outcome, Target, Verdict},
 };
 
 use super::{
@@ -14,8 +16,10 @@ use super::{
 
 /// A session on its way.
 pub(super) struct Course<'a, O> {
-    policy: &'a Policy,
+    policy: &'a Arc<Policy>,
     session: Session,
+    /// What it was told when it opened.
+    told: (Head, ExchangeContext),
     /// What the policy holds for the exchange.
     charges: Vec<Charge>,
     observer: &'a mut O,
@@ -23,7 +27,11 @@ pub(super) struct Course<'a, O> {
 
 impl<'a, O: Observer> Course<'a, O> {
     /// Of a session that was just opened.
-    pub(super) fn begin(policy: &'a Policy, mut session: Session, observer: &'a mut O) -> Self {
+    pub(super) fn begin(
+        policy: &'a Arc<Policy>,
+        (mut session, told): (Session, (Head, ExchangeContext)),
+        observer: &'a mut O,
+    ) -> Self {
         observer.step(Step {
             session: Some(&mut session),
             ..OPENING
@@ -31,6 +39,7 @@ impl<'a, O: Observer> Course<'a, O> {
         Self {
             policy,
             session,
+            told,
             charges: Vec::new(),
             observer,
         }
@@ -100,6 +109,7 @@ impl<'a, O: Observer> Course<'a, O> {
         let done = take_done(&mut batches);
         let mut sent = Sent::new(done.is_some());
         let mut flow = Flow::GoesOn;
+        self.come_back().await?;
         if self.asks(Hook::Events) {
             let asked = self.each_batch(&batches, ending, &mut sent).await;
             flow = self.told(Hook::Events, asked)?;
@@ -108,6 +118,25 @@ impl<'a, O: Observer> Course<'a, O> {
         }
         self.observer.sent(sent.all(done));
         Ok(flow)
+    }
+
+    /// A policy that left is asked about a stream that nobody asked for, in a session of its own.
+    async fn come_back(&mut self) -> Result<(), Failed> {
+        let (head, context) = &mut self.told;
+        if !self.session.has_left() || head.streaming || !self.policy.has(Hook::Events) {
+            return Ok(());
+        }
+        for charge in std::mem::take(&mut self.charges) {
+            charge.give_back().get().await;
+        }
+        head.streaming = true;
+        let opened = self.policy.open(head, context).await;
+        let session = opened.map_err(|not| Failed {
+            hook: None,
+            failure: not.failure,
+        })?;
+        std::mem::replace(&mut self.session, session).close().await;
+        Ok(())
     }
 
     async fn each_batch(

@@ -14,6 +14,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -172,9 +173,29 @@ struct Table {
 
 #[derive(Default)]
 struct Shard {
-    decisions: HashMap<Key, Known>,
+    decisions: HashMap<Key, Known, BuildHasherDefault<AsItIs>>,
     /// The same keys, to draw from.
     keys: Vec<Key>,
+}
+
+/// A digest is as good as a hash of it.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    /// By its end: all of a shard begin alike.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*last);
+        }
+    }
+
+    /// A length, which is that of each.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Table {
@@ -216,7 +237,10 @@ impl Table {
             words.optional(bytes.as_ref().map(<[u8; 8]>::as_slice))?;
         }
         if self.seen.has(Seen::HAS_BODY) {
-            words.0.push((*body_bytes != Some(0)).into());
+            // Zero, more, or nobody knows.
+            words
+                .0
+                .push(body_bytes.map_or(2, |bytes| u8::from(bytes > 0)));
         }
         if self.seen.has(Seen::DEADLINE) {
             words.0.extend(deadline_ms.to_le_bytes());
@@ -294,8 +318,9 @@ pub(crate) struct Memo {
     table: ArcSwapOption<Table>,
     misses: AtomicU32,
     rest: AtomicU32,
-    /// Whether any session left with its first hook.
-    leaves: AtomicBool,
+    /// Whether any session left with its first hook, of requests that ask for no stream and of
+    /// those that do.
+    leaves: [AtomicBool; 2],
 }
 
 impl Memo {
@@ -306,7 +331,7 @@ impl Memo {
             table: ArcSwapOption::empty(),
             misses: AtomicU32::new(0),
             rest: AtomicU32::new(0),
-            leaves: AtomicBool::new(false),
+            leaves: Default::default(),
         }
     }
 
@@ -332,14 +357,15 @@ impl Memo {
         }
     }
 
-    pub(crate) fn knows_of_leaving(&self) -> bool {
-        self.leaves.load(Relaxed)
+    /// Whether a policy with other hooks has ever left with the first, of such a request.
+    pub(crate) fn knows_of_leaving(&self, head: &Head) -> bool {
+        self.leaves[usize::from(head.streaming)].load(Relaxed)
     }
 
-    pub(crate) fn note_leaving(&self) {
+    pub(crate) fn note_leaving(&self, head: &Head) {
         // Most find it noted, and the line is not to travel between cores.
-        if !self.knows_of_leaving() {
-            self.leaves.store(true, Relaxed);
+        if !self.knows_of_leaving(head) {
+            self.leaves[usize::from(head.streaming)].store(true, Relaxed);
         }
     }
 

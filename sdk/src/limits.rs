@@ -200,8 +200,8 @@ pub fn reserve(bucket: &str, amount: u64, limit: &Limit) -> Result<Reservation, 
 /// what it decides can be remembered: this is then held again for each request, by the length
 /// of its body. What is charged is the reported usage, input and output; where there is no report
 /// nothing if the exchange was refused, failed, ran out of time, reached no upstream or was
-/// answered with an error, the input alone if its client left before the answer began, and else
-/// all that is held. In `on_request` only.
+/// answered with another status than 2xx or 3xx, the input alone if its client left before the answer
+/// began, and else all that is held. In `on_request` only, and at most 64 times.
 ///
 /// ```
 /// use tollgate_sdk::{limits::{self, Limit, Tokens}, prelude::*};

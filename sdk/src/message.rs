@@ -406,7 +406,8 @@ impl<'a> Request<'a> {
     /// Where a stream comes though `head.streaming` said that none was asked for (a later policy
     /// may ask, or an upstream do as it likes), a policy with a hook for events is asked about
     /// it all the same: in a new session, which opens with `head.streaming` before the first
-    /// event and is asked about events and the end alone. What the first session held by
+    /// event, as one of a policy that was not asked about the request does, but with the
+    /// caller and tier that this one was told. It is asked about events and the end alone. What the first session held by
     /// [`limits::hold_tokens`](crate::limits::hold_tokens) is given back before that.
     ///
     /// ```

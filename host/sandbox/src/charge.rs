@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use tollgate_capabilities::{Answer, Reservation};
+use tollgate_capabilities::{Answer, LimitError, Reservation};
 
 use crate::{
     contract::{
@@ -14,6 +14,9 @@ use crate::{
     },
     host::Shared,
 };
+
+/// Of a counter's name and labels, which are kept as long as the charge is.
+const COUNTER_BYTES_MAX: usize = 4096;
 
 /// What is held for one exchange. Dropped unsettled, it stays charged in full.
 pub struct Charge {
@@ -24,11 +27,6 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// What is held.
-    pub(crate) fn amount(&self) -> u64 {
-        self.reservation.amount()
-    }
-
     /// Lets go of it, as if it had never been held.
     pub fn give_back(self) -> Answer<u64> {
         self.reservation.settle(0)
@@ -80,15 +78,16 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Holds it for a request whose body is so long.
+    /// Asks the store for it, for a request whose body is so long; with it, how much of it is
+    /// input.
     ///
     /// # Errors
-    /// There is not enough left, or it cannot be said.
-    pub(crate) async fn place(
+    /// It makes no sense.
+    pub(crate) fn ask(
         &self,
-        shared: &Arc<Shared>,
+        shared: &Shared,
         body_bytes: Option<u64>,
-    ) -> Result<Charge, Error> {
+    ) -> Result<(u64, Answer<Result<Reservation, LimitError>>), Error> {
         let Tokens {
             bytes_per_token,
             output,
@@ -96,29 +95,43 @@ impl Hold {
         if bytes_per_token == 0 {
             return Err(Error::Invalid("a token has at least one byte".to_owned()));
         }
+        if self.counter_bytes() > COUNTER_BYTES_MAX {
+            let long = "the counter has too many labels, or too long ones";
+            return Err(Error::Invalid(long.to_owned()));
+        }
         let input = body_bytes.unwrap_or(0).div_ceil(bytes_per_token);
-        let held = shared.capabilities.limits.reserve(
-            &shared.namespace,
-            &self.bucket,
-            input.saturating_add(output),
-            self.limit.into(),
-        );
+        let limits = &shared.capabilities.limits;
+        let amount = input.saturating_add(output);
+        let held = limits.reserve(&shared.namespace, &self.bucket, amount, self.limit.into());
+        Ok((input, held))
+    }
+
+    pub(crate) fn charge(
+        &self,
+        shared: &Arc<Shared>,
+        (input, reservation): (u64, Reservation),
+    ) -> Charge {
         let counter = self.counter.clone();
-        Ok(Charge {
-            reservation: held.get().await?,
+        Charge {
+            reservation,
             input,
             counter: counter.map(|counter| (shared.clone(), counter)),
-        })
+        }
     }
 
     /// About what it takes in memory.
-    pub(crate) fn size(&self) -> usize {
-        let counter = self.counter.iter().map(|counter| {
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.bucket.len() + self.counter_bytes()
+    }
+
+    fn counter_bytes(&self) -> usize {
+        self.counter.as_ref().map_or(0, |counter| {
             let labels = counter.labels.iter();
-            let labels = labels.map(|(name, value)| name.len() + value.len());
-            counter.name.len() + labels.sum::<usize>()
-        });
-        size_of::<Self>() + self.bucket.len() + counter.sum::<usize>()
+            let label = |(name, value): &(String, String)| {
+                size_of::<(String, String)>() + name.len() + value.len()
+            };
+            size_of::<Counter>() + counter.name.len() + labels.map(label).sum::<usize>()
+        })
     }
 }
 

@@ -276,8 +276,8 @@ impl Policy {
             match self.memo.recall(head, request) {
                 // What it would hold there may not be enough left for: that is its business.
                 Recalled::Known(known) => {
-                    if let Some(charges) = self.hold_again(&known.holds, head).await {
-                        request.charges.extend(charges);
+                    let charges = &mut request.charges;
+                    if self.hold_again(&known.holds, head, charges).await {
                         self.shared.counters.remembered();
                         self.quarantine.went_well();
                         return Ok(Asked::Remembered(known.decision));
@@ -298,21 +298,25 @@ impl Policy {
         Ok(Asked::Now(session, decided))
     }
 
-    /// All of it or nothing.
-    async fn hold_again(&self, holds: &[Hold], head: &Head) -> Option<Vec<Charge>> {
-        let mut charges = Vec::with_capacity(holds.len());
+    /// Whether all of it could be held; else nothing is.
+    async fn hold_again(&self, holds: &[Hold], head: &Head, charges: &mut Vec<Charge>) -> bool {
+        let before = charges.len();
         for hold in holds {
-            match hold.place(&self.shared, head.body_bytes).await {
-                Ok(charge) => charges.push(charge),
-                Err(_) => {
-                    for charge in charges {
+            let held = match hold.ask(&self.shared, head.body_bytes) {
+                Ok((input, held)) => held.get().await.ok().map(|held| (input, held)),
+                Err(_) => None,
+            };
+            match held {
+                Some(held) => charges.push(hold.charge(&self.shared, held)),
+                None => {
+                    for charge in charges.drain(before..) {
                         charge.give_back().get().await;
                     }
-                    return None;
+                    return false;
                 }
             }
         }
-        Some(charges)
+        true
     }
 
     /// Says that a decision that was remembered does not hold, and why: see

@@ -94,8 +94,8 @@ impl Session {
             decided => {
                 let mut session = Self::of(policy, instance);
                 let decided = session.decided(Hook::Request, times, decided);
-                session.leaves(seen);
-                if session.has_left {
+                session.note_leaving(seen);
+                if session.has_left && decided.is_ok() {
                     session.policy.memo.note_leaving(head);
                 }
                 if let (Ok(decision), Some(reads)) = (&decided, reads) {
@@ -201,12 +201,12 @@ impl Session {
         };
         let decided = self.decided(hook, times, decided);
         if hook == Hook::Request {
-            self.leaves(seen);
+            self.note_leaving(seen);
         }
         decided
     }
 
-    fn leaves(&mut self, seen: Option<Seen>) {
+    fn note_leaving(&mut self, seen: Option<Seen>) {
         self.has_left = seen.is_some_and(Seen::leaves);
     }
 

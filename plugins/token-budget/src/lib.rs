@@ -32,7 +32,7 @@ use settings::{AtEdge, Budget};
 use tollgate_sdk::{
     clock,
     limits::{self, Counter, Limit, Tokens},
-    metrics,
+    log, metrics,
     prelude::*,
 };
 
@@ -42,6 +42,8 @@ pub struct TokenBudget {
     payer: Payer,
     head: Head,
     running: Option<Running>,
+    /// For a stream that nobody asked for.
+    came_back: bool,
 }
 
 /// A request that was let through.
@@ -74,6 +76,7 @@ impl Policy for TokenBudget {
             payer: Payer::of(head),
             head: head.clone(),
             running: None,
+            came_back: false,
         }
     }
 
@@ -100,7 +103,8 @@ impl Policy for TokenBudget {
     }
 
     fn on_event(&mut self, event: &mut Event) {
-        if self.running.is_none() {
+        if self.running.is_none() && !self.came_back {
+            self.came_back = true;
             self.running = self.unasked();
         }
         let Some(running) = &mut self.running else {
@@ -201,7 +205,10 @@ impl TokenBudget {
             Held::reserve(accounts, estimate).ok()
         };
         // Of nothing there is always enough, and the end has a reservation to charge.
-        let held = hold(estimate).or_else(|| hold(Estimate::NOTHING))?;
+        let Some(held) = hold(estimate).or_else(|| hold(Estimate::NOTHING)) else {
+            log::warn("the budget cannot be asked, so a stream that nobody asked for goes on");
+            return None;
+        };
         Some(Running {
             estimate,
             held,

@@ -16,13 +16,26 @@ pub(super) struct Charge {
 }
 
 /// The hook about a request with so long a body begins.
-pub(super) fn begin(body_bytes: Option<u64>) {
+pub(super) fn begin(body_bytes: Option<u64>) -> During {
     arrange(|world| world.holds = Some((body_bytes, Vec::new())));
+    During
 }
 
-/// The hook has ended: what it held.
-pub(super) fn end() -> Vec<Charge> {
-    arrange(|world| world.holds.take()).map_or_else(Vec::new, |(_, held)| held)
+/// Until it ends, however it does.
+pub(super) struct During;
+
+impl During {
+    /// The hook has ended: what it held.
+    pub(super) fn end(self) -> Vec<Charge> {
+        arrange(|world| world.holds.take()).map_or_else(Vec::new, |(_, held)| held)
+    }
+}
+
+impl Drop for During {
+    fn drop(&mut self) {
+        let held = arrange(|world| world.holds.take());
+        drop(held);
+    }
 }
 
 pub(super) fn settle(charges: Vec<Charge>, outcome: &Outcome) {

@@ -164,6 +164,9 @@ pub(crate) mod limits {
         testing::{charges::Charge, limits::Bucket, world::arrange},
     };
 
+    /// As in the gateway.
+    const CHARGES_MAX: usize = 64;
+
     #[derive(Debug)]
     pub(crate) struct Reservation {
         bucket: String,
@@ -241,12 +244,20 @@ pub(crate) mod limits {
         tokens: Tokens,
         counter: Option<&Counter>,
     ) -> Result<(), Error> {
-        let body_bytes = arrange(|world| world.holds.as_ref().map(|(bytes, _)| *bytes));
-        let Some(body_bytes) = body_bytes else {
+        let during = arrange(|world| {
+            let during = world.holds.as_ref();
+            during.map(|(bytes, held)| (*bytes, held.len()))
+        });
+        let Some((body_bytes, count)) = during else {
             return Err(Error::Invalid(
                 "tokens of an exchange are held when its request comes".to_owned(),
             ));
         };
+        if count == CHARGES_MAX {
+            return Err(Error::Invalid(
+                "too many budgets are charged at once".to_owned(),
+            ));
+        }
         if tokens.bytes_per_token == 0 {
             return Err(Error::Invalid("a token has at least one byte".to_owned()));
         }

@@ -96,9 +96,9 @@ impl<P: Policy> Session<P> {
         if !self.hooks.request {
             return Decided::untouched(&self.request);
         }
-        charges::begin(Some(self.request.body.len() as u64));
+        let during = charges::begin(Some(self.request.body.len() as u64));
         let (decision, leaves) = session::on_request(&mut self.policy, &self.request, self.needs);
-        self.charges.append(&mut charges::end());
+        self.charges.append(&mut during.end());
         if leaves {
             let hooks = std::mem::replace(&mut self.hooks, Hooks::NONE);
             self.left = Some(hooks).filter(|hooks| hooks.events && !self.head.streaming);
@@ -269,10 +269,10 @@ impl<P: Policy> Session<P> {
     /// # }
     /// ```
     pub fn finish(mut self, outcome: &Outcome) {
+        charges::settle(self.charges, outcome);
         if self.hooks.finish {
             self.policy.on_finish(outcome);
         }
-        charges::settle(self.charges, outcome);
     }
 
     fn settle_request(&mut self, decision: Decision) -> Decided {

@@ -214,11 +214,14 @@ impl Slot {
                     tier: tier.take(),
                     ..head.clone()
                 };
-                // From here on it is the policy's own business.
-                for charge in mem::take(&mut self.charges) {
-                    charge.give_back().get().await;
+                let opened = policy.open(&head, context).await;
+                if opened.is_ok() {
+                    // From here on it is the policy's own business.
+                    for charge in mem::take(&mut self.charges) {
+                        charge.give_back().get().await;
+                    }
                 }
-                Some(policy.open(&head, context).await)
+                Some(opened)
             }
             State::Open(_) | State::Spent => None,
         };
@@ -246,7 +249,7 @@ impl Slot {
             State::Left(_) | State::Spent => return Ok(None),
             State::Open(session) => {
                 let decided = session.on_request(message).await;
-                self.charges.append(&mut message.charges);
+                self.charges = mem::take(&mut message.charges);
                 return Ok(Some(decided));
             }
             State::Waiting => {}
@@ -254,7 +257,7 @@ impl Slot {
         let is_only_hook = self.hooks == Hooks::REQUEST;
         let policy = &self.record.policy;
         let asked = policy.ask((head, context), message, is_only_hook).await;
-        self.charges.append(&mut message.charges);
+        self.charges = mem::take(&mut message.charges);
         match asked {
             Ok(Asked::Now(session, decided)) => {
                 self.state = State::Open(session);
@@ -278,6 +281,10 @@ impl Slot {
             caller: head.caller.clone(),
             tier: head.tier.clone(),
         })
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        !self.charges.is_empty()
     }
 
     /// What it holds; whoever takes it settles it.
@@ -445,7 +452,9 @@ impl Slot {
     }
 
     /// Closes the session if the request was all that the policy asks about. The next
-    /// exchange then has the same instance, whose memory is still in the caches.
+    /// exchange then has the same instance, whose memory is still in the caches. For one that
+    /// left, that is so with `isolation: shared` too, whose destructor is asked then: else
+    /// the instance would serve nobody while the upstream works.
     pub(super) async fn close_early(&mut self, head: &Head) {
         if let State::Open(session) = &self.state
             && session.has_left()
@@ -486,6 +495,7 @@ impl Slot {
         self.record.spent = session.spent();
         if let Some(page) = &mut self.page
             && self.hooks.contains(Hooks::FINISH)
+            && !session.has_left()
         {
             let failure = self.record.failure.as_ref();
             let step = page.step(&mut session, Hooks::FINISH);

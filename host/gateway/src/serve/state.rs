@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::{runtime::Handle, task::yield_now, time::Instant};
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
-    Charge, Policy, Session,
+    Policy, Session,
     contract::{Ending, Hooks, Outcome},
 };
 
@@ -471,12 +471,11 @@ impl Drop for Exchange {
         if let Some(part) = &mut self.cache {
             part.settle(&mut self.record, &self.slots);
         }
-        let slots = self.slots.iter_mut();
-        let charges: Vec<_> = slots.flat_map(Slot::take_charges).collect();
+        let holds = self.slots.iter().any(Slot::holds);
         let needs_hooks = self.cache.is_some() || self.slots.iter().any(Slot::is_open);
-        let outcome = (needs_hooks || !charges.is_empty()).then(|| self.outcome());
-        if let Some(outcome) = &outcome {
-            settle(charges, outcome, &shared);
+        let outcome = (needs_hooks || holds).then(|| self.outcome());
+        if let Some(outcome) = outcome.as_ref().filter(|_| holds) {
+            settle(&mut self.slots, outcome, &shared);
         }
         if let Some(outcome) = outcome.filter(|_| needs_hooks) {
             let (record, slots) = (
@@ -500,14 +499,21 @@ impl Drop for Exchange {
 }
 
 /// Charges what the exchange took; a store that is not at hand is told later.
-fn settle(charges: Vec<Charge>, outcome: &Outcome, shared: &Arc<Shared>) {
-    for charge in charges {
-        if let Err(answer) = charge.settle(outcome).now() {
-            let told = async move {
-                answer.get().await;
-            };
-            shared.tracker.spawn_on(told, &shared.runtime);
+fn settle(slots: &mut [Slot], outcome: &Outcome, shared: &Shared) {
+    let _inside = shared.runtime.enter();
+    let settle_all = || {
+        for charge in slots.iter_mut().flat_map(Slot::take_charges) {
+            if let Err(answer) = charge.settle(outcome).now() {
+                let told = async move {
+                    answer.get().await;
+                };
+                shared.tracker.spawn_on(told, &shared.runtime);
+            }
         }
+    };
+    // As in `begin`.
+    if catch_unwind(AssertUnwindSafe(settle_all)).is_err() {
+        tracing::error!("the settling of an exchange panicked");
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Course<'a, O> {
     policy: &'a Arc<Policy>,
     session: Session,
     /// What it was told when it opened.
-    told: (Head, ExchangeContext),
+    opened_with: (Head, ExchangeContext),
     /// What the policy holds for the exchange.
     charges: Vec<Charge>,
     observer: &'a mut O,
@@ -29,7 +29,7 @@ impl<'a, O: Observer> Course<'a, O> {
     /// Of a session that was just opened.
     pub(super) fn begin(
         policy: &'a Arc<Policy>,
-        (mut session, told): (Session, (Head, ExchangeContext)),
+        (mut session, opened_with): (Session, (Head, ExchangeContext)),
         observer: &'a mut O,
     ) -> Self {
         observer.step(Step {
@@ -39,7 +39,7 @@ impl<'a, O: Observer> Course<'a, O> {
         Self {
             policy,
             session,
-            told,
+            opened_with,
             charges: Vec::new(),
             observer,
         }
@@ -122,12 +122,9 @@ impl<'a, O: Observer> Course<'a, O> {
 
     /// A policy that left is asked about a stream that nobody asked for, in a session of its own.
     async fn come_back(&mut self) -> Result<(), Failed> {
-        let (head, context) = &mut self.told;
+        let (head, context) = &mut self.opened_with;
         if !self.session.has_left() || head.streaming || !self.policy.has(Hook::Events) {
             return Ok(());
-        }
-        for charge in std::mem::take(&mut self.charges) {
-            charge.give_back().get().await;
         }
         head.streaming = true;
         let opened = self.policy.open(head, context).await;
@@ -135,6 +132,9 @@ impl<'a, O: Observer> Course<'a, O> {
             hook: None,
             failure: not.failure,
         })?;
+        for charge in std::mem::take(&mut self.charges) {
+            charge.give_back().get().await;
+        }
         std::mem::replace(&mut self.session, session).close().await;
         Ok(())
     }
@@ -160,16 +160,17 @@ impl<'a, O: Observer> Course<'a, O> {
         Ok(Flow::GoesOn)
     }
 
-    /// Tells the last hook, settles what is held, and ends the session.
+    /// Settles what is held, which whoever looks on sees as the last hook's, tells that one, and
+    /// ends the session.
     pub(super) async fn finish(mut self, outcome: &Outcome) -> Result<Spent, Failed> {
         let mut is_seen = !self.charges.is_empty();
+        for charge in std::mem::take(&mut self.charges) {
+            charge.settle(outcome).get().await;
+        }
         let mut finished = Ok(self.session.spent());
         if self.asks(Hook::Finish) {
             is_seen = true;
             finished = self.session.on_finish(outcome).await;
-        }
-        for charge in std::mem::take(&mut self.charges) {
-            charge.settle(outcome).get().await;
         }
         if is_seen {
             self.told(Hook::Finish, finished)?;

@@ -39,7 +39,7 @@ const DECISION_BYTES_MAX: usize = 4096;
 const KEY_BYTES_MAX: usize = 8192;
 /// The most parts that a policy asks for, in all its exchanges together.
 const PARTS_MAX: usize = 32;
-/// The most that is held in one exchange.
+/// The most holds of one decision.
 const HOLDS_MAX: usize = 16;
 /// Of a part's name.
 const NAME_BYTES_MAX: usize = 256;
@@ -117,7 +117,7 @@ impl Reads {
     }
 
     /// As [`Reads::note`].
-    pub(crate) fn held(&mut self, hold: Hold) {
+    pub(crate) fn note_hold(&mut self, hold: Hold) {
         if self.holds.len() < HOLDS_MAX {
             self.holds.push(hold);
             self.times = self.times.saturating_add(1);
@@ -396,7 +396,7 @@ impl Memo {
             return;
         }
         self.missed();
-        let held: usize = basis.reads.holds.iter().map(Hold::size).sum();
+        let held: usize = basis.reads.holds.iter().map(Hold::bytes).sum();
         if !basis.is_all() || size(decision) + held > DECISION_BYTES_MAX {
             return;
         }

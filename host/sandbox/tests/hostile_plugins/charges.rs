@@ -153,7 +153,8 @@ async fn a_thousand_at_once_hold_no_more_than_there_is() {
 #[tokio::test]
 async fn tokens_are_held_for_a_request_alone_and_only_so_often() {
     let stage = Stage::new().await;
-    let hold = |hook: &str| json!({ "mode": "hold-tokens", "hook": hook, "amount": 7 });
+    // As much as one holds, whose body has 13 bytes.
+    let hold = |hook: &str| json!({ "mode": "hold-tokens", "hook": hook, "amount": 11 });
     for hook in ["open", "attempt", "response", "events", "finish", "drop"] {
         for policy in twins(&stage, hold(hook)).await {
             let struck = strike(&policy, "/strike").await.unwrap();
@@ -165,7 +166,7 @@ async fn tokens_are_held_for_a_request_alone_and_only_so_often() {
     }
     // So there is all of it.
     for policy in twins(&stage, hold("request")).await {
-        assert_eq!(ask(&policy, Some(0)).await.0, "Ok(())");
+        assert_eq!(ask(&policy, Some(13)).await.0, "Ok(())");
     }
     let of_nothing = json!({ "mode": "hold-tokens-of-nothing", "hook": "request", "amount": 9 });
     for policy in twins(&stage, of_nothing).await {
@@ -183,6 +184,12 @@ async fn tokens_are_held_for_a_request_alone_and_only_so_often() {
             "{said}"
         );
         assert_eq!(charges.len(), 64);
+    }
+    let labels = json!({ "mode": "hold-tokens-labels", "hook": "request", "amount": 100_000 });
+    for policy in twins(&stage, labels).await {
+        let (said, charges) = ask(&policy, Some(10)).await;
+        assert!(said.contains("too many labels"), "{said}");
+        assert!(charges.is_empty());
     }
     stage.the_neighbour_answers_as_before().await;
 }

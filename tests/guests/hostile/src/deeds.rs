@@ -125,6 +125,22 @@ fn import(mode: &str, text: &str, amount: u64, message: Option<&Message>) -> Str
         }),
         "hold-tokens" => hold_tokens(text, amount, 4),
         "hold-tokens-of-nothing" => hold_tokens(text, amount, 0),
+        "hold-tokens-labels" => {
+            let counter = limits::Counter {
+                name: "held".to_owned(),
+                labels: vec![(String::new(), String::new()); amount as usize],
+            };
+            let tokens = limits::Tokens {
+                bytes_per_token: 1,
+                output: 0,
+            };
+            said(limits::hold_tokens(
+                text,
+                limit(1000),
+                tokens,
+                Some(&counter),
+            ))
+        }
         "hold-tokens-flood" => first_error(amount, |_| {
             let tokens = limits::Tokens {
                 bytes_per_token: 1,

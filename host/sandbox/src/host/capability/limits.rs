@@ -1,6 +1,6 @@
 //! Budgets and rate limits, as the contract words them.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tollgate_capabilities as capability;
@@ -162,7 +162,7 @@ impl State {
     /// The charge lies with the request, until whoever asks the policies takes it.
     pub(crate) async fn hold(&mut self, hold: Hold) -> wasmtime::Result<Result<(), limits::Error>> {
         self.enter()?;
-        let held = self.held(&hold).await;
+        let held = self.place_hold(&hold).await;
         self.recorded.note(|to| {
             let mut what = of_bucket(&hold.bucket, None, hold.limit);
             let limits::Tokens {
@@ -179,13 +179,13 @@ impl State {
         });
         let held = held.map(drop);
         if let (Ok(()), Some(reads)) = (&held, &mut self.reads) {
-            reads.held(hold);
+            reads.note_hold(hold);
         }
         Ok(held)
     }
 
     /// How much.
-    async fn held(&mut self, hold: &Hold) -> Result<u64, limits::Error> {
+    async fn place_hold(&mut self, hold: &Hold) -> Result<u64, limits::Error> {
         if self.stage != Stage::Request {
             let late = "tokens of an exchange are held when its request comes";
             return Err(limits::Error::Invalid(late.to_owned()));
@@ -195,10 +195,10 @@ impl State {
                 "too many budgets are charged at once".to_owned(),
             ));
         }
-        let asked = Instant::now();
-        let charge = hold.place(&self.shared, self.body_bytes).await?;
-        self.recorded.note(|to| to.waited(asked.elapsed()));
-        let amount = charge.amount();
+        let (input, held) = hold.ask(&self.shared, self.body_bytes)?;
+        let held = self.wait(held).await?;
+        let amount = held.amount();
+        let charge = hold.charge(&self.shared, (input, held));
         self.message.charges.push(charge);
         Ok(amount)
     }

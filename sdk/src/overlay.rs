@@ -55,7 +55,8 @@ pub(crate) fn json(
         return host(pointer);
     };
     let named = |edited: &str| {
-        edited == pointer && split_last(edited).is_some_and(|(_, token)| !is_index(token))
+        let is_name = || split_last(edited).is_some_and(|(_, token)| !is_index(token));
+        edited == pointer && appended_to(edited).is_none() && is_name()
     };
     match last {
         Edit::SetJson((edited, value)) if named(edited) => Some(value.clone()),
@@ -128,6 +129,7 @@ fn smallest_root<'a>(edits: &'a [Edit], pointer: &'a str) -> &'a str {
             .filter_map(edited_pointer)
             .find_map(|edited| {
                 let parent = split_last(edited).map_or("", |(parent, _)| parent);
+                let parent = appended_to(edited).unwrap_or(parent);
                 (parent.len() < root.len()).then_some(parent)
             });
         match wider {
@@ -144,6 +146,11 @@ fn edited_pointer(edit: &Edit) -> Option<&str> {
     }
 }
 
+/// What gets an element if it is an array, of which the pointer names a part.
+fn appended_to(pointer: &str) -> Option<&str> {
+    pointer.find("/-/").map(|at| &pointer[..at])
+}
+
 /// Whether an edit may change what is at `pointer`. An edit in an array bears on all
 /// of its elements, since they may move.
 fn touches(edit: &Edit, pointer: &str) -> bool {
@@ -155,6 +162,7 @@ fn touches(edit: &Edit, pointer: &str) -> bool {
             || covers(pointer, edited)
             || split_last(edited)
                 .is_some_and(|(parent, token)| is_index(token) && covers(parent, pointer))
+            || appended_to(edited).is_some_and(|array| covers(array, pointer))
     })
 }
 
@@ -272,6 +280,22 @@ mod tests {
             Edit::AppendHeader(edit("x-a", "new")),
         ];
         assert_eq!(header(&edits, "X-A", host), Some(b"new".to_vec()));
+    }
+
+    #[test]
+    fn a_part_of_an_element_that_is_appended_makes_the_element() {
+        let document = json!({ "b": [1], "c": {} });
+        for at in ["/b/-/a", "/c/-/a"] {
+            let edits = [set(at, json!(2))];
+            let mut edited = document.clone();
+            pointer::set(&mut edited, at, json!(2)).unwrap();
+            for pointer in [
+                "/b/-", "/b/-/a", "/b/1", "/b/1/a", "/b", "/c/-", "/c/-/a", "/c",
+            ] {
+                let held = edited.pointer(pointer).cloned();
+                assert_eq!(read(&document, &edits, pointer), held, "{at} {pointer}");
+            }
+        }
     }
 
     fn any_pointer() -> impl Strategy<Value = String> {

@@ -170,19 +170,7 @@ mod tests {
 
     #[test]
     fn without_a_report_what_is_held_is_charged_unless_it_came_to_nothing() {
-        use Ending::{ClientGone, Complete, Cut, Refused, TimedOut, UpstreamFailed};
-        for (ending, status, charged) in [
-            (Complete, 200, 120),
-            (Complete, 302, 120),
-            (Cut, 200, 120),
-            (ClientGone, 200, 120),
-            (ClientGone, 0, 20),
-            (Complete, 404, 0),
-            (Complete, 500, 0),
-            (Refused, 403, 0),
-            (UpstreamFailed, 200, 0),
-            (TimedOut, 0, 0),
-        ] {
+        for (ending, status, charged) in include!("../../../sdk/src/testing/charged.in") {
             let asked = outcome(ending, status);
             assert_eq!(took(&asked, (20, 120)), charged, "{ending:?} {status}");
             let not_asked = Outcome {

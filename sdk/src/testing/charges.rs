@@ -70,3 +70,24 @@ fn took(outcome: &Outcome, input: u64, held: u64) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::ended;
+
+    #[test]
+    fn what_the_gateway_charges_without_a_report_is_charged_here() {
+        for (ending, status, charged) in include!("charged.in") {
+            for (attempts, charged) in [(1, charged), (0, 0)] {
+                let outcome = Outcome {
+                    status,
+                    attempts,
+                    ..ended(ending)
+                };
+                let shown = format!("{ending:?} {status} {attempts}");
+                assert_eq!(took(&outcome, 20, 120), charged, "{shown}");
+            }
+        }
+    }
+}

@@ -199,41 +199,41 @@ impl Slot {
         record: &Record,
         introduce: impl FnOnce() -> I,
     ) -> Result<Option<&mut Session>, ServeError> {
-        let policy = self.record.policy.clone();
-        let opened = match &mut self.state {
-            State::Waiting => {
-                let introduction = introduce();
-                let Introduction { head, context } = introduction.borrow();
-                Some(policy.open(head, context).await)
-            }
-            State::Left(Told { caller, tier }) => {
-                let introduction = introduce();
-                let Introduction { head, context } = introduction.borrow();
-                let head = Head {
-                    caller: caller.take(),
-                    tier: tier.take(),
-                    ..head.clone()
-                };
-                let opened = policy.open(&head, context).await;
-                if opened.is_ok() {
-                    // From here on it is the policy's own business.
-                    for charge in mem::take(&mut self.charges) {
-                        charge.give_back().get().await;
-                    }
-                }
-                Some(opened)
-            }
-            State::Open(_) | State::Spent => None,
-        };
-        match opened {
-            Some(Ok(session)) => self.state = State::Open(session),
-            Some(Err(not)) => self.not_opened(not, record)?,
-            None => {}
+        if matches!(self.state, State::Waiting | State::Left(_)) {
+            self.open(record, introduce().borrow()).await?;
         }
         Ok(match &mut self.state {
             State::Open(session) => Some(session),
             State::Waiting | State::Left(_) | State::Spent => None,
         })
+    }
+
+    async fn open(
+        &mut self,
+        record: &Record,
+        Introduction { head, context }: &Introduction,
+    ) -> Result<(), ServeError> {
+        let policy = &self.record.policy;
+        let opened = match &mut self.state {
+            State::Left(Told { caller, tier }) => {
+                let head = Head {
+                    caller: caller.take(),
+                    tier: tier.take(),
+                    ..head.clone()
+                };
+                policy.open(&head, context).await
+            }
+            State::Waiting | State::Open(_) | State::Spent => policy.open(head, context).await,
+        };
+        match opened {
+            Ok(session) => self.state = State::Open(session),
+            Err(not) => return self.not_opened(not, record),
+        }
+        // Of a policy that left. From here on it is its own business.
+        for charge in self.take_charges() {
+            charge.give_back().get().await;
+        }
+        Ok(())
     }
 
     /// Asks the `on_request` hook, of a session that opens with it if there is none yet, or

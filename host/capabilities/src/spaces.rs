@@ -3,7 +3,7 @@
 //! A namespace is found once and then shares no lock, bound or map with another.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -24,13 +24,13 @@ const SWEEP_PAUSE_US: u64 = 250_000;
 /// One `T` for each namespace, made when first asked for. Their number is bounded
 /// by the number of plugins that ever ran.
 pub(crate) struct Spaces<T> {
-    by_namespace: RwLock<HashMap<Namespace, Arc<T>>>,
+    by_namespace: RwLock<BTreeMap<Namespace, Arc<T>>>,
 }
 
 impl<T> Spaces<T> {
     pub(crate) fn new() -> Self {
         Self {
-            by_namespace: RwLock::new(HashMap::new()),
+            by_namespace: RwLock::new(BTreeMap::new()),
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) use verdict::{check_destination, check_events_decision, check_verdict
 
 use crate::{
     contract::{Edit, Header, Value},
-    json::{JsonEditError, JsonError},
+    json::{JsonEditError, JsonError, Pointer},
     message::is_given,
 };
 
@@ -163,13 +163,14 @@ pub enum BadEdit {
 }
 
 /// Edits that hold, as far as that can be told without the message.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Steps {
     pub(crate) head: Vec<HeadStep>,
     pub(crate) body: Vec<BodyStep>,
 }
 
 /// An edit that cannot fail.
+#[derive(Debug, Clone)]
 pub(crate) enum HeadStep {
     SetHeader(HeaderName, HeaderValue),
     AppendHeader(HeaderName, HeaderValue),
@@ -187,9 +188,10 @@ impl HeadStep {
 }
 
 /// An edit that may not fit the body.
+#[derive(Debug)]
 pub(crate) enum BodyStep {
-    SetJson(String, Value),
-    RemoveJson(String),
+    SetJson(Pointer, Value),
+    RemoveJson(Pointer),
     Replace(Bytes),
 }
 
@@ -200,11 +202,12 @@ pub(crate) fn check_edits(edits: Vec<Edit>, side: Side) -> Result<Steps, BadEdit
         let step = match edit {
             Edit::SetJson((pointer, value)) => {
                 check_value("set-json", &value)?;
+                let pointer = Pointer::of(pointer);
                 steps.body.push(BodyStep::SetJson(pointer, value));
                 continue;
             }
             Edit::RemoveJson(pointer) => {
-                steps.body.push(BodyStep::RemoveJson(pointer));
+                steps.body.push(BodyStep::RemoveJson(Pointer::of(pointer)));
                 continue;
             }
             Edit::ReplaceBody(body) => {

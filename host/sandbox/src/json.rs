@@ -149,15 +149,25 @@ impl Json {
     /// [`Json::fault`] has something to tell. Objects, arrays and numbers that a
     /// float would change come as their text.
     pub fn get(&mut self, pointer: &str) -> Option<Value> {
-        let text = self.written_at(pointer)?;
-        Some(match text.first()? {
-            b'{' | b'[' => Value::Json(String::from_utf8(text.into_owned()).ok()?),
-            b'"' => Value::Text(text::unescape(&text[1..text.len() - 1])?.into_owned()),
-            b't' => Value::Boolean(true),
-            b'f' => Value::Boolean(false),
-            b'n' => Value::Null,
-            _ => text::number(std::str::from_utf8(&text).ok()?),
-        })
+        value(self.written_at(pointer)?)
+    }
+
+    /// As [`Json::get`], of a member of the document by its key, which is no pointer.
+    pub fn member(&mut self, key: &str) -> Option<Value> {
+        value(self.written_in(key)?)
+    }
+
+    /// Whether a member of the document is this text, and written without escapes.
+    pub fn is_written(&mut self, key: &str, text: &str) -> bool {
+        let written = self.written_in(key);
+        match written.as_deref() {
+            Some([b'"', inner @ .., b'"']) => inner == text.as_bytes() && !inner.contains(&b'\\'),
+            _ => false,
+        }
+    }
+
+    fn written_in(&mut self, key: &str) -> Option<Cow<'_, [u8]>> {
+        self.written_along(std::iter::once(Some(key)))
     }
 
     /// As [`Json::get`], of a string, an object or an array alone, and without a copy of
@@ -182,13 +192,24 @@ impl Json {
     ///
     /// # Errors
     /// The document is faulty on the way that the pointer leads.
-    pub(crate) fn peek(&mut self, pointer: &str) -> Result<Option<Cow<'_, [u8]>>, JsonError> {
-        find(&self.source, &mut self.root, self.depth_max, pointer)
+    pub(crate) fn peek(&mut self, pointer: &Pointer) -> Result<Option<Cow<'_, [u8]>>, JsonError> {
+        let Some(tokens) = &pointer.tokens else {
+            return Ok(None);
+        };
+        let tokens = tokens.iter().map(Some);
+        find(&self.source, &mut self.root, self.depth_max, tokens)
     }
 
     /// What stands where the pointer leads.
     fn written_at(&mut self, pointer: &str) -> Option<Cow<'_, [u8]>> {
-        match find(&self.source, &mut self.root, self.depth_max, pointer) {
+        self.written_along(Tokens::of(pointer)?)
+    }
+
+    fn written_along<T: AsRef<str>>(
+        &mut self,
+        tokens: impl Iterator<Item = Option<T>>,
+    ) -> Option<Cow<'_, [u8]>> {
+        match find(&self.source, &mut self.root, self.depth_max, tokens) {
             Ok(found) => found,
             Err(error) => {
                 self.fault = Some(error);
@@ -203,14 +224,16 @@ impl Json {
     /// # Errors
     /// The pointer leads nowhere, or the value is not JSON; nothing is changed then.
     pub fn set(&mut self, pointer: &str, value: &Value) -> Result<(), JsonEditError> {
-        let tokens: Vec<_> = Tokens::of(pointer)
-            .and_then(|tokens| tokens.take(self.depth_max + 1).collect::<Option<_>>())
-            .ok_or(JsonEditError::Pointer)?;
+        self.set_at(&Pointer::of(pointer.to_owned()), value)
+    }
+
+    pub(crate) fn set_at(&mut self, pointer: &Pointer, value: &Value) -> Result<(), JsonEditError> {
+        let tokens = pointer.tokens.as_ref().ok_or(JsonEditError::Pointer)?;
         let room = self
             .depth_max
             .checked_sub(tokens.len())
             .ok_or(JsonEditError::TooDeep)?;
-        let value = written(value, room)?;
+        let value = Written::check(value, room)?;
 
         let Self {
             source,
@@ -228,15 +251,16 @@ impl Json {
                 if !level.takes(token) {
                     return Err(JsonEditError::Index);
                 }
-                let value = wrap(&tokens[step + 1..], value);
-                level.append(source, token, &value, step + 1)?;
+                let wrapped = |out: &mut Vec<u8>| wrap(&tokens[step + 1..], value, out);
+                level.append(source, token, wrapped, step + 1)?;
                 self.touch();
                 return Ok(());
             };
             level.changed = true;
             node = &mut level.members[at].node;
         }
-        *node = Node::closed(source.add(&value)?, tokens.len());
+        let span = source.add(|out| value.write(out))?;
+        *node = Node::closed(span, tokens.len());
         self.touch();
         Ok(())
     }
@@ -246,15 +270,12 @@ impl Json {
     /// # Errors
     /// The pointer is none, or asks for the whole document; nothing is changed then.
     pub fn remove(&mut self, pointer: &str) -> Result<bool, JsonEditError> {
-        let mut tokens = Tokens::of(pointer)
-            .ok_or(JsonEditError::Pointer)?
-            .peekable();
-        if tokens.peek().is_none() {
-            return Err(JsonEditError::Root);
-        }
-        if Tokens::of(pointer).is_some_and(|mut tokens| tokens.any(|token| token.is_none())) {
-            return Err(JsonEditError::Pointer);
-        }
+        self.remove_at(&Pointer::of(pointer.to_owned()))
+    }
+
+    pub(crate) fn remove_at(&mut self, pointer: &Pointer) -> Result<bool, JsonEditError> {
+        let tokens = pointer.tokens.as_ref().ok_or(JsonEditError::Pointer)?;
+        let (last, way) = tokens.split_last().ok_or(JsonEditError::Root)?;
         let Self {
             source,
             root,
@@ -262,25 +283,32 @@ impl Json {
             ..
         } = self;
         let mut node = root;
-        while let Some(Some(token)) = tokens.next() {
+        for token in way {
             let Some(level) = node
                 .open(source, *depth_max)
                 .map_err(JsonEditError::Document)?
             else {
                 return Ok(false);
             };
-            let Some(at) = level.find(source, &token) else {
+            let Some(at) = level.find(source, token) else {
                 return Ok(false);
             };
             level.changed = true;
-            if tokens.peek().is_none() {
-                level.members.remove(at);
-                self.touch();
-                return Ok(true);
-            }
             node = &mut level.members[at].node;
         }
-        Ok(false)
+        let level = node
+            .open(source, *depth_max)
+            .map_err(JsonEditError::Document)?;
+        let Some((level, at)) = level.and_then(|level| {
+            let at = level.find(source, last)?;
+            Some((level, at))
+        }) else {
+            return Ok(false);
+        };
+        level.changed = true;
+        level.members.remove(at);
+        self.touch();
+        Ok(true)
     }
 
     /// The document: the very bytes it was read from if nothing was edited,
@@ -315,21 +343,31 @@ impl Json {
     }
 }
 
-fn find<'a>(
+/// What a text says that was walked over.
+fn value(text: Cow<'_, [u8]>) -> Option<Value> {
+    Some(match text.first()? {
+        b'{' | b'[' => Value::Json(String::from_utf8(text.into_owned()).ok()?),
+        b'"' => Value::Text(text::unescape(&text[1..text.len() - 1])?.into_owned()),
+        b't' => Value::Boolean(true),
+        b'f' => Value::Boolean(false),
+        b'n' => Value::Null,
+        _ => text::number(std::str::from_utf8(&text).ok()?),
+    })
+}
+
+/// Follows the tokens of a pointer; `None` is one that is badly escaped.
+fn find<'a, T: AsRef<str>>(
     source: &'a Source,
     root: &'a mut Node,
     depth_max: usize,
-    pointer: &str,
+    tokens: impl Iterator<Item = Option<T>>,
 ) -> Result<Option<Cow<'a, [u8]>>, JsonError> {
-    let Some(tokens) = Tokens::of(pointer) else {
-        return Ok(None);
-    };
     let mut node = root;
     for token in tokens {
         let (Some(level), Some(token)) = (node.open(source, depth_max)?, token) else {
             return Ok(None);
         };
-        let Some(at) = level.find(source, &token) else {
+        let Some(at) = level.find(source, token.as_ref()) else {
             return Ok(None);
         };
         node = &mut level.members[at].node;
@@ -347,23 +385,38 @@ impl fmt::Debug for Json {
     }
 }
 
-fn written(value: &Value, depth_max: usize) -> Result<Vec<u8>, JsonEditError> {
-    let mut out = Vec::new();
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Boolean(true) => out.extend_from_slice(b"true"),
-        Value::Boolean(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) if number.is_finite() => text::write_number(&mut out, *number),
-        Value::Number(_) => return Err(JsonEditError::Number),
-        Value::Text(string) => text::write_string(&mut out, string),
-        Value::Json(json) => {
-            let json = json.as_bytes();
-            let range = whole_value(json, depth_max);
-            let range = range.map_err(|found| JsonEditError::Value(found.locate(json)))?;
-            out.extend_from_slice(&json[range]);
+/// A value that can be written.
+enum Written<'a> {
+    Plain(&'a Value),
+    /// Without the space around it.
+    Json(&'a [u8]),
+}
+
+impl<'a> Written<'a> {
+    fn check(value: &'a Value, depth_max: usize) -> Result<Self, JsonEditError> {
+        match value {
+            Value::Number(number) if !number.is_finite() => Err(JsonEditError::Number),
+            Value::Json(json) => {
+                let json = json.as_bytes();
+                let range = whole_value(json, depth_max);
+                let range = range.map_err(|found| JsonEditError::Value(found.locate(json)))?;
+                Ok(Self::Json(&json[range]))
+            }
+            value => Ok(Self::Plain(value)),
         }
     }
-    Ok(out)
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Json(json) => out.extend_from_slice(json),
+            Self::Plain(Value::Null) => out.extend_from_slice(b"null"),
+            Self::Plain(Value::Boolean(true)) => out.extend_from_slice(b"true"),
+            Self::Plain(Value::Boolean(false)) => out.extend_from_slice(b"false"),
+            Self::Plain(Value::Number(number)) => text::write_number(out, *number),
+            Self::Plain(Value::Text(string)) => text::write_string(out, string),
+            Self::Plain(Value::Json(json)) => out.extend_from_slice(json.as_bytes()),
+        }
+    }
 }
 
 fn whole_value(json: &[u8], depth_max: usize) -> Result<std::ops::Range<usize>, Box<scan::Found>> {
@@ -377,20 +430,41 @@ fn whole_value(json: &[u8], depth_max: usize) -> Result<std::ops::Range<usize>, 
     Ok(start..end)
 }
 
-/// Puts a value into new objects, one a token.
-fn wrap(tokens: &[Cow<'_, str>], value: Vec<u8>) -> Vec<u8> {
-    if tokens.is_empty() {
-        return value;
-    }
-    let mut out = Vec::with_capacity(value.len() + 16 * tokens.len());
+/// Writes a value, in new objects, one a token.
+fn wrap(tokens: &[Box<str>], value: Written<'_>, out: &mut Vec<u8>) {
     for token in tokens {
         out.push(b'{');
-        text::write_string(&mut out, token);
+        text::write_string(out, token);
         out.push(b':');
     }
-    out.extend_from_slice(&value);
+    value.write(out);
     out.resize(out.len() + tokens.len(), b'}');
-    out
+}
+
+/// A JSON pointer (RFC 6901) that is read once and followed often.
+#[derive(Debug, Clone)]
+pub(crate) struct Pointer {
+    text: Box<str>,
+    /// `None`: it keeps no RFC 6901.
+    tokens: Option<Box<[Box<str>]>>,
+}
+
+impl Pointer {
+    /// Of its tokens, no more are kept than lead deeper than any document is.
+    pub(crate) fn of(text: String) -> Self {
+        let tokens = Tokens::of(&text).and_then(|tokens| {
+            let tokens = tokens.take(scan::DEPTH_LIMIT + 1);
+            tokens
+                .map(|token| token.map(|token| Box::from(&*token)))
+                .collect()
+        });
+        let text = text.into_boxed_str();
+        Self { text, tokens }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
 }
 
 /// The tokens of a JSON pointer; `None` for one that is badly escaped.

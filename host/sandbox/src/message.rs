@@ -10,10 +10,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::{
-    Charge,
+    Charge, Remembered,
     contract::{CachePlan, Destination, Edit, Endpoint, Value},
-    edit::{self, BadEdit, BodyStep, HeadStep, Side},
-    json::{DEPTH_MAX, Json, JsonError, PROMPT, PromptPlaces},
+    edit::{self, BadEdit, BodyStep, HeadStep, Side, Steps},
+    json::{DEPTH_MAX, Json, JsonError, PROMPT, Pointer, PromptPlaces},
 };
 
 /// Facts that the gateway itself establishes before any policy is asked, by name. No
@@ -168,14 +168,13 @@ impl Message {
     /// A fact that the gateway gives or an earlier policy set.
     #[must_use]
     pub fn fact(&self, name: &str) -> Option<&str> {
-        let mut given = self.given.iter().flat_map(|given| given.iter());
-        if let Some((_, value)) = given.find(|(known, _)| *known == name) {
+        if let Some(given) = &self.given
+            && let Some((_, value)) = given.iter().find(|(known, _)| *known == name)
+        {
             return Some(value);
         }
-        self.facts
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        let set = self.facts.iter().find(|(known, _)| known == name);
+        set.map(|(_, value)| value.as_str())
     }
 
     /// Sets a fact, in place of one of the same name. Not checked: for the host's own.
@@ -195,11 +194,25 @@ impl Message {
         if edits.is_empty() {
             return Ok(());
         }
-        let steps = edit::check_edits(edits, side)?;
-        self.check_room(&steps.head)?;
-        self.edit_body(steps.body)?;
-        for step in steps.head {
+        let Steps { head, body } = edit::check_edits(edits, side)?;
+        self.check_room(&head)?;
+        self.edit_body(&body)?;
+        for step in head {
             self.edit_head(step);
+        }
+        Ok(())
+    }
+
+    /// Applies what a policy decided about such a request before.
+    ///
+    /// # Errors
+    /// As [`Message::apply`].
+    pub fn apply_again(&mut self, remembered: &Remembered) -> Result<(), BadEdit> {
+        let Steps { head, body } = remembered.steps();
+        self.check_room(head)?;
+        self.edit_body(body)?;
+        for step in head {
+            self.edit_head(step.clone());
         }
         Ok(())
     }
@@ -238,11 +251,9 @@ impl Message {
     }
 
     /// A single step changes nothing when it fails; several are tried on a copy.
-    fn edit_body(&mut self, steps: Vec<BodyStep>) -> Result<(), BadEdit> {
+    fn edit_body(&mut self, steps: &[BodyStep]) -> Result<(), BadEdit> {
         if steps.len() <= 1 {
-            return steps
-                .into_iter()
-                .try_for_each(|step| self.edit_body_once(step));
+            return steps.iter().try_for_each(|step| self.edit_body_once(step));
         }
         let mut copy = Self {
             body: self.body.clone(),
@@ -252,49 +263,52 @@ impl Message {
             ..Self::default()
         };
         steps
-            .into_iter()
+            .iter()
             .try_for_each(|step| copy.edit_body_once(step))?;
         (self.body, self.json, self.json_error) = (copy.body, copy.json, copy.json_error);
         Ok(())
     }
 
-    fn edit_body_once(&mut self, step: BodyStep) -> Result<(), BadEdit> {
+    fn edit_body_once(&mut self, step: &BodyStep) -> Result<(), BadEdit> {
         match step {
             BodyStep::Replace(body) => {
-                self.replace_body(Some(body));
+                self.replace_body(Some(body.clone()));
                 Ok(())
             }
             BodyStep::SetJson(pointer, value) => {
-                let set = self
-                    .json_to_edit("set-json", &pointer)?
-                    .set(&pointer, &value);
-                set.map_err(|error| BadEdit::Json {
+                let json = self.json_to_edit("set-json", pointer)?;
+                json.set_at(pointer, value).map_err(|error| BadEdit::Json {
                     edit: "set-json",
-                    pointer: edit::shown(&pointer),
+                    pointer: edit::shown(pointer.as_str()),
                     error,
                 })
             }
             BodyStep::RemoveJson(pointer) => {
-                let removed = self.json_to_edit("remove-json", &pointer)?.remove(&pointer);
+                let json = self.json_to_edit("remove-json", pointer)?;
+                let removed = json.remove_at(pointer);
                 removed.map(drop).map_err(|error| BadEdit::Json {
                     edit: "remove-json",
-                    pointer: edit::shown(&pointer),
+                    pointer: edit::shown(pointer.as_str()),
                     error,
                 })
             }
         }
     }
 
-    fn json_to_edit(&mut self, edit: &'static str, pointer: &str) -> Result<&mut Json, BadEdit> {
+    fn json_to_edit(
+        &mut self,
+        edit: &'static str,
+        pointer: &Pointer,
+    ) -> Result<&mut Json, BadEdit> {
         match self.read_json() {
             Ok(Some(json)) => Ok(json),
             Ok(None) => Err(BadEdit::BodyNotAtHand {
                 edit,
-                pointer: edit::shown(pointer),
+                pointer: edit::shown(pointer.as_str()),
             }),
             Err(error) => Err(BadEdit::NotJson {
                 edit,
-                pointer: edit::shown(pointer),
+                pointer: edit::shown(pointer.as_str()),
                 error: error.clone(),
             }),
         }

@@ -19,6 +19,7 @@ use std::{
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault};
+pub use memo::{About, Remembered};
 use memo::{Memo, Reads, Recalled, Seen};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
@@ -28,7 +29,7 @@ use tollgate_config::{Isolation, OnError};
 use wasmtime::Store;
 
 use crate::{
-    Charge, Failure, Hook, Message, NotOpened, Observed, Session,
+    Failure, Hook, Message, NotOpened, Observed, Session,
     charge::Hold,
     compile::{Facts, Form},
     contract::{Decision, Head, Hooks, Needs},
@@ -66,7 +67,7 @@ pub enum Asked {
     /// It was asked.
     Now(Session, Result<Decision, Failure>),
     /// It decided about such a request before.
-    Remembered(Decision),
+    Remembered(Remembered),
 }
 
 /// What a policy is made of.
@@ -259,28 +260,29 @@ impl Policy {
 
     /// As [`Policy::open_and_request`]; but where nothing else is asked in the exchange, since
     /// this is the only hook or the policy leaves with it, what was decided about such a request
-    /// before need not be asked again.
+    /// before need not be asked again: then `introduce` is not called, which says what a session
+    /// is told, by the request.
     ///
     /// # Errors
     /// As [`Policy::open`]; what the hook came to is in what is returned.
-    pub async fn ask(
+    pub async fn ask<'a>(
         self: &Arc<Self>,
-        (head, exchange): (&Head, &ExchangeContext),
+        about: &About<'_>,
+        introduce: impl FnOnce(&Message) -> (&'a Head, &'a ExchangeContext),
         request: &mut Message,
         is_only_hook: bool,
     ) -> Result<Asked, NotOpened> {
         // Who watches wants to see what it asks; and a failing policy is not to look well.
         let mut reads = None;
-        let may_be_known = is_only_hook || self.memo.knows_of_leaving(head);
-        if may_be_known && !exchange.recorded && !self.quarantine.is_closed() {
-            match self.memo.recall(head, request) {
+        let may_be_known = is_only_hook || self.memo.knows_of_leaving(about.streaming);
+        if may_be_known && !about.recorded && !self.quarantine.is_closed() {
+            match self.memo.recall(about, request) {
                 // What it would hold there may not be enough left for: that is its business.
                 Recalled::Known(known) => {
-                    let charges = &mut request.charges;
-                    if self.hold_again(&known.holds, head, charges).await {
+                    if self.hold_again(&known.0.holds, about, request).await {
                         self.shared.counters.remembered();
                         self.quarantine.went_well();
-                        return Ok(Asked::Remembered(known.decision));
+                        return Ok(Asked::Remembered(known));
                     }
                 }
                 Recalled::Unknown => reads = Some(Reads::default()),
@@ -291,18 +293,19 @@ impl Policy {
         let (session, decided) = Session::open_and_request(
             self.clone(),
             instance,
-            (head, exchange),
-            (request, reads, is_only_hook),
+            introduce(request),
+            (request, reads.map(|reads| (about, reads)), is_only_hook),
         )
         .await?;
         Ok(Asked::Now(session, decided))
     }
 
     /// Whether all of it could be held; else nothing is.
-    async fn hold_again(&self, holds: &[Hold], head: &Head, charges: &mut Vec<Charge>) -> bool {
+    async fn hold_again(&self, holds: &[Hold], about: &About<'_>, request: &mut Message) -> bool {
+        let charges = &mut request.charges;
         let before = charges.len();
         for hold in holds {
-            let held = match hold.ask(&self.shared, head.body_bytes) {
+            let held = match hold.ask(&self.shared, about.body_bytes) {
                 Ok((input, held)) => held.get().await.ok().map(|held| (input, held)),
                 Err(_) => None,
             };

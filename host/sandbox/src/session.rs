@@ -14,7 +14,7 @@ use crate::{
     instance::{FIRST_TICK, Instance},
     observed::Stage,
     policy::{
-        Policy,
+        About, Policy,
         memo::{Basis, Reads, Seen},
     },
     recording::{Recorded, Recording},
@@ -77,10 +77,11 @@ impl Session {
         policy: Arc<Policy>,
         mut instance: Box<Instance>,
         (head, exchange): (&Head, &ExchangeContext),
-        (request, reads, is_last): (&mut Message, Option<Reads>, bool),
+        (request, learns, is_last): (&mut Message, Option<(&About<'_>, Reads)>, bool),
     ) -> Result<(Self, Result<Decision, Failure>), NotOpened> {
         begin(&mut instance, (head, exchange));
         let Instance { store, guest, .. } = &mut *instance;
+        let (about, reads) = learns.unzip();
         store.data_mut().reads = reads;
         // Until the session is open, nothing can be planned.
         store.data_mut().show(request, Stage::Response);
@@ -96,9 +97,9 @@ impl Session {
                 let decided = session.decided(Hook::Request, times, decided);
                 session.note_leaving(seen);
                 if session.has_left && decided.is_ok() {
-                    session.policy.memo.note_leaving(head);
+                    session.policy.memo.note_leaving(head.streaming);
                 }
-                if let (Ok(decision), Some(reads)) = (&decided, reads) {
+                if let (Ok(decision), Some(about), Some(reads)) = (&decided, about, reads) {
                     let policy = &session.policy;
                     let basis = Basis {
                         seen: seen.filter(|seen| seen.is_stateless() || !policy.is_shared()),
@@ -106,7 +107,8 @@ impl Session {
                         host_calls: session.host_calls,
                         is_last: is_last || session.has_left,
                     };
-                    policy.memo.learn((head, request), basis, decision);
+                    let told = (about, head.deadline_ms, request);
+                    policy.memo.learn(told, basis, decision);
                 }
                 Ok((session, decided))
             }

@@ -5,11 +5,11 @@
 //! dropped when a shard has doubled or the namespace has no room.
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use super::{Limit, LimitError, LimitStore, Reservation, Settle, bucket::Bucket};
@@ -76,19 +76,19 @@ impl EmbeddedLimits {
     fn with_bucket<T>(
         &self,
         space: &Space,
-        name: &str,
+        key: Key<'_>,
         limit: Limit,
         act: impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
     ) -> Result<T, LimitError> {
-        self.check(name, limit)?;
-        match space.with_bucket(name, limit, &*self.clock, &act) {
+        self.check(key.name, limit)?;
+        match space.with_bucket(key, limit, &*self.clock, &act) {
             Err(LimitError::TooManyBuckets) => {
                 let now_us = self.clock.monotonic_us();
                 if !space.swept.passed(now_us) {
                     return Err(LimitError::TooManyBuckets);
                 }
                 space.sweep(now_us);
-                space.with_bucket(name, limit, &*self.clock, &act)
+                space.with_bucket(key, limit, &*self.clock, &act)
             }
             result => result,
         }
@@ -102,13 +102,15 @@ impl EmbeddedLimits {
         limit: Limit,
     ) -> Result<Reservation, LimitError> {
         let space = self.space(namespace);
-        self.with_bucket(&space, name, limit, |bucket, now_us| {
+        let key = space.key(name);
+        self.with_bucket(&space, key, limit, |bucket, now_us| {
             bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
         })?;
         let clock = self.clock.clone();
         let held = Held {
             space,
             clock,
+            hash: key.hash,
             name: name.into(),
             limit,
             amount,
@@ -127,7 +129,8 @@ impl LimitStore for EmbeddedLimits {
         limit: Limit,
     ) -> Answer<Result<u64, LimitError>> {
         let space = self.space(namespace);
-        Answer::Ready(self.with_bucket(&space, bucket, limit, |bucket, now_us| {
+        let key = space.key(bucket);
+        Answer::Ready(self.with_bucket(&space, key, limit, |bucket, now_us| {
             bucket.take(amount, now_us).map_err(LimitError::Exceeded)
         }))
     }
@@ -150,8 +153,9 @@ impl LimitStore for EmbeddedLimits {
     ) -> Answer<Result<u64, LimitError>> {
         Answer::Ready(self.check(bucket, limit).map(|()| {
             let space = self.space(namespace);
-            let mut shard = space.shard(bucket).lock();
-            let Some(bucket) = shard.find(bucket, limit) else {
+            let key = space.key(bucket);
+            let mut shard = space.shard(key).lock();
+            let Some(bucket) = shard.find(key, limit) else {
                 return limit.amount;
             };
             bucket.bring_to(limit.amount, self.clock.monotonic_us());
@@ -164,6 +168,7 @@ impl LimitStore for EmbeddedLimits {
 struct Held {
     space: Arc<Space>,
     clock: Arc<dyn Clock>,
+    hash: u64,
     name: Box<str>,
     limit: Limit,
     amount: u64,
@@ -173,8 +178,12 @@ struct Held {
 impl Held {
     fn charge(&mut self, used: u64) -> u64 {
         self.settled = true;
-        let mut shard = self.space.shard(&self.name).lock();
-        let Some(bucket) = shard.find(&self.name, self.limit) else {
+        let key = Key {
+            hash: self.hash,
+            name: &self.name,
+        };
+        let mut shard = self.space.shard(key).lock();
+        let Some(bucket) = shard.find(key, self.limit) else {
             return self.limit.amount.saturating_sub(used);
         };
         bucket.bring_to_now(self.clock.monotonic_us());
@@ -196,19 +205,36 @@ impl Drop for Held {
     }
 }
 
+/// A name and its hash, which is made once for all that is done under it.
+#[derive(Clone, Copy)]
+struct Key<'a> {
+    hash: u64,
+    name: &'a str,
+}
+
+/// All limits that one name is held to.
+struct Named {
+    hash: u64,
+    name: Box<str>,
+    buckets: Vec<Bucket>,
+}
+
 #[derive(Default)]
 struct Shard {
-    by_name: HashMap<Box<str>, Vec<Bucket>>,
+    by_name: HashTable<Named>,
     /// The number of names at which it is swept next.
     sweep_at: usize,
 }
 
 impl Shard {
-    fn find(&mut self, name: &str, limit: Limit) -> Option<&mut Bucket> {
+    fn named(&mut self, key: Key<'_>) -> Option<&mut Named> {
         self.by_name
-            .get_mut(name)?
-            .iter_mut()
-            .find(|bucket| bucket.is_for(limit))
+            .find_mut(key.hash, |named| *named.name == *key.name)
+    }
+
+    fn find(&mut self, key: Key<'_>, limit: Limit) -> Option<&mut Bucket> {
+        let mut buckets = self.named(key)?.buckets.iter_mut();
+        buckets.find(|bucket| bucket.is_for(limit))
     }
 }
 
@@ -229,49 +255,62 @@ impl Space {
         }
     }
 
-    fn shard(&self, name: &str) -> &Mutex<Shard> {
-        #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash do")]
-        let hash = self.hasher.hash_one(name) as usize;
-        &self.shards[hash % SHARDS]
+    fn key<'a>(&self, name: &'a str) -> Key<'a> {
+        let hash = self.hasher.hash_one(name);
+        Key { hash, name }
+    }
+
+    fn shard(&self, key: Key<'_>) -> &Mutex<Shard> {
+        // A table goes by the lowest bits and by the highest.
+        let middle = (key.hash >> 32) as usize;
+        &self.shards[middle % SHARDS]
     }
 
     fn with_bucket<T>(
         &self,
-        name: &str,
+        key: Key<'_>,
         limit: Limit,
         clock: &dyn Clock,
         act: &impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
     ) -> Result<T, LimitError> {
-        let mut shard = self.shard(name).lock();
+        let mut shard = self.shard(key).lock();
         // Read under the lock: a bucket's time must not go back.
         let now_us = clock.monotonic_us();
-        if let Some(bucket) = shard.find(name, limit) {
+        if let Some(bucket) = shard.find(key, limit) {
             bucket.bring_to(limit.amount, now_us);
             return act(bucket, now_us);
         }
         let mut bucket = Bucket::new(limit, now_us);
         bucket.bring_to_now(now_us);
         let result = act(&mut bucket, now_us)?;
-        self.keep(&mut shard, name, bucket)?;
+        self.keep(&mut shard, key, bucket)?;
         if shard.by_name.len() >= shard.sweep_at.max(SWEEP_MIN) {
             self.sweep_shard(&mut shard, now_us);
         }
         Ok(result)
     }
 
-    fn keep(&self, shard: &mut Shard, name: &str, bucket: Bucket) -> Result<(), LimitError> {
+    fn keep(&self, shard: &mut Shard, key: Key<'_>, bucket: Bucket) -> Result<(), LimitError> {
         if bucket.is_idle() {
             return Ok(());
         }
-        let present = shard.by_name.get(name).map_or(0, Vec::len);
+        let named = shard.named(key);
+        let present = named.as_ref().map_or(0, |named| named.buckets.len());
         if present >= LIMITS_OF_A_NAME || !self.buckets.claim(1) {
             return Err(LimitError::TooManyBuckets);
         }
+        if let Some(named) = named {
+            named.buckets.push(bucket);
+            return Ok(());
+        }
+        let named = Named {
+            hash: key.hash,
+            name: key.name.into(),
+            buckets: vec![bucket],
+        };
         shard
             .by_name
-            .entry(name.into())
-            .or_insert_with(|| Vec::with_capacity(1))
-            .push(bucket);
+            .insert_unique(key.hash, named, |named| named.hash);
         Ok(())
     }
 
@@ -282,7 +321,7 @@ impl Space {
     }
 
     fn sweep_shard(&self, shard: &mut Shard, now_us: u64) {
-        shard.by_name.retain(|_, buckets| {
+        shard.by_name.retain(|Named { buckets, .. }| {
             buckets.retain_mut(|bucket| {
                 bucket.bring_to_now(now_us);
                 let idle = bucket.is_idle();
@@ -295,7 +334,7 @@ impl Space {
         });
         let left = shard.by_name.len();
         if shard.by_name.capacity() > 4 * left.max(SWEEP_MIN) {
-            shard.by_name.shrink_to(2 * left);
+            shard.by_name.shrink_to(2 * left, |named| named.hash);
         }
         shard.sweep_at = left * 2;
     }

@@ -4,7 +4,7 @@
 //! label names. What breaks a rule is counted in `tollgate_policy_metrics_dropped_total`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt::Write,
     sync::{
         Arc,
@@ -52,7 +52,7 @@ pub struct PluginMetrics {
 
 #[derive(Default)]
 struct OfPolicy {
-    by_name: Mutex<HashMap<Box<str>, Metric>>,
+    by_name: Mutex<BTreeMap<Box<str>, Metric>>,
     dropped: AtomicU64,
 }
 
@@ -76,7 +76,7 @@ enum Number {
 
 struct Metric {
     kind: Kind,
-    series: HashMap<Labels, Number>,
+    series: BTreeMap<Labels, Number>,
     /// What all sets beyond the bound are counted under.
     overflow: Labels,
 }
@@ -220,7 +220,7 @@ impl Metric {
             .collect();
         Self {
             kind,
-            series: HashMap::new(),
+            series: BTreeMap::new(),
             overflow,
         }
     }

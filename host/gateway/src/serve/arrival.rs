@@ -441,13 +441,24 @@ impl Arrival {
             InPath::Model(model) => self.model = Some(model),
             InPath::Unclear => self.model = None,
             InPath::Nothing if before != Named::InBody || self.is_body_changed() => {
-                self.model = self.model_in_body();
+                if !self.is_model_in_body() {
+                    self.model = self.model_in_body();
+                }
             }
             InPath::Nothing => return Ok(()),
         }
         check_model(self.model.as_deref())?;
         exchange.record.model.clone_from(&self.model);
         Ok(())
+    }
+
+    /// Whether the body is known to call it as before.
+    fn is_model_in_body(&mut self) -> bool {
+        let Self { model, message, .. } = self;
+        let (Some(model), Ok(Some(json))) = (model, message.read_json()) else {
+            return false;
+        };
+        json.is_written("model", model)
     }
 
     fn model_in_body(&mut self) -> Option<String> {

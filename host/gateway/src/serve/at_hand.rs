@@ -92,11 +92,11 @@ fn parse(
 
 /// What a document says that is taken apart.
 pub(super) fn facts(json: &mut Json) -> RequestFacts {
-    let model = match json.get("/model") {
+    let model = match json.member("model") {
         Some(Value::Text(model)) => Some(model),
         _ => None,
     };
-    let stream = matches!(json.get("/stream"), Some(Value::Boolean(true)));
+    let stream = matches!(json.member("stream"), Some(Value::Boolean(true)));
     RequestFacts {
         model,
         stream,

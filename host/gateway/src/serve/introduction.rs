@@ -1,7 +1,7 @@
 //! What a session is told of its exchange when it opens.
 
 use tokio::time::Instant;
-use tollgate_sandbox::{ExchangeContext, Message, contract::Head};
+use tollgate_sandbox::{About, ExchangeContext, Message, contract::Head};
 
 use super::record::Record;
 
@@ -32,9 +32,21 @@ impl Introduction {
             renew(&mut head.path, &message.path);
             renew_fact(&mut head.caller, fact(&message.facts, "caller"));
             renew_fact(&mut head.tier, fact(&message.facts, "tier"));
-            head.deadline_ms = left(deadline);
+            head.deadline_ms = Self::about(record, deadline).deadline_ms();
         }
         before.get_or_insert_with(|| Self::of_request(record, message, deadline))
+    }
+
+    /// What is known besides the request.
+    pub(super) fn about(record: &Record, deadline: Instant) -> About<'_> {
+        About {
+            route: record.route.as_deref().unwrap_or_default(),
+            model: record.model.as_deref(),
+            streaming: record.streaming,
+            body_bytes: record.bytes_in,
+            deadline: deadline.into_std(),
+            recorded: record.journal.is_some(),
+        }
     }
 
     /// For a policy that was not asked about the request.
@@ -56,21 +68,22 @@ impl Introduction {
         path: &str,
         (facts, deadline): (&[(String, String)], Instant),
     ) -> Self {
+        let about = Self::about(record, deadline);
         let head = Head {
-            route: record.route.as_deref().unwrap_or_default().to_owned(),
+            route: about.route.to_owned(),
             method: method.to_owned(),
             path: path.to_owned(),
-            model: record.model.clone(),
+            model: about.model.map(str::to_owned),
             caller: fact(facts, "caller").map(str::to_owned),
             tier: fact(facts, "tier").map(str::to_owned),
-            streaming: record.streaming,
-            body_bytes: record.bytes_in,
-            deadline_ms: left(deadline),
+            streaming: about.streaming,
+            body_bytes: about.body_bytes,
+            deadline_ms: about.deadline_ms(),
         };
         let context = ExchangeContext {
             request_id: record.id.as_str().into(),
-            deadline: deadline.into_std(),
-            recorded: record.journal.is_some(),
+            deadline: about.deadline,
+            recorded: about.recorded,
         };
         Self { head, context }
     }
@@ -79,12 +92,6 @@ impl Introduction {
 fn fact<'a>(facts: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let last = facts.iter().rev().find(|(fact, _)| fact == name);
     last.map(|(_, value)| value.as_str())
-}
-
-/// In milliseconds.
-fn left(deadline: Instant) -> u32 {
-    let left = deadline.saturating_duration_since(Instant::now());
-    u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn renew(text: &mut String, now: &str) {

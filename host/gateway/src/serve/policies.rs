@@ -96,17 +96,31 @@ async fn ask_each(
                 .await?;
             continue;
         }
-        let introduced = Introduction::renewed(told, (&*record, &*message), until);
+        let about = Introduction::about(record, until);
+        let seen = &*record;
+        if slot.is_open() {
+            Introduction::renewed(told, (seen, message), until);
+        }
         let shadow = message.shadow.take();
-        let Some(decided) = slot.request(record, introduced, message).await? else {
+        let Some(choice) = slot
+            .request(
+                seen,
+                &about,
+                |message| Introduction::renewed(told, (seen, message), until),
+                message,
+            )
+            .await?
+        else {
             message.plan = None;
             message.shadow = shadow;
             continue;
         };
-        let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
+        let step = slot.judge_choice(choice, message, (record, generation))?;
         // A later wish before an earlier one, and none of a policy that failed.
         message.shadow = message.shadow.take().or(shadow);
-        slot.close_early(&introduced.head).await;
+        if let Some(Introduction { head, .. }) = &introduction {
+            slot.close_early(head).await;
+        }
         match step {
             Step::Next => {}
             Step::GoTo(to) => {

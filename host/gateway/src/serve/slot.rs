@@ -5,22 +5,21 @@
 //! that only asks about the response. No hook is ever dropped half-way: see
 //! [`carry_on`](super::carry_on).
 
-use std::{borrow::Borrow, fmt::Display, mem, sync::Arc};
+mod judge;
 
+use std::{borrow::Borrow, mem, sync::Arc};
+
+pub(super) use judge::{Choice, Step};
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    Asked, Charge, Failure, Json, Message, NotOpened, Policy, Session, Side,
-    contract::{
-        Decision, Destination, Event, EventsDecision, Head, Hooks, Outcome, Refusal, Verdict,
-    },
+    About, Asked, Charge, Failure, Message, NotOpened, Policy, Session,
+    contract::{Event, EventsDecision, Head, Hooks, Outcome},
 };
 
 use super::{
     errors::ServeError,
-    generation::Generation,
     introduction::Introduction,
     record::{Decided, PolicyRecord, Record},
-    reply::Reply,
 };
 use crate::trace::{Journal, OPEN, Page, hook_name};
 
@@ -64,31 +63,6 @@ enum State {
 struct Told {
     caller: Option<String>,
     tier: Option<String>,
-}
-
-/// How the exchange goes on after a hook.
-pub(super) enum Step {
-    Next,
-    GoTo(Destination),
-    Reply(Box<Reply>),
-}
-
-impl Step {
-    /// # Errors
-    /// A destination that is not there, or an answer that cannot be sent.
-    fn of(verdict: Verdict, generation: &Generation) -> Result<Result<Self, Refusal>, String> {
-        Ok(Ok(match verdict {
-            Verdict::Next => Self::Next,
-            Verdict::GoTo(to) => match &to.upstream {
-                Some(name) if !generation.upstreams.contains_key(name) => {
-                    return Err(format!("there is no upstream `{name}`"));
-                }
-                _ => Self::GoTo(to),
-            },
-            Verdict::Reply(answer) => Self::Reply(Box::new(Reply::of(answer)?)),
-            Verdict::Refuse(refusal) => return Ok(Err(refusal)),
-        }))
-    }
 }
 
 impl Slot {
@@ -239,48 +213,52 @@ impl Slot {
     /// Asks the `on_request` hook, of a session that opens with it if there is none yet, or
     /// remembers what it would decide; `None`: it failed to, or had failed before, and is
     /// bypassed.
-    pub(super) async fn request(
+    pub(super) async fn request<'a>(
         &mut self,
         record: &Record,
-        Introduction { head, context }: &Introduction,
+        about: &About<'_>,
+        introduce: impl FnOnce(&Message) -> &'a Introduction,
         message: &mut Message,
-    ) -> Result<Option<Result<Decision, Failure>>, ServeError> {
+    ) -> Result<Option<Choice>, ServeError> {
         match &mut self.state {
             State::Left(_) | State::Spent => return Ok(None),
             State::Open(session) => {
                 let decided = session.on_request(message).await;
                 self.charges = mem::take(&mut message.charges);
-                return Ok(Some(decided));
+                return Ok(Some(Choice::Now(decided)));
             }
             State::Waiting => {}
         }
         let is_only_hook = self.hooks == Hooks::REQUEST;
         let policy = &self.record.policy;
-        let asked = policy.ask((head, context), message, is_only_hook).await;
+        let introduce = |message: &Message| {
+            let Introduction { head, context } = introduce(message);
+            (head, context)
+        };
+        let asked = policy.ask(about, introduce, message, is_only_hook).await;
         self.charges = mem::take(&mut message.charges);
         match asked {
             Ok(Asked::Now(session, decided)) => {
                 self.state = State::Open(session);
-                Ok(Some(decided))
+                Ok(Some(Choice::Now(decided)))
             }
-            Ok(Asked::Remembered(decision)) => {
-                self.state = self.left(head);
+            Ok(Asked::Remembered(remembered)) => {
+                let told = [message.fact("caller"), message.fact("tier")];
+                self.state = self.left(about.streaming, told);
                 self.record.remembered = true;
-                Ok(Some(Ok(decision)))
+                Ok(Some(Choice::Before(remembered)))
             }
             Err(not) => self.not_opened(not, record).map(|()| None),
         }
     }
 
     /// What is left of a policy that left.
-    fn left(&self, head: &Head) -> State {
-        if head.streaming || !self.hooks.contains(Hooks::EVENTS) {
+    fn left(&self, streaming: bool, told: [Option<&str>; 2]) -> State {
+        if streaming || !self.hooks.contains(Hooks::EVENTS) {
             return State::Spent;
         }
-        State::Left(Told {
-            caller: head.caller.clone(),
-            tier: head.tier.clone(),
-        })
+        let [caller, tier] = told.map(|fact| fact.map(str::to_owned));
+        State::Left(Told { caller, tier })
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -329,65 +307,6 @@ impl Slot {
         }
     }
 
-    pub(super) fn judge(
-        &mut self,
-        decided: Result<Decision, Failure>,
-        message: &mut Message,
-        hook: Hooks,
-        place: (&Record, &Generation),
-    ) -> Result<Step, ServeError> {
-        let seen = match (&mut self.page, &mut self.state) {
-            (Some(page), State::Open(session)) => {
-                Some(page.decided(session, hook, (decided.as_ref().ok(), message)))
-            }
-            _ => None,
-        };
-        let step = self.judge_unseen(decided, message, hook, place);
-        if let (Some(page), Some(seen)) = (&self.page, seen) {
-            let failure = self.record.failure.as_ref();
-            page.tell(seen, failure.map(|failure| (failure, self.record.bypassed)));
-        }
-        step
-    }
-
-    fn judge_unseen(
-        &mut self,
-        decided: Result<Decision, Failure>,
-        message: &mut Message,
-        hook: Hooks,
-        (record, generation): (&Record, &Generation),
-    ) -> Result<Step, ServeError> {
-        let side = if hook == Hooks::RESPONSE {
-            Side::Response
-        } else {
-            Side::Request
-        };
-        // A field that stands twice is hidden from the policy, and not from the upstream.
-        if let (Ok(_), Side::Request, Some(fault)) =
-            (&decided, side, message.json.as_ref().and_then(Json::fault))
-        {
-            return Err(ServeError::Json(fault.to_string()));
-        }
-        let step = decided.and_then(|decision| {
-            self.record.decided = Decided::of(&decision.verdict);
-            self.apply(decision, message, side, generation)
-        });
-        match step {
-            Ok(Err(refusal)) => {
-                self.record.code = Some(refusal.code.clone());
-                Err(ServeError::Refused(refusal))
-            }
-            Ok(Ok(step)) => Ok(step),
-            Err(failure) => {
-                message.plan = None;
-                message.shadow = None;
-                message.scores = None;
-                self.failed(failure, hook_name(hook), record)
-                    .map(|()| Step::Next)
-            }
-        }
-    }
-
     fn may_be_bypassed(&self) -> bool {
         self.policy().on_error() == OnError::Bypass
     }
@@ -402,33 +321,6 @@ impl Slot {
         if let (Some(page), State::Open(session)) = (&mut self.page, &mut self.state) {
             let decided = decided.as_ref().map_err(|failure| (failure, bypassed));
             page.events(session, batch, decided);
-        }
-    }
-
-    /// A decision, its verdict and all its edits, or none of it.
-    fn apply(
-        &mut self,
-        decision: Decision,
-        message: &mut Message,
-        side: Side,
-        generation: &Generation,
-    ) -> Result<Result<Step, Refusal>, Failure> {
-        let Decision { verdict, edits } = decision;
-        let step = Step::of(verdict, generation).map_err(|fault| self.reject(&fault))?;
-        if !edits.is_empty() {
-            let count = u32::try_from(edits.len()).unwrap_or(u32::MAX);
-            message
-                .apply(edits, side)
-                .map_err(|bad| self.reject(&bad))?;
-            self.record.edits += count;
-        }
-        Ok(step)
-    }
-
-    fn reject(&mut self, why: &dyn Display) -> Failure {
-        match &mut self.state {
-            State::Open(session) => session.reject(why),
-            State::Waiting | State::Left(_) | State::Spent => self.record.policy.reject(why),
         }
     }
 
@@ -459,7 +351,8 @@ impl Slot {
         if let State::Open(session) = &self.state
             && session.has_left()
         {
-            let left = self.left(head);
+            let told = [head.caller.as_deref(), head.tier.as_deref()];
+            let left = self.left(head.streaming, told);
             if let State::Open(session) = mem::replace(&mut self.state, left) {
                 self.record.spent = session.spent();
                 session.close().await;

@@ -184,6 +184,7 @@ impl Exchange {
             self.record.journal = None;
         }
         let journal = self.record.journal.as_ref();
+        self.slots.reserve(policies.len());
         for placed in policies {
             if !self
                 .slots

@@ -18,7 +18,7 @@ use super::{
     escape::{self, without_query},
     lines::Lines,
 };
-use crate::serve::{Cached, Decided, PolicyRecord, Reason, Record, TryOutcome};
+use crate::serve::{Decided, PolicyRecord, Reason, Record, TryOutcome};
 
 /// Facts of an exchange that a line holds.
 const FACTS_MAX: usize = 16;
@@ -36,6 +36,13 @@ pub(crate) fn log(lines: &Lines, record: &Record) {
     });
 }
 
+/// A field's name with what is around it.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 fn write_line(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"{\"time\":\"");
     write_time(
@@ -45,39 +52,44 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
             .unwrap_or_default(),
     );
     out.extend_from_slice(b"\",\"event\":\"exchange\"");
-    text(out, "id", record.id.as_str());
-    number(out, "generation", record.generation);
-    optional(out, "route", record.route.as_deref());
-    text(out, "method", record.method.as_str());
-    text(out, "path", without_query(record.uri.path()));
-    optional(out, "model", record.model.as_deref());
-    optional(out, "target_model", record.target_model.as_deref());
-    optional(out, "upstream", record.upstream.as_deref());
-    optional(out, "endpoint", record.endpoint.as_deref());
-    number(out, "attempts", record.attempts.into());
+    text(out, key!("id"), record.id.as_str());
+    number(out, key!("generation"), record.generation);
+    optional(out, key!("route"), record.route.as_deref());
+    text(out, key!("method"), record.method.as_str());
+    text(out, key!("path"), without_query(record.uri.path()));
+    optional(out, key!("model"), record.model.as_deref());
+    optional(out, key!("target_model"), record.target_model.as_deref());
+    optional(out, key!("upstream"), record.upstream.as_deref());
+    optional(out, key!("endpoint"), record.endpoint.as_deref());
+    number(out, key!("attempts"), record.attempts.into());
     tries(out, record);
-    number(out, "status", record.status.into());
-    text(out, "ending", ending(record.ending));
-    optional(out, "error", record.error.as_deref());
-    optional(out, "cache", record.cache.map(Cached::as_str));
+    number(out, key!("status"), record.status.into());
+    word(out, key!("ending"), ending(record.ending));
+    optional(out, key!("error"), record.error.as_deref());
+    if let Some(cached) = record.cache {
+        word(out, key!("cache"), cached.as_str());
+    }
     if record.mirror {
         out.extend_from_slice(b",\"mirror\":true");
     }
-    optional(out, "upgrade", record.upgrade.as_deref());
+    optional(out, key!("upgrade"), record.upgrade.as_deref());
     if record.streaming {
         out.extend_from_slice(b",\"stream\":true");
     }
     if let Some(bytes) = record.bytes_in {
-        number(out, "bytes_in", bytes);
+        number(out, key!("bytes_in"), bytes);
     }
-    number(out, "bytes_out", record.bytes_out);
-    duration(out, "queue_us", record.queued);
-    duration(out, "upstream_us", record.upstream_head);
-    duration(out, "first_byte_us", record.first_byte);
-    duration(out, "total_us", Some(record.total));
+    number(out, key!("bytes_out"), record.bytes_out);
+    duration(out, key!("queue_us"), record.queued);
+    duration(out, key!("upstream_us"), record.upstream_head);
+    duration(out, key!("first_byte_us"), record.first_byte);
+    duration(out, key!("total_us"), Some(record.total));
     usage(out, record.usage.as_ref());
     for (name, value) in record.given.iter().flat_map(|given| given.iter()) {
-        text(out, name, value);
+        out.push(b',');
+        escape::string(out, name);
+        out.push(b':');
+        escape::string(out, value);
     }
     facts(out, &record.facts);
     out.extend_from_slice(b",\"policies\":[");
@@ -93,10 +105,10 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
 /// Those that did not answer; the one that did stands in the fields around them.
 fn tries(out: &mut Vec<u8>, record: &Record) {
     if record.reason != Reason::First {
-        text(out, "reason", record.reason.as_str());
+        word(out, key!("reason"), record.reason.as_str());
     }
     if record.over_budget > 0 {
-        number(out, "over_budget", record.over_budget.into());
+        number(out, key!("over_budget"), record.over_budget.into());
     }
     if record.tries.is_empty() {
         return;
@@ -108,13 +120,13 @@ fn tries(out: &mut Vec<u8>, record: &Record) {
         }
         out.extend_from_slice(b"{\"upstream\":");
         escape::string(out, &tried.upstream);
-        optional(out, "endpoint", tried.endpoint.as_deref());
-        text(out, "reason", tried.reason.as_str());
-        text(out, "outcome", tried.outcome.as_str());
+        optional(out, key!("endpoint"), tried.endpoint.as_deref());
+        word(out, key!("reason"), tried.reason.as_str());
+        word(out, key!("outcome"), tried.outcome.as_str());
         if let TryOutcome::Status(status) = tried.outcome {
-            number(out, "status", status.into());
+            number(out, key!("status"), status.into());
         }
-        duration(out, "us", Some(tried.took));
+        duration(out, key!("us"), Some(tried.took));
         out.push(b'}');
     }
     out.push(b']');
@@ -124,9 +136,9 @@ fn decision(out: &mut Vec<u8>, policy: &PolicyRecord) {
     out.extend_from_slice(b"{\"policy\":");
     escape::string(out, policy.policy.name());
     decided(out, policy);
-    duration(out, "us", Some(policy.spent.time));
+    duration(out, key!("us"), Some(policy.spent.time));
     if policy.spent.host_calls > 0 {
-        number(out, "host_calls", policy.spent.host_calls.into());
+        number(out, key!("host_calls"), policy.spent.host_calls.into());
     }
     out.push(b'}');
 }
@@ -134,24 +146,24 @@ fn decision(out: &mut Vec<u8>, policy: &PolicyRecord) {
 /// All of a policy's part that needs no policy at hand.
 fn decided(out: &mut Vec<u8>, policy: &PolicyRecord) {
     if policy.decided != Decided::Nothing {
-        text(out, "decided", policy.decided.as_str());
+        word(out, key!("decided"), policy.decided.as_str());
     }
-    optional(out, "code", policy.code.as_deref());
-    for (name, count) in [
-        ("edits", u64::from(policy.edits)),
-        ("events", policy.events),
-        ("events_changed", policy.events_changed),
+    optional(out, key!("code"), policy.code.as_deref());
+    for (key, count) in [
+        (key!("edits"), u64::from(policy.edits)),
+        (key!("events"), policy.events),
+        (key!("events_changed"), policy.events_changed),
     ] {
         if count > 0 {
-            number(out, name, count);
+            number(out, key, count);
         }
     }
     if policy.remembered {
         out.extend_from_slice(b",\"remembered\":true");
     }
     if let Some(failure) = &policy.failure {
-        text(out, "failure", failure_word(failure));
-        text(out, "reason", &failure.to_string());
+        word(out, key!("failure"), failure_word(failure));
+        text(out, key!("reason"), &failure.to_string());
     }
     if policy.bypassed {
         out.extend_from_slice(b",\"bypassed\":true");
@@ -160,9 +172,9 @@ fn decided(out: &mut Vec<u8>, policy: &PolicyRecord) {
 
 fn usage(out: &mut Vec<u8>, usage: Option<&Usage>) {
     if let Some(usage) = usage {
-        number(out, "input_tokens", usage.input_tokens);
-        number(out, "output_tokens", usage.output_tokens);
-        number(out, "cached_tokens", usage.cached_tokens);
+        number(out, key!("input_tokens"), usage.input_tokens);
+        number(out, key!("output_tokens"), usage.output_tokens);
+        number(out, key!("cached_tokens"), usage.cached_tokens);
     }
 }
 
@@ -208,35 +220,34 @@ pub(crate) fn failure_word(failure: &Failure) -> &'static str {
     }
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn text(out: &mut Vec<u8>, name: &str, value: &str) {
-    key(out, name);
+/// With a [`key`], as all of these.
+fn text(out: &mut Vec<u8>, key: &str, value: &str) {
+    out.extend_from_slice(key.as_bytes());
     escape::string(out, value);
 }
 
-fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    if let Some(value) = value {
-        text(out, name, value);
+/// One of ours, which needs no escapes.
+fn word(out: &mut Vec<u8>, key: &str, word: &'static str) {
+    for part in [key, "\"", word, "\""] {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    key(out, name);
+fn optional(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        text(out, key, value);
+    }
+}
+
+fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn duration(out: &mut Vec<u8>, name: &str, value: Option<Duration>) {
+fn duration(out: &mut Vec<u8>, key: &str, value: Option<Duration>) {
     if let Some(value) = value {
-        number(
-            out,
-            name,
-            u64::try_from(value.as_micros()).unwrap_or(u64::MAX),
-        );
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        number(out, key, micros);
     }
 }
 

@@ -4,7 +4,7 @@
 //! counted as `other`, so no client can make the exposition grow.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -134,7 +134,7 @@ impl Tokens {
 }
 
 /// Counters by name, and those of every name that is not known.
-type Named<T> = HashMap<Arc<str>, Arc<T>>;
+type Named<T> = BTreeMap<Arc<str>, Arc<T>>;
 
 #[derive(Debug, Default)]
 struct Known {
@@ -202,11 +202,11 @@ impl Counters {
 
     pub(crate) fn render(&self, out: &mut Exposition) {
         let known = self.known.load();
-        let mut routes: BTreeMap<&str, &Route> = sorted(&known.routes);
+        let mut routes: BTreeMap<&str, &Route> = borrowed(&known.routes);
         routes.insert("", &self.no_route);
         exchanges(out, &routes);
         mirrored(out, &routes);
-        let mut models: BTreeMap<&str, &Tokens> = sorted(&known.models);
+        let mut models: BTreeMap<&str, &Tokens> = borrowed(&known.models);
         models.entry(OTHER).or_insert(&self.other_model);
         let mut family = out.family(
             "tollgate_tokens_total",
@@ -218,13 +218,13 @@ impl Counters {
                 family.sample(&[("model", model), ("kind", kind)], count);
             }
         }
-        upstreams(out, &sorted(&known.upstreams));
+        upstreams(out, &borrowed(&known.upstreams));
         let mut family = out.family(
             "tollgate_policy_exchange_seconds",
             Kind::Histogram,
             "Time that a policy took of an exchange, all its hooks but the last.",
         );
-        for (name, times) in sorted(&known.policies) {
+        for (name, times) in borrowed(&known.policies) {
             family.histogram(&[("policy", name)], times);
         }
     }
@@ -451,7 +451,7 @@ fn renew<'a, T: Default>(former: &Named<T>, names: impl Iterator<Item = &'a str>
     known
 }
 
-fn sorted<T>(named: &Named<T>) -> BTreeMap<&str, &T> {
+fn borrowed<T>(named: &Named<T>) -> BTreeMap<&str, &T> {
     named
         .iter()
         .map(|(name, counted)| (&**name, &**counted))

@@ -11,21 +11,50 @@ const VALUE_MAX: usize = 512;
 /// and the line separators; a value that is too long is cut at a character.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let cut = text.floor_char_boundary(VALUE_MAX);
-    let (kept, rest) = text.split_at(cut);
-    if kept.bytes().all(is_plain) {
+    let kept = match text.len() <= VALUE_MAX {
+        true => text,
+        false => &text[..text.floor_char_boundary(VALUE_MAX)],
+    };
+    if is_plain(kept.as_bytes()) {
         out.extend_from_slice(kept.as_bytes());
     } else {
         kept.chars().for_each(|character| escaped(out, character));
     }
-    if !rest.is_empty() {
+    if kept.len() < text.len() {
         out.extend_from_slice("…".as_bytes());
     }
     out.push(b'"');
 }
 
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+const ONES: u64 = u64::MAX / 255;
+const HIGHS: u64 = ONES << 7;
+
+/// Whether it is printable ASCII that JSON writes as it is; eight bytes at once.
+fn is_plain(text: &[u8]) -> bool {
+    let mut all = 0;
+    for eight in text.as_chunks().0 {
+        all |= others(*eight);
+    }
+    // The last ones once more, with those before them.
+    let last = match (text.last_chunk(), text.first_chunk(), text.last_chunk()) {
+        (Some(last), ..) => *last,
+        (None, Some([a, b, c, d]), Some([e, f, g, h])) => [*a, *b, *c, *d, *e, *f, *g, *h],
+        _ => {
+            let mut last = [b' '; 8];
+            last.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
+            last
+        }
+    };
+    all | others(last) == 0
+}
+
+/// Not 0 if any byte is none of those. (Sean Anderson, "Bit Twiddling Hacks": a byte that is
+/// zero or less than another; only what is above the lowest that is found may be wrong.)
+fn others(eight: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(eight);
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (word | below(word, b' ') | is(b'"') | is(b'\\') | is(0x7f)) & HIGHS
 }
 
 fn escaped(out: &mut Vec<u8>, character: char) {
@@ -102,6 +131,23 @@ mod tests {
             assert!(!line.chars().any(is_hidden), "{line}");
             assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn what_is_plain_is_told_byte_by_byte_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let plain = matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+            for length in 1..20 {
+                for at in 0..length {
+                    for around in *b"a~ !" {
+                        let mut text = vec![around; length];
+                        text[at] = byte;
+                        assert_eq!(is_plain(&text), plain, "{byte} at {at} of {length}");
+                    }
+                }
+            }
+        }
+        assert!(is_plain(b""));
     }
 
     #[test]

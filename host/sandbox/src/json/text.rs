@@ -85,14 +85,14 @@ const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 /// Writes a finite number, whole ones without a fraction.
 pub(super) fn write_number(out: &mut Vec<u8>, number: f64) {
     let whole = number.trunc() == number && number.abs() <= INTEGER_MAX;
-    let written = if whole && !(number == 0.0 && number.is_sign_negative()) {
+    if whole && !(number == 0.0 && number.is_sign_negative()) {
         #[expect(clippy::cast_possible_truncation, reason = "it is whole and fits")]
         let number = number as i64;
-        write!(out, "{number}")
+        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     } else {
-        write!(out, "{number:?}")
-    };
-    debug_assert!(written.is_ok(), "a Vec takes any bytes");
+        let written = write!(out, "{number:?}");
+        debug_assert!(written.is_ok(), "a Vec takes any bytes");
+    }
 }
 
 /// A number as a float, if writing the float gives the same number again.

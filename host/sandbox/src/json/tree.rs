@@ -42,14 +42,19 @@ impl Source {
         &self.original
     }
 
-    pub(super) fn add(&mut self, text: &[u8]) -> Result<Span, JsonEditError> {
-        let start = self.original.len() + self.added.len();
-        let end = u32::try_from(start + text.len()).map_err(|_| JsonEditError::TooLong)?;
-        self.added.extend_from_slice(text);
-        Ok(Span {
-            start: start as u32,
-            end,
-        })
+    /// Adds what `write` appends.
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<Span, JsonEditError> {
+        let before = self.added.len();
+        write(&mut self.added);
+        let base = self.original.len();
+        let place = |at: usize| u32::try_from(base + at);
+        match (place(before), place(self.added.len())) {
+            (Ok(start), Ok(end)) => Ok(Span { start, end }),
+            _ => {
+                self.added.truncate(before);
+                Err(JsonEditError::TooLong)
+            }
+        }
     }
 
     /// The buffer that a span lies in, and where that buffer starts.
@@ -66,6 +71,12 @@ impl Source {
             return &[];
         }
         &buffer[span.start as usize - base..span.end as usize - base]
+    }
+
+    /// Whether this character stands there.
+    fn is(&self, at: u32, mark: u8) -> bool {
+        let (buffer, base) = self.buffer(Span { start: at, end: at });
+        buffer.get(at as usize - base) == Some(&mark)
     }
 }
 
@@ -129,30 +140,91 @@ impl Node {
     pub(super) fn text<'a>(&self, source: &'a Source) -> Cow<'a, [u8]> {
         match &self.opened {
             Some(level) if level.changed => {
-                let mut out = Vec::new();
-                self.write(source, &mut out);
-                Cow::Owned(out)
+                let mut out = Writer::new(source, 0);
+                self.write(&mut out);
+                Cow::Owned(out.end())
             }
             _ => Cow::Borrowed(source.text(self.span)),
         }
     }
 
     /// Recurses no deeper than the document may be.
-    fn write(&self, source: &Source, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Writer<'_>) {
         let level = match &self.opened {
             Some(level) if level.changed => level,
-            _ => return out.extend_from_slice(source.text(self.span)),
+            _ => return out.span(self.span),
         };
-        out.push(if level.object { b'{' } else { b'[' });
+        let Span { start, end } = self.span;
+        out.mark(start, if level.object { b'{' } else { b'[' });
         for (at, member) in level.members.iter().enumerate() {
             if at > 0 {
-                out.push(b',');
+                // The comma, which may stand there in the source.
+                out.mark(member.before.start.wrapping_sub(1), b',');
             }
-            out.extend_from_slice(source.text(member.before));
-            member.node.write(source, out);
-            out.extend_from_slice(source.text(member.after));
+            if let Some(whole) = member.as_read() {
+                out.span(whole);
+                continue;
+            }
+            out.span(member.before);
+            member.node.write(out);
+            out.span(member.after);
         }
-        out.push(if level.object { b'}' } else { b']' });
+        out.mark(end - 1, if level.object { b'}' } else { b']' });
+    }
+}
+
+/// Puts the parts of a document together. What lies side by side in the source is copied at
+/// once.
+struct Writer<'a> {
+    source: &'a Source,
+    out: Vec<u8>,
+    /// What is to be written next.
+    run: Span,
+}
+
+impl<'a> Writer<'a> {
+    fn new(source: &'a Source, room: usize) -> Self {
+        Self {
+            source,
+            out: Vec::with_capacity(room),
+            run: Span { start: 0, end: 0 },
+        }
+    }
+
+    fn span(&mut self, span: Span) {
+        if span.start == span.end {
+            return;
+        }
+        // Where the one buffer ends, the other begins.
+        let is_next =
+            span.start == self.run.end && span.start as usize != self.source.original.len();
+        if !is_next {
+            self.flush();
+            self.run.start = span.start;
+        }
+        self.run.end = span.end;
+    }
+
+    /// A character, which may be the one that stands there in the source.
+    fn mark(&mut self, at: u32, mark: u8) {
+        if at == self.run.end && self.source.is(at, mark) {
+            return self.span(Span {
+                start: at,
+                end: at + 1,
+            });
+        }
+        self.flush();
+        self.out.push(mark);
+    }
+
+    fn flush(&mut self) {
+        self.out.extend_from_slice(self.source.text(self.run));
+        self.run = Span { start: 0, end: 0 };
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.flush();
+        self.out
     }
 }
 
@@ -178,15 +250,17 @@ impl Level {
         &mut self,
         source: &mut Source,
         token: &str,
-        value: &[u8],
+        value: impl FnOnce(&mut Vec<u8>),
         depth: usize,
     ) -> Result<(), JsonEditError> {
-        let mut name = Vec::new();
-        if self.object {
-            write_string(&mut name, token);
-            name.push(b':');
-        }
-        let before = source.add(&name)?;
+        let before = source.add(|out| {
+            // For a short value, too.
+            out.reserve(token.len() + 32);
+            if self.object {
+                write_string(out, token);
+                out.push(b':');
+            }
+        })?;
         let span = source.add(value)?;
         let quotes = u32::from(self.object);
         let key = Span {
@@ -204,7 +278,8 @@ impl Level {
         self.members.push(Member {
             before,
             key,
-            escaped: source.text(key).contains(&b'\\'),
+            // Whatever was escaped has grown.
+            escaped: self.object && (key.end - key.start) as usize > token.len(),
             node: Node::closed(span, depth),
             after: last.unwrap_or(nothing),
         });
@@ -214,11 +289,24 @@ impl Level {
 }
 
 impl Member {
+    /// All of it, if it is as it was read.
+    fn as_read(&self) -> Option<Span> {
+        let value = self.node.span;
+        let is_changed = self.node.opened.as_ref().is_some_and(|level| level.changed);
+        let is_one = self.before.end == value.start && value.end == self.after.start;
+        (is_one && !is_changed).then_some(Span {
+            start: self.before.start,
+            end: self.after.end,
+        })
+    }
+
     fn is_named(&self, source: &Source, token: &str) -> bool {
-        let key = source.text(self.key);
+        let Span { start, end } = self.key;
         match self.escaped {
-            false => key == token.as_bytes(),
-            true => unescape(key).is_some_and(|key| key == token),
+            false => {
+                (end - start) as usize == token.len() && source.text(self.key) == token.as_bytes()
+            }
+            true => unescape(source.text(self.key)).is_some_and(|key| key == token),
         }
     }
 }
@@ -265,11 +353,17 @@ pub(super) fn read_document(source: &Source, depth_max: usize) -> Result<(Node, 
 /// The document with its edits, and with the space around it.
 pub(super) fn write_document(source: &Source, root: &Node, around: Span) -> Vec<u8> {
     let original = &source.original;
-    let mut out = Vec::with_capacity(original.len() + source.added.len());
-    out.extend_from_slice(&original[..around.start as usize]);
-    root.write(source, &mut out);
-    out.extend_from_slice(&original[around.end as usize..]);
-    out
+    let mut out = Writer::new(source, original.len() + source.added.len());
+    out.span(Span {
+        start: 0,
+        end: around.start,
+    });
+    root.write(&mut out);
+    out.span(Span {
+        start: around.end,
+        end: original.len() as u32,
+    });
+    out.end()
 }
 
 /// Takes the object or array apart that the scanner is on; its offsets count from `base`.

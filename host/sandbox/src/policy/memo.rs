@@ -13,27 +13,32 @@
 //! what was held, and a digest of what was read.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use arc_swap::ArcSwapOption;
+use http::{HeaderName, HeaderValue};
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Message,
+    Message, Side,
     charge::Hold,
-    contract::{Decision, Edit, Head, Value, Verdict},
+    contract::{Decision, Edit, Value, Verdict},
+    edit::{Steps, check_edits},
+    json::Pointer,
     recording::Part,
 };
 
 const SHARDS: usize = 8;
-/// Of one decision, in memory.
+/// Of one decision as it came. It is kept as it is applied, too.
 const DECISION_BYTES_MAX: usize = 4096;
 /// What there is to read is not worth it beyond.
 const KEY_BYTES_MAX: usize = 8192;
@@ -147,25 +152,97 @@ impl Basis {
 /// What became of a lookup.
 #[derive(Debug)]
 pub(crate) enum Recalled {
-    Known(Known),
+    Known(Remembered),
     Unknown,
     /// It is not worth it now; what the policy decides is not to be learned either.
     Resting,
 }
 
 /// What was decided, and what is held with it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Known {
-    pub(crate) decision: Decision,
-    pub(crate) holds: Arc<[Hold]>,
+    decision: Decision,
+    /// Its edits, which were checked when it was learned.
+    steps: Steps,
+    pub(crate) holds: Box<[Hold]>,
+}
+
+/// What a policy decided about such a request before.
+#[derive(Debug, Clone)]
+pub struct Remembered(pub(super) Arc<Known>);
+
+impl Remembered {
+    /// As it came from the policy. [`Message::apply_again`] applies its edits.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.0.decision
+    }
+
+    pub(crate) fn steps(&self) -> &Steps {
+        &self.0.steps
+    }
+}
+
+/// What a policy is told of an exchange besides what it could read of the request: its method
+/// and path, and the facts `caller` and `tier`.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The route's name.
+    pub route: &'a str,
+    /// As the client asked for it.
+    pub model: Option<&'a str>,
+    /// Whether the client asks for a stream.
+    pub streaming: bool,
+    /// Of the request, as it came; `None`: nobody knows.
+    pub body_bytes: Option<u64>,
+    /// When the whole exchange is out of time.
+    pub deadline: Instant,
+    /// Whether what its guests ask the host is written down: see [`crate::Recording`].
+    pub recorded: bool,
+}
+
+impl About<'_> {
+    /// Time left, in milliseconds.
+    #[must_use]
+    pub fn deadline_ms(&self) -> u32 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
+    }
 }
 
 type Key = [u8; 32];
+
+/// Parts of a request, as they are looked up.
+#[derive(Default)]
+struct Fields {
+    /// `None`: no header has such a name.
+    headers: Vec<Option<HeaderName>>,
+    facts: Vec<String>,
+    json: Vec<Pointer>,
+}
+
+impl Fields {
+    fn of(parts: &[(Part, String)]) -> Self {
+        let mut fields = Self::default();
+        for (part, name) in parts {
+            match part {
+                Part::Header => fields.headers.push(HeaderName::try_from(name).ok()),
+                Part::Fact => fields.facts.push(name.clone()),
+                Part::Json => fields.json.push(Pointer::of(name.clone())),
+                // Never noted.
+                Part::Body => {}
+            }
+        }
+        fields
+    }
+}
 
 /// Decisions by the parts that any of them came of.
 struct Table {
     seen: Seen,
     parts: Vec<(Part, String)>,
+    /// The same.
+    fields: Fields,
     shards: Box<[RwLock<Shard>]>,
     /// Of one shard.
     most: usize,
@@ -173,7 +250,7 @@ struct Table {
 
 #[derive(Default)]
 struct Shard {
-    decisions: HashMap<Key, Known, BuildHasherDefault<AsItIs>>,
+    decisions: HashMap<Key, Arc<Known>, BuildHasherDefault<AsItIs>>,
     /// The same keys, to draw from.
     keys: Vec<Key>,
 }
@@ -204,74 +281,103 @@ impl Table {
         let shards = SHARDS.min(most).max(1);
         Self {
             seen,
+            fields: Fields::of(&parts),
             parts,
             shards: (0..shards).map(|_| RwLock::default()).collect(),
             most: most / shards,
         }
     }
 
+    /// Of a session that was told of so much time, or that would be told of what is left;
     /// `None`: it would be too long.
-    fn key(&self, head: &Head, request: &mut Message) -> Option<Key> {
+    fn key(
+        &self,
+        about: &About<'_>,
+        deadline_ms: Option<u32>,
+        request: &mut Message,
+    ) -> Option<Key> {
+        thread_local! {
+            static ROOM: RefCell<[u8; KEY_BYTES_MAX]> = const { RefCell::new([0; KEY_BYTES_MAX]) };
+        }
+        ROOM.with_borrow_mut(|room| {
+            let mut words = Words { room, end: 0 };
+            self.write_key((about, deadline_ms), request, &mut words)?;
+            Some(Sha256::digest(words.written()).into())
+        })
+    }
+
+    fn write_key(
+        &self,
+        (about, deadline_ms): (&About<'_>, Option<u32>),
+        request: &mut Message,
+        words: &mut Words<'_>,
+    ) -> Option<()> {
         // Whatever a session is told when it opens has to be in it.
-        let Head {
+        let About {
             route,
-            method,
-            path,
             model,
-            caller,
-            tier,
             streaming,
             body_bytes,
-            deadline_ms,
-        } = head;
-        let mut words = Words(Vec::with_capacity(512));
-        for text in [route, method, path] {
+            deadline: _,
+            recorded: _,
+        } = *about;
+        for text in [route, request.method.as_str(), &request.path] {
             words.text(text.as_bytes())?;
         }
-        for text in [model, caller, tier] {
-            words.optional(text.as_ref().map(String::as_bytes))?;
+        for text in [model, request.fact("caller"), request.fact("tier")] {
+            words.optional(text.map(str::as_bytes))?;
         }
-        words.0.push((*streaming).into());
+        words.put([streaming.into()])?;
         if self.seen.has(Seen::BODY_BYTES) {
             let bytes = body_bytes.map(u64::to_le_bytes);
             words.optional(bytes.as_ref().map(<[u8; 8]>::as_slice))?;
         }
         if self.seen.has(Seen::HAS_BODY) {
             // Zero, more, or nobody knows.
-            words
-                .0
-                .push(body_bytes.map_or(2, |bytes| u8::from(bytes > 0)));
+            words.put([body_bytes.map_or(2, |bytes| u8::from(bytes > 0))])?;
         }
         if self.seen.has(Seen::DEADLINE) {
-            words.0.extend(deadline_ms.to_le_bytes());
+            let left = deadline_ms.unwrap_or_else(|| about.deadline_ms());
+            words.put(left.to_le_bytes())?;
         }
-        for (part, name) in &self.parts {
-            match part {
-                Part::Header => words.optional(request.header(name))?,
-                Part::Fact => words.optional(request.fact(name).map(str::as_bytes))?,
-                // As it is written: what is written alike is read alike.
-                Part::Json => match request.peek_json() {
-                    // A request must not fail by what its policy would not have read.
-                    Some(json) => words.optional(json.peek(name).ok()?.as_deref())?,
-                    None => words.optional(None)?,
-                },
-                // Never noted.
-                Part::Body => return None,
-            }
+        let Fields {
+            headers,
+            facts,
+            json: pointers,
+        } = &self.fields;
+        for name in headers {
+            let value = name.as_ref().and_then(|name| request.headers.get(name));
+            words.optional(value.map(HeaderValue::as_bytes))?;
         }
-        Some(Sha256::digest(&words.0).into())
+        for name in facts {
+            words.optional(request.fact(name).map(str::as_bytes))?;
+        }
+        if pointers.is_empty() {
+            return Some(());
+        }
+        let mut json = request.peek_json();
+        for pointer in pointers {
+            let written = match &mut json {
+                // A request must not fail by what its policy would not have read.
+                Some(json) => json.peek(pointer).ok()?,
+                None => None,
+            };
+            // As it is written: what is written alike is read alike.
+            words.optional(written.as_deref())?;
+        }
+        Some(())
     }
 
     fn shard(&self, key: &Key) -> Option<&RwLock<Shard>> {
         self.shards.get(usize::from(key[0]) % self.shards.len())
     }
 
-    fn get(&self, key: &Key) -> Option<Known> {
+    fn get(&self, key: &Key) -> Option<Arc<Known>> {
         self.shard(key)?.read().decisions.get(key).cloned()
     }
 
     /// In place of any other one, if there are as many as there may be.
-    fn put(&self, key: Key, known: Known) {
+    fn put(&self, key: Key, known: Arc<Known>) {
         let Some(mut shard) = self.shard(&key).map(RwLock::write) else {
             return;
         };
@@ -289,26 +395,37 @@ impl Table {
     }
 }
 
-/// Values in a row, each such that it cannot be taken for others.
-struct Words(Vec<u8>);
+/// Values in a row, each such that it cannot be taken for others. What finds no room is too
+/// long: `None`.
+struct Words<'a> {
+    room: &'a mut [u8; KEY_BYTES_MAX],
+    end: usize,
+}
 
-impl Words {
-    /// `None`: that is too long.
+impl Words<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
+        let place = self.room.get_mut(self.end..)?.first_chunk_mut()?;
+        *place = bytes;
+        self.end += N;
+        Some(())
+    }
+
     fn text(&mut self, bytes: &[u8]) -> Option<()> {
-        if self.0.len() + bytes.len() > KEY_BYTES_MAX {
-            return None;
-        }
-        self.0.extend((bytes.len() as u64).to_le_bytes());
-        self.0.extend_from_slice(bytes);
+        // Cut short where there is no room for as many.
+        self.put((bytes.len() as u16).to_le_bytes())?;
+        let end = self.end.checked_add(bytes.len())?;
+        self.room.get_mut(self.end..end)?.copy_from_slice(bytes);
+        self.end = end;
         Some(())
     }
 
     fn optional(&mut self, bytes: Option<&[u8]>) -> Option<()> {
-        self.0.push(bytes.is_some().into());
-        match bytes {
-            Some(bytes) => self.text(bytes),
-            None => Some(()),
-        }
+        self.put([bytes.is_some().into()])?;
+        bytes.map_or(Some(()), |bytes| self.text(bytes))
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.room[..self.end]
     }
 }
 
@@ -335,13 +452,13 @@ impl Memo {
         }
     }
 
-    pub(crate) fn recall(&self, head: &Head, request: &mut Message) -> Recalled {
+    pub(crate) fn recall(&self, about: &About<'_>, request: &mut Message) -> Recalled {
         if self.most == 0 || self.rests() {
             return Recalled::Resting;
         }
         let table = self.table.load();
         let known = table.as_ref().and_then(|table| {
-            let key = table.key(head, request)?;
+            let key = table.key(about, None, request)?;
             table.get(&key)
         });
         match known {
@@ -351,21 +468,21 @@ impl Memo {
                     // Two at once may count as one: it is a score, not an account.
                     self.misses.store(misses.saturating_sub(HIT), Relaxed);
                 }
-                Recalled::Known(known)
+                Recalled::Known(Remembered(known))
             }
             None => Recalled::Unknown,
         }
     }
 
     /// Whether a policy with other hooks has ever left with the first, of such a request.
-    pub(crate) fn knows_of_leaving(&self, head: &Head) -> bool {
-        self.leaves[usize::from(head.streaming)].load(Relaxed)
+    pub(crate) fn knows_of_leaving(&self, streaming: bool) -> bool {
+        self.leaves[usize::from(streaming)].load(Relaxed)
     }
 
-    pub(crate) fn note_leaving(&self, head: &Head) {
+    pub(crate) fn note_leaving(&self, streaming: bool) {
         // Most find it noted, and the line is not to travel between cores.
-        if !self.knows_of_leaving(head) {
-            self.leaves[usize::from(head.streaming)].store(true, Relaxed);
+        if !self.knows_of_leaving(streaming) {
+            self.leaves[usize::from(streaming)].store(true, Relaxed);
         }
     }
 
@@ -388,7 +505,7 @@ impl Memo {
     /// lets the request go on was a miss; refusals are decided each time, and count for nothing.
     pub(crate) fn learn(
         &self,
-        (head, request): (&Head, &mut Message),
+        (about, deadline_ms, request): (&About<'_>, u32, &mut Message),
         basis: Basis,
         decision: &Decision,
     ) {
@@ -400,18 +517,23 @@ impl Memo {
         if !basis.is_all() || size(decision) + held > DECISION_BYTES_MAX {
             return;
         }
+        // One that does not hold is its policy's failure, each time.
+        let Ok(steps) = check_edits(decision.edits.clone(), Side::Request) else {
+            return;
+        };
         let Reads { parts, holds, .. } = basis.reads;
         let table = basis
             .seen
             .and_then(|seen| self.table_for(seen.of_head(), parts));
         if let Some(table) = table
-            && let Some(key) = table.key(head, request)
+            && let Some(key) = table.key(about, Some(deadline_ms), request)
         {
             let known = Known {
                 decision: decision.clone(),
+                steps,
                 holds: holds.into(),
             };
-            table.put(key, known);
+            table.put(key, Arc::new(known));
         }
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tollgate_config::Isolation;
 use tollgate_sandbox::{
-    Asked, Charge, ExchangeContext, Policy,
+    Asked, Charge, ExchangeContext, Message, Policy,
     contract::{Ending, Head, Outcome, Usage},
 };
 
 use crate::{
     guest,
     shape::Shape,
-    stage::{Stage, head, header, message, outcome, spec, strike},
+    stage::{Stage, about, head, header, message, outcome, spec, strike},
     twins::hostile_component,
 };
 
@@ -44,11 +44,11 @@ async fn ask(policy: &Arc<Policy>, body_bytes: Option<u64>) -> (String, Vec<Char
     );
     let context = ExchangeContext::default();
     let decision = match policy
-        .ask((&head, &context), &mut shown, true)
+        .ask(&about(&head), |_| (&head, &context), &mut shown, true)
         .await
         .expect("it opens")
     {
-        Asked::Remembered(decision) => decision,
+        Asked::Remembered(remembered) => remembered.decision().clone(),
         Asked::Now(session, decided) => {
             session.close().await;
             decided.expect("it decides")
@@ -226,7 +226,10 @@ async fn who_leaves_with_the_request_is_asked_nothing_else_and_can_be_remembered
         for _ in 0..5 {
             let (head, context) = (head("/"), ExchangeContext::default());
             let mut shown = message("/");
-            let asked = policy.ask((&head, &context), &mut shown, false).await;
+            let introduce = |_: &Message| (&head, &context);
+            let asked = policy
+                .ask(&about(&head), introduce, &mut shown, false)
+                .await;
             if let Asked::Now(mut session, decided) = asked.unwrap() {
                 decided.unwrap();
                 assert_eq!(session.has_left(), leaves, "{word} {isolation:?}");

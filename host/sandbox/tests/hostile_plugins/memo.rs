@@ -5,24 +5,25 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::json;
 use tollgate_config::Isolation;
 use tollgate_sandbox::{
-    Asked, ExchangeContext, Failure, Message, Policy,
+    About, Asked, ExchangeContext, Failure, Message, Policy,
     contract::{Decision, Head},
 };
 
 use crate::{
     guest,
     shape::Shape,
-    stage::{Stage, head, message, spec},
+    stage::{Stage, about, head, message, spec},
     twins::{HOOKS, MODES, hostile_component},
 };
 
 /// As the gateway asks a policy that it will ask nothing else in the exchange.
 async fn ask(policy: &Arc<Policy>, head: &Head, shown: &mut Message) -> Result<Decision, Failure> {
+    let context = ExchangeContext::default();
     match policy
-        .ask((head, &ExchangeContext::default()), shown, true)
+        .ask(&about(head), |_| (head, &context), shown, true)
         .await?
     {
-        Asked::Remembered(decision) => Ok(decision),
+        Asked::Remembered(remembered) => Ok(remembered.decision().clone()),
         Asked::Now(session, decided) => {
             session.close().await;
             decided
@@ -199,7 +200,12 @@ async fn who_watches_sees_the_policy_asked() {
         ..ExchangeContext::default()
     };
     let (head, mut shown) = (head("/honest"), message("/honest"));
-    let asked = policy.ask((&head, &context), &mut shown, true).await;
+    let about = About {
+        recorded: true,
+        ..about(&head)
+    };
+    let introduce = |_: &Message| (&head, &context);
+    let asked = policy.ask(&about, introduce, &mut shown, true).await;
     assert!(matches!(asked, Ok(Asked::Now(..))));
 }
 
@@ -251,7 +257,7 @@ async fn what_a_policy_says_that_it_did_not_see_does_not_tell_requests_apart() {
                 let mut head = head("/");
                 match by_length {
                     true => head.body_bytes = Some(n),
-                    false => head.deadline_ms = n as u32,
+                    false => head.deadline_ms = 60_000 * n as u32,
                 }
                 ask(&policy, &head, &mut message("/")).await.unwrap();
             }

@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tollgate_capabilities::{
 };
 use tollgate_config::{Grants, HttpCallGrant, Isolation, OnError, SandboxLimits};
 use tollgate_sandbox::{
-    ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Prepared, Sandbox,
+    About, ExchangeContext, Failure, LoadError, Message, Policy, PolicySpec, Prepared, Sandbox,
     SandboxOptions, Session, Side,
     contract::{
         CachePlan, Decision, Destination, Edit, Ending, Endpoint, Event, Head, Outcome, Target,
@@ -448,7 +448,20 @@ pub(crate) fn head(path: &str) -> Head {
         tier: None,
         streaming: false,
         body_bytes: Some(13),
-        deadline_ms: 60_000,
+        // What is left of no time is the same whenever it is looked at.
+        deadline_ms: 0,
+    }
+}
+
+/// What goes with such a head, whose time begins now.
+pub(crate) fn about(head: &Head) -> About<'_> {
+    About {
+        route: &head.route,
+        model: head.model.as_deref(),
+        streaming: head.streaming,
+        body_bytes: head.body_bytes,
+        deadline: Instant::now() + Duration::from_millis(head.deadline_ms.into()),
+        recorded: false,
     }
 }
 

@@ -1,24 +1,26 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::contract::{Destination, Refusal};
 
-fn head() -> Head {
-    Head {
-        route: "chat".to_owned(),
-        method: "POST".to_owned(),
-        path: "/v1/chat/completions".to_owned(),
-        model: Some("small".to_owned()),
-        caller: None,
-        tier: None,
+fn about() -> About<'static> {
+    About {
+        route: "chat",
+        model: Some("small"),
         streaming: false,
         body_bytes: Some(10),
-        deadline_ms: 60_000,
+        // So that what is left of it is the same each time.
+        deadline: Instant::now(),
+        recorded: false,
     }
 }
 
 fn request(key: &str, body: &str) -> Message {
     let mut message = Message {
+        method: http::Method::POST,
+        path: "/v1/chat/completions".to_owned(),
         body: Some(Bytes::copy_from_slice(body.as_bytes())),
         ..Message::default()
     };
@@ -54,12 +56,16 @@ const KEY: (Part, &str) = (Part::Header, "authorization");
 /// Learns what came of asking for these parts and nothing else.
 fn learn(memo: &Memo, parts: &[(Part, &str)], key: &str, decision: &Decision) {
     let basis = basis(BLIND, parts, parts.len());
-    memo.learn((&head(), &mut request(key, "{}")), basis, decision);
+    memo.learn((&about(), 0, &mut request(key, "{}")), basis, decision);
 }
 
-fn known(memo: &Memo, head: &Head, key: &str, body: &str) -> Option<String> {
-    match memo.recall(head, &mut request(key, body)) {
-        Recalled::Known(known) => match known.decision.edits.as_slice() {
+fn known(memo: &Memo, about: &About<'_>, key: &str, body: &str) -> Option<String> {
+    known_of(memo, about, &mut request(key, body))
+}
+
+fn known_of(memo: &Memo, about: &About<'_>, request: &mut Message) -> Option<String> {
+    match memo.recall(about, request) {
+        Recalled::Known(known) => match known.decision().edits.as_slice() {
             [Edit::SetFact((_, value))] => Some(value.clone()),
             _ => Some(String::new()),
         },
@@ -70,38 +76,38 @@ fn known(memo: &Memo, head: &Head, key: &str, body: &str) -> Option<String> {
 #[test]
 fn a_decision_is_known_again_where_all_that_it_came_of_is_the_same() {
     let memo = Memo::new(64);
-    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None);
     learn(&memo, &[KEY], "anna", &fact("a"));
     learn(&memo, &[KEY], "ben", &fact("b"));
-    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
-    assert_eq!(known(&memo, &head(), "ben", "{}").as_deref(), Some("b"));
-    assert_eq!(known(&memo, &head(), "carl", "{}"), None);
+    assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
+    assert_eq!(known(&memo, &about(), "ben", "{}").as_deref(), Some("b"));
+    assert_eq!(known(&memo, &about(), "carl", "{}"), None);
     let body = r#"{"nobody":"asked for the body"}"#;
-    assert_eq!(known(&memo, &head(), "anna", body).as_deref(), Some("a"));
+    assert_eq!(known(&memo, &about(), "anna", body).as_deref(), Some("a"));
 }
 
 #[test]
 fn whatever_the_head_tells_each_policy_tells_requests_apart() {
     let memo = Memo::new(64);
     learn(&memo, &[KEY], "anna", &fact("a"));
-    let change: [fn(&mut Head); 7] = [
-        |head| head.route.push('x'),
-        |head| head.method.push('x'),
-        |head| head.path.push('x'),
-        |head| head.model = None,
-        |head| head.caller = Some("anna".to_owned()),
-        |head| head.tier = Some("gold".to_owned()),
-        |head| head.streaming = true,
+    let change: [fn(&mut About<'_>, &mut Message); 7] = [
+        |about, _| about.route = "chatx",
+        |_, request| request.method = http::Method::PUT,
+        |_, request| request.path.push('x'),
+        |about, _| about.model = None,
+        |_, request| request.set_fact("caller", "anna"),
+        |_, request| request.set_fact("tier", "gold"),
+        |about, _| about.streaming = true,
     ];
     for change in change {
-        let mut other = head();
-        change(&mut other);
-        assert_eq!(known(&memo, &other, "anna", "{}"), None);
+        let (mut other, mut request) = (about(), request("anna", "{}"));
+        change(&mut other, &mut request);
+        assert_eq!(known_of(&memo, &other, &mut request), None);
     }
-    let later = Head {
+    let later = About {
         body_bytes: None,
-        deadline_ms: 1,
-        ..head()
+        deadline: Instant::now() + Duration::from_secs(9),
+        ..about()
     };
     assert_eq!(known(&memo, &later, "anna", "{}").as_deref(), Some("a"));
 }
@@ -110,18 +116,27 @@ fn whatever_the_head_tells_each_policy_tells_requests_apart() {
 fn who_saw_the_bodys_length_or_the_deadline_is_asked_again_where_it_is_another() {
     let memo = Memo::new(64);
     let basis = basis(Seen::ALL, &[KEY], 1);
-    memo.learn((&head(), &mut request("anna", "{}")), basis, &fact("a"));
-    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
-    let later = Head {
-        deadline_ms: 59_999,
-        ..head()
+    memo.learn((&about(), 0, &mut request("anna", "{}")), basis, &fact("a"));
+    assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
+    let later = About {
+        deadline: Instant::now() + Duration::from_secs(9),
+        ..about()
     };
     assert_eq!(known(&memo, &later, "anna", "{}"), None);
-    let longer = Head {
+    let longer = About {
         body_bytes: Some(11),
-        ..head()
+        ..about()
     };
     assert_eq!(known(&memo, &longer, "anna", "{}"), None);
+}
+
+#[test]
+fn what_is_learned_counts_for_the_time_that_the_session_was_told_of() {
+    let memo = Memo::new(64);
+    let seen = || basis(Seen::ALL, &[KEY], 1);
+    let told = (&about(), 1, &mut request("anna", "{}"));
+    memo.learn(told, seen(), &fact("a"));
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None);
 }
 
 #[test]
@@ -130,12 +145,12 @@ fn a_part_that_is_asked_for_later_tells_all_requests_apart_from_then_on() {
     learn(&memo, &[KEY], "anna", &fact("a"));
     // With another key the policy looks at the tier, too.
     learn(&memo, &[KEY, (Part::Json, "/tier")], "ben", &fact("b"));
-    assert_eq!(known(&memo, &head(), "ben", "{}").as_deref(), Some("b"));
-    assert_eq!(known(&memo, &head(), "ben", r#"{"tier":1}"#), None);
-    assert_eq!(known(&memo, &head(), "anna", "{}"), None, "learned anew");
+    assert_eq!(known(&memo, &about(), "ben", "{}").as_deref(), Some("b"));
+    assert_eq!(known(&memo, &about(), "ben", r#"{"tier":1}"#), None);
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None, "learned anew");
     learn(&memo, &[KEY], "anna", &fact("a"));
-    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
-    assert_eq!(known(&memo, &head(), "anna", r#"{"tier":1}"#), None);
+    assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
+    assert_eq!(known(&memo, &about(), "anna", r#"{"tier":1}"#), None);
 }
 
 #[test]
@@ -163,7 +178,11 @@ fn one_value_is_never_taken_for_another() {
     ];
     let keys: Vec<_> = bodies
         .iter()
-        .map(|body| table.key(&head(), &mut request("anna", body)).unwrap())
+        .map(|body| {
+            table
+                .key(&about(), None, &mut request("anna", body))
+                .unwrap()
+        })
         .collect();
     for (at, key) in keys.iter().enumerate() {
         let same = keys.iter().position(|other| other == key).unwrap();
@@ -177,23 +196,27 @@ fn who_asked_for_anything_else_is_asked_each_time() {
     let memo = Memo::new(64);
     for host_calls in [0, 2, 3] {
         let basis = basis(BLIND, &[KEY], host_calls);
-        memo.learn((&head(), &mut request("anna", "{}")), basis, &fact("a"));
-        assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+        memo.learn((&about(), 0, &mut request("anna", "{}")), basis, &fact("a"));
+        assert_eq!(known(&memo, &about(), "anna", "{}"), None);
     }
     let unknown = Basis {
         seen: None,
         ..basis(BLIND, &[KEY], 1)
     };
-    memo.learn((&head(), &mut request("anna", "{}")), unknown, &fact("a"));
-    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    memo.learn(
+        (&about(), 0, &mut request("anna", "{}")),
+        unknown,
+        &fact("a"),
+    );
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None);
     // The same part twice is no other part.
     let twice = basis(BLIND, &[KEY, KEY], 2);
-    memo.learn((&head(), &mut request("anna", "{}")), twice, &fact("a"));
-    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+    memo.learn((&about(), 0, &mut request("anna", "{}")), twice, &fact("a"));
+    assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
 }
 
 #[test]
-fn refusals_and_answers_are_decided_each_time_and_large_decisions_too() {
+fn refusals_and_answers_are_decided_each_time_and_what_is_large_or_does_not_hold_too() {
     let memo = Memo::new(64);
     let refusal = Refusal {
         status: 401,
@@ -206,14 +229,15 @@ fn refusals_and_answers_are_decided_each_time_and_large_decisions_too() {
         edits: Vec::new(),
     };
     learn(&memo, &[KEY], "anna", &refuse);
-    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
-    learn(
-        &memo,
-        &[KEY],
-        "anna",
-        &fact(&"x".repeat(DECISION_BYTES_MAX)),
-    );
-    assert_eq!(known(&memo, &head(), "anna", "{}"), None);
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None);
+    let large = Decision {
+        verdict: Verdict::Next,
+        edits: vec![Edit::ReplaceBody(vec![b'x'; DECISION_BYTES_MAX])],
+    };
+    learn(&memo, &[KEY], "anna", &large);
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None);
+    learn(&memo, &[KEY], "anna", &fact("no fact\n"));
+    assert_eq!(known(&memo, &about(), "anna", "{}"), None);
     let go_to = Decision {
         verdict: Verdict::GoTo(Destination {
             model: Some("large".to_owned()),
@@ -222,7 +246,7 @@ fn refusals_and_answers_are_decided_each_time_and_large_decisions_too() {
         edits: Vec::new(),
     };
     learn(&memo, &[KEY], "anna", &go_to);
-    assert!(known(&memo, &head(), "anna", "{}").is_some());
+    assert!(known(&memo, &about(), "anna", "{}").is_some());
 }
 
 #[test]
@@ -233,7 +257,7 @@ fn no_more_is_kept_than_may_be_and_the_newest_is() {
             let key = format!("key-{n}");
             learn(&memo, &[KEY], &key, &fact("a"));
             learn(&memo, &[KEY], &key, &fact("a"));
-            assert!(known(&memo, &head(), &key, "{}").is_some());
+            assert!(known(&memo, &about(), &key, "{}").is_some());
         }
         let table = memo.table.load_full().unwrap();
         let kept = |shard: &RwLock<Shard>| {
@@ -272,15 +296,19 @@ fn what_is_too_long_to_be_looked_up_is_not() {
     learn(&memo, &[KEY, (Part::Json, "/text")], "anna", &fact("a"));
     let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(KEY_BYTES_MAX));
     let basis = basis(BLIND, &[KEY, (Part::Json, "/text")], 2);
-    memo.learn((&head(), &mut request("anna", &long)), basis, &fact("a"));
-    assert_eq!(known(&memo, &head(), "anna", &long), None);
-    assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+    memo.learn(
+        (&about(), 0, &mut request("anna", &long)),
+        basis,
+        &fact("a"),
+    );
+    assert_eq!(known(&memo, &about(), "anna", &long), None);
+    assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
 }
 
 /// Whether it is looked up; if so, it is not found, and this is decided.
 fn looks(memo: &Memo, n: u32, decision: &Decision) -> bool {
     let key = format!("key-{n}");
-    match memo.recall(&head(), &mut request(&key, "{}")) {
+    match memo.recall(&about(), &mut request(&key, "{}")) {
         Recalled::Resting => return false,
         Recalled::Unknown => learn(memo, &[KEY], &key, decision),
         Recalled::Known(_) => panic!("nobody asked about {key}"),
@@ -324,7 +352,7 @@ fn a_fifth_that_is_found_is_worth_it() {
         if n % 5 > 0 {
             assert!(looks(&memo, n, &fact("a")), "{n}");
         } else {
-            assert_eq!(known(&memo, &head(), "anna", "{}").as_deref(), Some("a"));
+            assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
         }
     }
 }
@@ -332,7 +360,7 @@ fn a_fifth_that_is_found_is_worth_it() {
 #[test]
 fn without_room_for_decisions_nothing_is_noted() {
     let memo = Memo::new(0);
-    let looked = memo.recall(&head(), &mut request("anna", "{}"));
+    let looked = memo.recall(&about(), &mut request("anna", "{}"));
     assert!(matches!(looked, Recalled::Resting));
 }
 
@@ -359,14 +387,14 @@ fn looking_leaves_no_trace_in_the_request() {
     learn(&memo, &[KEY, (Part::Json, "/a/b")], "anna", &fact("a"));
     let mut twice = request("anna", r#"{"a":{"c":1,"c":2}}"#);
     assert!(matches!(
-        memo.recall(&head(), &mut twice),
+        memo.recall(&about(), &mut twice),
         Recalled::Unknown
     ));
     assert!(twice.json.as_ref().unwrap().fault().is_none());
     // Who does ask for it finds it, and what was found before is not forgotten.
     assert!(twice.json("/a/b").is_none());
     assert!(twice.json.as_ref().unwrap().fault().is_some());
-    memo.recall(&head(), &mut twice);
+    memo.recall(&about(), &mut twice);
     assert!(twice.json.as_ref().unwrap().fault().is_some());
 }
 
@@ -375,9 +403,9 @@ fn a_body_that_is_no_json_is_as_if_nobody_had_looked() {
     let memo = Memo::new(64);
     learn(&memo, &[KEY, (Part::Json, "/a")], "anna", &fact("a"));
     let mut broken = request("anna", "{");
-    memo.recall(&head(), &mut broken);
+    memo.recall(&about(), &mut broken);
     assert!(broken.json_error.is_none() && broken.json.is_none());
     assert!(broken.read_json().is_err());
-    memo.recall(&head(), &mut broken);
+    memo.recall(&about(), &mut broken);
     assert!(broken.json_error.is_some());
 }

@@ -256,37 +256,20 @@ impl Running {
         })
     }
 
-    /// User and system time of the process and of those it started, so far.
+    /// Of the threads of the process and of those it started, to the nanosecond: what those took
+    /// that ended is not in it, nor what other processes did.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let mut ticks = 0;
-        // Those of the children that ended are in the third and fourth field.
-        for process in self.processes()? {
-            let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-            let after_name = stat.rsplit_once(')').context("no stat")?.1;
-            let field = |n: usize| {
-                after_name
-                    .split_whitespace()
-                    .nth(n)
-                    .and_then(|text| text.parse::<u64>().ok())
-            };
-            ticks += (11..=14).filter_map(field).sum::<u64>();
-        }
-        // USER_HZ is 100 wherever this runs.
-        Ok(Duration::from_millis(ticks * 10))
-    }
-
-    /// Of the threads that the process has, to the nanosecond: what those took that ended is not
-    /// in it, nor what other processes did.
-    pub(crate) fn cpu_of_threads(&self) -> anyhow::Result<Duration> {
-        let process = self.process.as_ref().context("there is no process")?;
         let mut nanos = 0;
-        for thread in std::fs::read_dir(format!("/proc/{}/task", process.id()))? {
-            // It may end meanwhile.
-            let Ok(schedstat) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
-                continue;
-            };
-            let on_cpu = schedstat.split_whitespace().next();
-            nanos += on_cpu.context("no schedstat")?.parse::<u64>()?;
+        for process in self.processes()? {
+            for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+                // It may end meanwhile.
+                let Ok(schedstat) = std::fs::read_to_string(thread?.path().join("schedstat"))
+                else {
+                    continue;
+                };
+                let on_cpu = schedstat.split_whitespace().next();
+                nanos += on_cpu.context("no schedstat")?.parse::<u64>()?;
+            }
         }
         Ok(Duration::from_nanos(nanos))
     }

@@ -13,7 +13,7 @@ use crate::{
 const WATCHED: &str = "health: { active: {}, breaker: {} }";
 /// Differences are small here, so the turns are short and many.
 const REQUESTS: u64 = 4_000;
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 30;
 
 /// Side by side with one endpoint that nobody watches. All gateways are up at once, and
 /// have their turn in each round: what the machine does meanwhile meets them all.
@@ -57,7 +57,7 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<()> {
             ", retries: { count: 2, on: [ connect, reset, timeout, 503 ] }",
         )?,
     ];
-    let rounds = ROUNDS * plan.rounds;
+    let rounds = if plan.is_quick { ROUNDS / 3 } else { ROUNDS };
     compare(&contenders, plan, rounds).await?;
     for standin in standins {
         standin.stop().await;
@@ -78,12 +78,12 @@ async fn compare(all: &[Contender], plan: &Plan, rounds: usize) -> anyhow::Resul
         // Another is the first each time: what came before it is measured with everyone.
         rows.rotate_left(1);
         for (contender, running, took) in &mut rows {
-            let before = running.cpu_of_threads()?;
+            let before = running.cpu()?;
             let requests = load(contender, running, 0).run(Until::Requests(REQUESTS));
             whole(requests.await)?;
             // The first is to warm up.
             if round > 0 {
-                took.push(running.cpu_of_threads()?.saturating_sub(before));
+                took.push(running.cpu()?.saturating_sub(before));
             }
         }
     }

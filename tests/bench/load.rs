@@ -14,8 +14,9 @@
 //! $ cargo bench --bench load -- outage       # an endpoint that dies, and one that stalls
 //! ```
 //! The upstream, the load and each gateway share one machine, so only ratios within
-//! one run mean something. Every contender is measured once a round, in turn, and
-//! the median of its rounds is shown.
+//! one run mean something. All contenders are there at once, and every one is loaded for a
+//! moment in each of many rounds, in turn, while the others are idle; the medians of the
+//! rounds are shown, and of the ratios that each round has by itself.
 
 #[path = "bare.rs"]
 mod bare;
@@ -52,6 +53,7 @@ const TOKENS: u64 = 64;
 const STREAMS: usize = 1_000;
 
 struct Plan {
+    is_quick: bool,
     rounds: usize,
     requests: u64,
     streams: u64,
@@ -64,9 +66,10 @@ impl Plan {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let quick = arguments.iter().any(|argument| argument == "--quick");
         Self {
-            rounds: if quick { 1 } else { 3 },
-            requests: if quick { 5_000 } else { 20_000 },
-            streams: if quick { 300 } else { 1_000 },
+            is_quick: quick,
+            rounds: if quick { 4 } else { 24 },
+            requests: if quick { 2_000 } else { 4_000 },
+            streams: if quick { 50 } else { 100 },
             held_streams: if quick { STREAMS / 5 } else { STREAMS },
             filter: arguments
                 .into_iter()
@@ -102,7 +105,7 @@ async fn measure(plan: &Plan) -> anyhow::Result<()> {
     compare(&all, "tollgate, no policy", plan).await?;
     standin.stop().await;
     hold_streams(plan).await?;
-    departures::measure(if plan.rounds == 1 { 20 } else { 200 }, |name| {
+    departures::measure(if plan.is_quick { 20 } else { 200 }, |name| {
         plan.wants(name)
     })
     .await?;
@@ -123,23 +126,36 @@ async fn swift() -> anyhow::Result<Standin> {
 
 /// Those that are wanted, side by side.
 async fn compare(all: &[Contender], to: &str, plan: &Plan) -> anyhow::Result<()> {
-    let chosen: Vec<&Contender> = all
-        .iter()
-        .filter(|contender| plan.wants(&contender.name))
-        .collect();
-    if chosen.is_empty() {
+    let mut measured = Vec::new();
+    for contender in all.iter().filter(|one| plan.wants(&one.name)) {
+        let running = contender.start().await?;
+        let watching = running.watch().await?;
+        let row = Row::new(&contender.name, running.resident_kib()?);
+        measured.push((contender, running, watching, row));
+    }
+    if measured.is_empty() {
         return Ok(());
     }
-    let mut rows: Vec<Row> = chosen
-        .iter()
-        .map(|contender| Row::new(&contender.name))
-        .collect();
-    for round in 0..plan.rounds {
-        for (contender, row) in chosen.iter().zip(&mut rows) {
-            eprintln!("round {} of {}: {}", round + 1, plan.rounds, contender.name);
-            one(contender, plan, row).await?;
+    for round in 0..=plan.rounds {
+        eprintln!("round {round} of {}", plan.rounds);
+        // Another is the first each time: what came before it is measured with everyone.
+        measured.rotate_left(1);
+        for (contender, running, _, row) in &mut measured {
+            // The first is to warm up.
+            match round {
+                0 => one((contender, running), plan, &mut Row::new("", 0)).await?,
+                _ => one((contender, running), plan, row).await?,
+            }
         }
     }
+    let mut rows = Vec::new();
+    for (_, running, watching, row) in measured {
+        rows.push(row.after_load(running.resident_kib()?));
+        drop(watching);
+        running.stop().await;
+    }
+    // In the order in which they were given.
+    rows.sort_by_key(|row| all.iter().position(|one| one.name == row.name));
     print(&rows, to, TOKENS);
     Ok(())
 }
@@ -170,28 +186,24 @@ async fn hold_streams(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One contender, once: warmed up, then plain requests, then streams.
-async fn one(contender: &Contender, plan: &Plan, row: &mut Row) -> anyhow::Result<()> {
-    let running = contender.start().await?;
-    let watching = running.watch().await?;
-    row.idle_kib.push(running.resident_kib()?);
-    let load = |streamed_percent| load(contender, &running, streamed_percent);
-    whole(load(0).run(Until::Requests(plan.requests / 10)).await)?;
+/// One contender, once: plain requests, the same at one pace for all, then streams.
+async fn one(
+    (contender, running): (&Contender, &Running),
+    plan: &Plan,
+    row: &mut Row,
+) -> anyhow::Result<()> {
+    let load = |streamed_percent| load(contender, running, streamed_percent);
     let before = running.cpu()?;
     let plain = whole(load(0).run(Until::Requests(plan.requests)).await)?;
     row.plain(&plain, running.cpu()?.saturating_sub(before));
     let before = running.cpu()?;
     let mut paced = load(0);
     paced.per_second = Some(PACE);
-    let paced = whole(paced.run(Until::Requests(plan.requests / 2)).await)?;
+    let paced = whole(paced.run(Until::Requests(plan.requests / 4)).await)?;
     row.paced(&paced, running.cpu()?.saturating_sub(before));
-    whole(load(100).run(Until::Requests(plan.streams / 10)).await)?;
     let before = running.cpu()?;
     let streamed = whole(load(100).run(Until::Requests(plan.streams)).await)?;
     row.streamed(&streamed, running.cpu()?.saturating_sub(before));
-    row.busy_kib.push(running.resident_kib()?);
-    drop(watching);
-    running.stop().await;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use tollgate::demo::load::Report;
 
 /// One contender's figures, one entry a round.
 pub(crate) struct Row {
-    name: String,
+    pub(crate) name: String,
     plain_us: Vec<f64>,
     paced_us: Vec<f64>,
     streamed_us: Vec<f64>,
@@ -14,12 +14,12 @@ pub(crate) struct Row {
     p50_us: Vec<f64>,
     p99_us: Vec<f64>,
     first_event_us: Vec<f64>,
-    pub(crate) idle_kib: Vec<u64>,
-    pub(crate) busy_kib: Vec<u64>,
+    idle_kib: u64,
+    busy_kib: u64,
 }
 
 impl Row {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, idle_kib: u64) -> Self {
         Self {
             name: name.to_owned(),
             plain_us: Vec::new(),
@@ -29,9 +29,13 @@ impl Row {
             p50_us: Vec::new(),
             p99_us: Vec::new(),
             first_event_us: Vec::new(),
-            idle_kib: Vec::new(),
-            busy_kib: Vec::new(),
+            idle_kib,
+            busy_kib: 0,
         }
+    }
+
+    pub(crate) fn after_load(self, busy_kib: u64) -> Self {
+        Self { busy_kib, ..self }
     }
 
     pub(crate) fn plain(&mut self, report: &Report, cpu: Duration) {
@@ -65,17 +69,17 @@ fn median(values: &[f64]) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
+/// The median of the ratios that each round has: what disturbs some rounds, or makes all of
+/// them slower for a while, does not move it.
+fn ratio(of: &[f64], to: Option<&[f64]>) -> f64 {
+    let rounds = of.iter().zip(to.unwrap_or_default());
+    median(&rounds.map(|(of, to)| of / to).collect::<Vec<_>>())
+}
+
 /// Prints a Markdown table. The ratio is to the row of that name, if it is there.
 pub(crate) fn print(rows: &[Row], to: &str, tokens: u64) {
-    let base = |value: fn(&Row) -> f64| {
-        rows.iter()
-            .find(|row| row.name == to)
-            .map_or(f64::NAN, value)
-    };
-    let plain = |row: &Row| median(&row.plain_us);
-    let streamed = |row: &Row| median(&row.streamed_us);
-    let paced = |row: &Row| median(&row.paced_us);
-    let (base_plain, base_paced, base_streamed) = (base(plain), base(paced), base(streamed));
+    let base = rows.iter().find(|row| row.name == to);
+    let beside = |row: &Row, value: fn(&Row) -> &[f64]| ratio(value(row), base.map(value));
     let direct = rows.iter().find(|row| row.name == "direct");
     let added = |of: fn(&Row) -> f64, row: &Row| of(row) - direct.map_or(0.0, of);
     println!(
@@ -86,25 +90,21 @@ pub(crate) fn print(rows: &[Row], to: &str, tokens: u64) {
         println!(
             "| {} | {:.1} | {:.2} | {:.1} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {:.1} |",
             row.name,
-            plain(row),
-            plain(row) / base_plain,
-            paced(row),
-            paced(row) / base_paced,
+            median(&row.plain_us),
+            beside(row, |row| &row.plain_us),
+            median(&row.paced_us),
+            beside(row, |row| &row.paced_us),
             median(&row.per_second),
             added(|row| median(&row.p50_us), row),
             added(|row| median(&row.p99_us), row),
-            streamed(row),
-            streamed(row) / base_streamed,
-            mebibytes(&row.idle_kib),
-            mebibytes(&row.busy_kib),
+            median(&row.streamed_us),
+            beside(row, |row| &row.streamed_us),
+            mebibytes(row.idle_kib),
+            mebibytes(row.busy_kib),
         );
     }
 }
 
-fn mebibytes(kib: &[u64]) -> f64 {
-    median(
-        &kib.iter()
-            .map(|kib| *kib as f64 / 1024.0)
-            .collect::<Vec<_>>(),
-    )
+fn mebibytes(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }

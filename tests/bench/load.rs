@@ -130,11 +130,15 @@ async fn compare(all: &[Contender], to: &str, plan: &Plan) -> anyhow::Result<()>
     for contender in all.iter().filter(|one| plan.wants(&one.name)) {
         let running = contender.start().await?;
         let watching = running.watch().await?;
-        let row = Row::new(&contender.name, running.resident_kib()?);
-        measured.push((contender, running, watching, row));
+        measured.push((contender, running, watching, Row::new(&contender.name)));
     }
     if measured.is_empty() {
         return Ok(());
+    }
+    // Of what the start takes, some is given back a moment later.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (_, running, _, row) in &mut measured {
+        row.idle_kib = running.resident_kib()?;
     }
     for round in 0..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);
@@ -143,14 +147,15 @@ async fn compare(all: &[Contender], to: &str, plan: &Plan) -> anyhow::Result<()>
         for (contender, running, _, row) in &mut measured {
             // The first is to warm up.
             match round {
-                0 => one((contender, running), plan, &mut Row::new("", 0)).await?,
+                0 => one((contender, running), plan, &mut Row::new("")).await?,
                 _ => one((contender, running), plan, row).await?,
             }
         }
     }
     let mut rows = Vec::new();
-    for (_, running, watching, row) in measured {
-        rows.push(row.after_load(running.resident_kib()?));
+    for (_, running, watching, mut row) in measured {
+        row.busy_kib = running.resident_kib()?;
+        rows.push(row);
         drop(watching);
         running.stop().await;
     }

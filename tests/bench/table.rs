@@ -14,12 +14,12 @@ pub(crate) struct Row {
     p50_us: Vec<f64>,
     p99_us: Vec<f64>,
     first_event_us: Vec<f64>,
-    idle_kib: u64,
-    busy_kib: u64,
+    pub(crate) idle_kib: u64,
+    pub(crate) busy_kib: u64,
 }
 
 impl Row {
-    pub(crate) fn new(name: &str, idle_kib: u64) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             plain_us: Vec::new(),
@@ -29,13 +29,9 @@ impl Row {
             p50_us: Vec::new(),
             p99_us: Vec::new(),
             first_event_us: Vec::new(),
-            idle_kib,
+            idle_kib: 0,
             busy_kib: 0,
         }
-    }
-
-    pub(crate) fn after_load(self, busy_kib: u64) -> Self {
-        Self { busy_kib, ..self }
     }
 
     pub(crate) fn plain(&mut self, report: &Report, cpu: Duration) {

@@ -291,11 +291,9 @@ fn keys_written(code: &str) -> Vec<&str> {
         let rest = &text[at + mark.len()..];
         rest.split_once("\\\":").map_or("", |(key, _)| key)
     });
-    let given = ["out,", "("].into_iter().flat_map(|before| {
-        text.split(before).skip(1).filter_map(|rest| {
-            let (word, after) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
-            after.starts_with(',').then_some(word)
-        })
+    let given = text.split("key!(").skip(1).filter_map(|rest| {
+        let (word, after) = rest.strip_prefix('"')?.split_once('"')?;
+        after.starts_with(')').then_some(word)
     });
     escaped.chain(given).filter(|word| is_key(word)).collect()
 }

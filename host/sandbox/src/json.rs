@@ -445,21 +445,29 @@ fn wrap(tokens: &[Box<str>], value: Written<'_>, out: &mut Vec<u8>) {
 #[derive(Debug, Clone)]
 pub(crate) struct Pointer {
     text: Box<str>,
-    /// `None`: it keeps no RFC 6901.
+    /// `None`: it keeps no RFC 6901. No more of them than lead deeper than any document is.
     tokens: Option<Box<[Box<str>]>>,
 }
 
 impl Pointer {
-    /// Of its tokens, no more are kept than lead deeper than any document is.
     pub(crate) fn of(text: String) -> Self {
         let tokens = Tokens::of(&text).and_then(|tokens| {
-            let tokens = tokens.take(scan::DEPTH_LIMIT + 1);
-            tokens
-                .map(|token| token.map(|token| Box::from(&*token)))
-                .collect()
+            let mut kept = Vec::new();
+            for token in tokens {
+                let token = token?;
+                if kept.len() <= scan::DEPTH_LIMIT {
+                    kept.push(Box::from(&*token));
+                }
+            }
+            Some(kept.into_boxed_slice())
         });
         let text = text.into_boxed_str();
         Self { text, tokens }
+    }
+
+    /// Whether it keeps RFC 6901.
+    pub(crate) fn is_one(&self) -> bool {
+        self.tokens.is_some()
     }
 
     pub(crate) fn as_str(&self) -> &str {

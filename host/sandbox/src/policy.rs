@@ -260,8 +260,8 @@ impl Policy {
 
     /// As [`Policy::open_and_request`]; but where nothing else is asked in the exchange, since
     /// this is the only hook or the policy leaves with it, what was decided about such a request
-    /// before need not be asked again: then `introduce` is not called, which says what a session
-    /// is told, by the request.
+    /// before need not be asked again. `introduce` says, by the request, what a session is told;
+    /// it is not called where none opens.
     ///
     /// # Errors
     /// As [`Policy::open`]; what the hook came to is in what is returned.

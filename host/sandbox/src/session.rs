@@ -107,8 +107,10 @@ impl Session {
                         host_calls: session.host_calls,
                         is_last: is_last || session.has_left,
                     };
-                    let told = (about, head.deadline_ms, request);
-                    policy.memo.learn(told, basis, decision);
+                    if about.is_told(head, request) {
+                        let told = (about, head.deadline_ms, request);
+                        policy.memo.learn(told, basis, decision);
+                    }
                 }
                 Ok((session, decided))
             }

@@ -80,7 +80,6 @@ impl EmbeddedLimits {
         limit: Limit,
         act: impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
     ) -> Result<T, LimitError> {
-        self.check(key.name, limit)?;
         match space.with_bucket(key, limit, &*self.clock, &act) {
             Err(LimitError::TooManyBuckets) => {
                 let now_us = self.clock.monotonic_us();
@@ -101,6 +100,7 @@ impl EmbeddedLimits {
         amount: u64,
         limit: Limit,
     ) -> Result<Reservation, LimitError> {
+        self.check(name, limit)?;
         let space = self.space(namespace);
         let key = space.key(name);
         self.with_bucket(&space, key, limit, |bucket, now_us| {
@@ -128,10 +128,13 @@ impl LimitStore for EmbeddedLimits {
         amount: u64,
         limit: Limit,
     ) -> Answer<Result<u64, LimitError>> {
-        let space = self.space(namespace);
-        let key = space.key(bucket);
-        Answer::Ready(self.with_bucket(&space, key, limit, |bucket, now_us| {
-            bucket.take(amount, now_us).map_err(LimitError::Exceeded)
+        // Before a name is hashed: it may be long.
+        Answer::Ready(self.check(bucket, limit).and_then(|()| {
+            let space = self.space(namespace);
+            let key = space.key(bucket);
+            self.with_bucket(&space, key, limit, |bucket, now_us| {
+                bucket.take(amount, now_us).map_err(LimitError::Exceeded)
+            })
         }))
     }
 

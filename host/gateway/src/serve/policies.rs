@@ -98,6 +98,7 @@ async fn ask_each(
         }
         let about = Introduction::about(record, until);
         let seen = &*record;
+        // Asked in a session that is open, it may leave with what it is told now.
         if slot.is_open() {
             Introduction::renewed(told, (seen, message), until);
         }

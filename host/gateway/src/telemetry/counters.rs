@@ -224,7 +224,7 @@ impl Counters {
             Kind::Histogram,
             "Time that a policy took of an exchange, all its hooks but the last.",
         );
-        for (name, times) in borrowed(&known.policies) {
+        for (name, times) in &known.policies {
             family.histogram(&[("policy", name)], times);
         }
     }

@@ -67,6 +67,17 @@ fn a_value_that_was_set_can_be_looked_into_and_edited() {
 }
 
 #[test]
+fn a_pointer_is_read_to_its_end_however_deep_it_leads() {
+    let mut json = parse("{\"a\":{}}");
+    let deep = "/a".repeat(2000);
+    assert_eq!(json.remove(&deep), Ok(false));
+    assert_eq!(json.set(&deep, &Value::Null), Err(JsonEditError::TooDeep));
+    let bad = format!("{deep}/~");
+    assert_eq!(json.remove(&bad), Err(JsonEditError::Pointer));
+    assert_eq!(json.set(&bad, &Value::Null), Err(JsonEditError::Pointer));
+}
+
+#[test]
 fn a_pointer_that_leads_nowhere_changes_nothing() {
     let mut json = parse("{\"a\":[1],\"s\":\"x\",\"n\":null}");
     for (pointer, error) in [

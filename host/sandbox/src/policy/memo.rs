@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Message, Side,
     charge::Hold,
-    contract::{Decision, Edit, Value, Verdict},
+    contract::{Decision, Edit, Head, Value, Verdict},
     edit::{Steps, check_edits},
     json::Pointer,
     recording::Part,
@@ -183,8 +183,8 @@ impl Remembered {
     }
 }
 
-/// What a policy is told of an exchange besides what it could read of the request: its method
-/// and path, and the facts `caller` and `tier`.
+/// What is known of an exchange besides its request, of which a policy is told, too: method, path
+/// and the facts `caller` and `tier`.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
     /// The route's name.
@@ -202,6 +202,29 @@ pub struct About<'a> {
 }
 
 impl About<'_> {
+    /// Whether that is what a session is told by this head; the time left is another matter.
+    pub(crate) fn is_told(&self, head: &Head, request: &Message) -> bool {
+        let Head {
+            route,
+            method,
+            path,
+            model,
+            caller,
+            tier,
+            streaming,
+            body_bytes,
+            deadline_ms: _,
+        } = head;
+        route == self.route
+            && model.as_deref() == self.model
+            && *streaming == self.streaming
+            && *body_bytes == self.body_bytes
+            && method == request.method.as_str()
+            && *path == request.path
+            && caller.as_deref() == request.fact("caller")
+            && tier.as_deref() == request.fact("tier")
+    }
+
     /// Time left, in milliseconds.
     #[must_use]
     pub fn deadline_ms(&self) -> u32 {
@@ -301,8 +324,11 @@ impl Table {
         }
         ROOM.with_borrow_mut(|room| {
             let mut words = Words { room, end: 0 };
-            self.write_key((about, deadline_ms), request, &mut words)?;
-            Some(Sha256::digest(words.written()).into())
+            let written = self.write_key((about, deadline_ms), request, &mut words);
+            let key = written.map(|()| Sha256::digest(words.written()).into());
+            // Keys of callers may be among them.
+            words.wipe();
+            key
         })
     }
 
@@ -312,7 +338,7 @@ impl Table {
         request: &mut Message,
         words: &mut Words<'_>,
     ) -> Option<()> {
-        // Whatever a session is told when it opens has to be in it.
+        // Whatever a session is told when it opens has to be in it: see `About::is_told`.
         let About {
             route,
             model,
@@ -357,6 +383,10 @@ impl Table {
         }
         let mut json = request.peek_json();
         for pointer in pointers {
+            // Who asks by it may find a fault on the way, which is to be found each time.
+            if !pointer.is_one() {
+                return None;
+            }
             let written = match &mut json {
                 // A request must not fail by what its policy would not have read.
                 Some(json) => json.peek(pointer).ok()?,
@@ -426,6 +456,10 @@ impl Words<'_> {
 
     fn written(&self) -> &[u8] {
         &self.room[..self.end]
+    }
+
+    fn wipe(&mut self) {
+        self.room[..self.end].fill(0);
     }
 }
 

@@ -409,3 +409,19 @@ fn a_body_that_is_no_json_is_as_if_nobody_had_looked() {
     memo.recall(&about(), &mut broken);
     assert!(broken.json_error.is_some());
 }
+
+/// Who asks by it looks into the document as far as it leads, and a fault that is found there has
+/// the request refused.
+#[test]
+fn who_asks_by_what_is_no_pointer_is_asked_each_time() {
+    let memo = Memo::new(64);
+    let parts = [KEY, (Part::Json, "/a/~2")];
+    for body in [r#"{"a":{"x":1,"x":2}}"#, r#"{"a":{}}"#, "{}"] {
+        memo.learn(
+            (&about(), 0, &mut request("anna", body)),
+            basis(BLIND, &parts, 2),
+            &fact("a"),
+        );
+        assert_eq!(known(&memo, &about(), "anna", body), None, "{body}");
+    }
+}

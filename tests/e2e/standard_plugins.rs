@@ -346,6 +346,46 @@ async fn a_field_that_stands_twice_is_refused_and_not_hidden_from_a_policy() {
 }
 
 #[tokio::test]
+async fn what_a_policy_could_not_read_is_refused_and_switches_no_rule_off() {
+    let policies = r#"
+  rules:
+    plugin: model-rules
+    on_error: refuse
+    settings:
+      rules:
+        - models: [ small ]
+          request:
+            remove: [ /list/0 ]
+            set: { /metadata/team: search, /metadata/env: prod }
+            clamp: { /list/0/n: { max: 10 } }
+"#;
+    let site = Site::start(&chat_through("rules", policies)).await;
+    let send = async |odd: &str| {
+        let list = format!(r#"[0,{{"n":99,"odd":{odd}}}]"#);
+        let rest = r#""model":"small","messages":[],"metadata":{"id":7}"#;
+        site.ask("POST", "/v1/chat/completions")
+            .header("content-type", "application/json")
+            .body(format!(r#"{{{rest},"list":{list}}}"#))
+            .send()
+            .await
+    };
+    for odd in [r#""cut \ud83d""#, "1e400"] {
+        for _ in 0..3 {
+            assert_eq!(
+                send(odd).await.refusal(),
+                (400, "invalid_json".to_owned()),
+                "{odd}"
+            );
+        }
+    }
+    assert_eq!(site.standin.seen().requests, 0);
+    assert_eq!(send(r#""whole \ud83d\ude00""#).await.status, 200);
+    let sent = site.standin.seen().newest().unwrap().json();
+    assert_eq!(sent["list"][0]["n"], 10);
+    assert_eq!(sent["metadata"]["team"], "search");
+}
+
+#[tokio::test]
 async fn what_a_lenient_upstream_might_read_as_json_is_not_let_past_a_policy_unread() {
     let site = Site::start(&chat_through("rules", RULES)).await;
     for body in [

@@ -64,6 +64,9 @@ pub enum JsonFault {
     /// A string that had to be read has half a surrogate pair.
     #[error("a string with half a surrogate pair")]
     LoneSurrogate,
+    /// A number in an object or array that had to be read is beyond all floats.
+    #[error("a number beyond all floats")]
+    NumberTooLarge,
     /// An object or array that had to be taken apart has more than 262,144 members.
     #[error("more than {MEMBERS_MAX} members in one object or array")]
     TooManyMembers,
@@ -146,10 +149,19 @@ impl Json {
     /// The value at a JSON pointer (RFC 6901).
     ///
     /// `None` where there is none, for a string that is no Unicode, and where
-    /// [`Json::fault`] has something to tell. Objects, arrays and numbers that a
+    /// [`Json::fault`] has something to tell: also of an object or array with such a string in
+    /// it, or with a number beyond all floats, which its reader could not read. Objects, arrays and numbers that a
     /// float would change come as their text.
     pub fn get(&mut self, pointer: &str) -> Option<Value> {
-        value(self.written_at(pointer)?)
+        let tokens = Tokens::of(pointer)?;
+        let found = find(&self.source, &mut self.root, self.depth_max, tokens);
+        match found.and_then(|found| check_readable(&self.source, found)) {
+            Ok(found) => value(found?),
+            Err(error) => {
+                self.fault = Some(error);
+                None
+            }
+        }
     }
 
     /// As [`Json::get`], of a member of the document by its key, which is no pointer.
@@ -197,7 +209,8 @@ impl Json {
             return Ok(None);
         };
         let tokens = tokens.iter().map(Some);
-        find(&self.source, &mut self.root, self.depth_max, tokens)
+        let found = find(&self.source, &mut self.root, self.depth_max, tokens)?;
+        check_readable(&self.source, found)
     }
 
     /// What stands where the pointer leads.
@@ -341,6 +354,28 @@ impl Json {
         self.edited = true;
         self.written = None;
     }
+}
+
+/// An object or array is given as text: it must be one that whoever gets it can read.
+fn check_readable<'a>(
+    source: &Source,
+    found: Option<Cow<'a, [u8]>>,
+) -> Result<Option<Cow<'a, [u8]>>, JsonError> {
+    let Some(text) = &found else {
+        return Ok(None);
+    };
+    if let Some((fault, at)) = text::unreadable(text) {
+        let original = source.original();
+        // Where it stands in the document, unless it was edited meanwhile.
+        let start = (text.as_ptr() as usize).wrapping_sub(original.as_ptr() as usize);
+        let at = if start < original.len() {
+            start + at
+        } else {
+            0
+        };
+        return Err(scan::Found::new(fault, at).locate(original));
+    }
+    Ok(found)
 }
 
 /// What a text says that was walked over.

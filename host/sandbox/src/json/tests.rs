@@ -66,6 +66,32 @@ fn a_value_that_was_set_can_be_looked_into_and_edited() {
     assert_eq!(text(&mut json), "[0,-1.25]");
 }
 
+/// Whoever gets an object as text and cannot read it takes it for nothing, or for no object.
+#[test]
+fn an_object_that_its_reader_could_not_read_is_a_fault() {
+    for (within, expected) in [
+        (r#"{"s":"cut \ud83d"}"#, Some(JsonFault::LoneSurrogate)),
+        (r#"[["\udc00\ud83d"]]"#, Some(JsonFault::LoneSurrogate)),
+        (r#"{"\ud83d":1}"#, Some(JsonFault::LoneSurrogate)),
+        ("[1,1e400]", Some(JsonFault::NumberTooLarge)),
+        (r#"{"n":-1E+999}"#, Some(JsonFault::NumberTooLarge)),
+        (r#"["\ud83d\ude00","\\ud83d","1e400 \" 1e400"]"#, None),
+        ("[1e308,1e-400,-0.0,184467440737095516160]", None),
+    ] {
+        let mut json = parse(&format!(r#"{{"k":1, "o":{within}}}"#));
+        let read = json.get("/o");
+        assert_eq!(json.fault().map(|fault| &fault.fault), expected.as_ref());
+        assert_eq!(read.is_none(), expected.is_some(), "{within}");
+        let peeked = json.peek(&Pointer::of("/o".to_owned()));
+        assert_eq!(peeked.is_err(), expected.is_some(), "{within}");
+        let as_reader = serde_json::from_str::<serde_json::Value>(within);
+        assert_eq!(as_reader.is_err(), expected.is_some(), "{within}");
+    }
+    let long = format!("[{}]", "9".repeat(400));
+    let mut json = parse(&format!(r#"{{"o":{long}}}"#));
+    assert!(json.get("/o").is_none() && serde_json::from_str::<serde_json::Value>(&long).is_err());
+}
+
 #[test]
 fn a_pointer_is_read_to_its_end_however_deep_it_leads() {
     let mut json = parse("{\"a\":{}}");

@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, io::Write as _};
 
+use super::JsonFault;
 use crate::contract::Value;
 
 /// The string between two quotes; `None` if it has a surrogate without its other half.
@@ -77,6 +78,46 @@ pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(&text.as_bytes()[plain..]);
     out.push(b'"');
+}
+
+/// What in an object or array no reader takes that has floats and Unicode, and where.
+pub(super) fn unreadable(json: &[u8]) -> Option<(JsonFault, usize)> {
+    if !matches!(json.first(), Some(b'{' | b'[')) {
+        return None;
+    }
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        let start = at;
+        at += 1;
+        match byte {
+            b'"' => {
+                let mut is_escaped = false;
+                while json.get(at).is_some_and(|byte| *byte != b'"') {
+                    is_escaped |= json[at] == b'\\';
+                    at += 1 + usize::from(json[at] == b'\\');
+                }
+                if is_escaped && unescape(json.get(start + 1..at)?).is_none() {
+                    return Some((JsonFault::LoneSurrogate, start));
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_of_number =
+                    |byte: &&u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+                at = start + json[start..].iter().take_while(is_of_number).count();
+                let number = &json[start..at];
+                // Shorter ones are small, unless they have an exponent.
+                let may_be_large =
+                    number.len() > 300 || number.iter().any(|byte| matches!(byte, b'e' | b'E'));
+                let number = std::str::from_utf8(number).ok()?;
+                if may_be_large && number.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    return Some((JsonFault::NumberTooLarge, start));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The largest integer up to which every integer is a float.

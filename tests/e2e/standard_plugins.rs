@@ -317,18 +317,25 @@ async fn rules_whose_cases_fail_do_not_go_live() {
     );
 }
 
-#[tokio::test]
-async fn a_field_that_stands_twice_is_refused_and_not_hidden_from_a_policy() {
-    let policies = r#"
+/// What is asked of the model `small` is changed so.
+async fn with_rule(request: &str) -> Site {
+    let policies = format!(
+        r#"
   rules:
     plugin: model-rules
     on_error: refuse
     settings:
       rules:
         - models: [ small ]
-          request: { clamp: { /options/heat: { max: 1 } } }
-"#;
-    let site = Site::start(&chat_through("rules", policies)).await;
+          request: {{ {request} }}
+"#
+    );
+    Site::start(&chat_through("rules", &policies)).await
+}
+
+#[tokio::test]
+async fn a_field_that_stands_twice_is_refused_and_not_hidden_from_a_policy() {
+    let site = with_rule("clamp: { /options/heat: { max: 1 } }").await;
     for content_type in ["application/json", "text/plain"] {
         let answer = site
             .ask("POST", "/v1/chat/completions")
@@ -347,19 +354,11 @@ async fn a_field_that_stands_twice_is_refused_and_not_hidden_from_a_policy() {
 
 #[tokio::test]
 async fn what_a_policy_could_not_read_is_refused_and_switches_no_rule_off() {
-    let policies = r#"
-  rules:
-    plugin: model-rules
-    on_error: refuse
-    settings:
-      rules:
-        - models: [ small ]
-          request:
-            remove: [ /list/0 ]
-            set: { /metadata/team: search, /metadata/env: prod }
-            clamp: { /list/0/n: { max: 10 } }
-"#;
-    let site = Site::start(&chat_through("rules", policies)).await;
+    let site = with_rule(
+        "remove: [ /list/0 ], set: { /metadata/team: search, /metadata/env: prod }, \
+         clamp: { /list/0/n: { max: 10 } }",
+    )
+    .await;
     let send = async |odd: &str| {
         let list = format!(r#"[0,{{"n":99,"odd":{odd}}}]"#);
         let rest = r#""model":"small","messages":[],"metadata":{"id":7}"#;

@@ -12,10 +12,10 @@
 //! for them the policy is asked. Kept are the decision, whose edits may repeat what was read,
 //! what was held, and a digest of what was read.
 
+mod basis;
+mod table;
+
 use std::{
-    cell::RefCell,
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -24,30 +24,21 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderName, HeaderValue};
-use parking_lot::RwLock;
-use sha2::{Digest, Sha256};
+
+use basis::PARTS_MAX;
+pub(crate) use basis::{Basis, Reads, Seen};
+use table::Table;
 
 use crate::{
     Message, Side,
     charge::Hold,
     contract::{Decision, Edit, Head, Value, Verdict},
     edit::{Steps, check_edits},
-    json::Pointer,
     recording::Part,
 };
 
-const SHARDS: usize = 8;
 /// Of one decision as it came. It is kept as it is applied, too.
 const DECISION_BYTES_MAX: usize = 4096;
-/// What there is to read is not worth it beyond.
-const KEY_BYTES_MAX: usize = 8192;
-/// The most parts that a policy asks for, in all its exchanges together.
-const PARTS_MAX: usize = 32;
-/// The most holds of one decision.
-const HOLDS_MAX: usize = 16;
-/// Of a part's name.
-const NAME_BYTES_MAX: usize = 256;
 /// A hook costs several lookups, so a hit makes up for so many misses.
 const HIT: u32 = 4;
 /// After so many misses that no hit made up for, nothing is looked up for a while.
@@ -56,98 +47,6 @@ const MISSES_MAX: u32 = 64;
 const REST: u32 = 4096;
 /// Misses after a rest.
 const TRIES: u32 = 16;
-
-/// What a plugin says that it saw of the head, by the SDK's `tollgate_seen`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen(u32);
-
-impl Seen {
-    const BODY_BYTES: u32 = 1;
-    const DEADLINE: u32 = 1 << 1;
-    const HAS_BODY: u32 = 1 << 2;
-    const LEAVES: u32 = 1 << 3;
-    const STATELESS: u32 = 1 << 31;
-    /// Of a plugin that does not say.
-    pub(crate) const ALL: Self = Self(Self::BODY_BYTES | Self::DEADLINE | Self::HAS_BODY);
-
-    pub(crate) fn of(word: u32) -> Option<Self> {
-        let known = Self::ALL.0 | Self::LEAVES | Self::STATELESS;
-        (word & !known == 0).then_some(Self(word))
-    }
-
-    /// Whether the session wants no other hook.
-    pub(crate) fn leaves(self) -> bool {
-        self.has(Self::LEAVES)
-    }
-
-    /// Without what it says besides.
-    fn of_head(self) -> Self {
-        Self(self.0 & Self::ALL.0)
-    }
-
-    /// Whether it keeps nothing from one exchange to the next.
-    pub(crate) fn is_stateless(self) -> bool {
-        self.0 & Self::STATELESS != 0
-    }
-
-    fn has(self, bit: u32) -> bool {
-        self.0 & bit != 0
-    }
-
-    fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// What a hook read of a request.
-#[derive(Debug, Default)]
-pub(crate) struct Reads {
-    parts: Vec<(Part, String)>,
-    holds: Vec<Hold>,
-    /// With those that were read again.
-    times: u32,
-}
-
-impl Reads {
-    /// One that is not noted was a host call all the same: see [`Basis::is_all`].
-    pub(crate) fn note(&mut self, part: Part, name: &str) {
-        let is_it = |(known, its): &(Part, String)| (*known, its.as_str()) == (part, name);
-        if !self.parts.iter().any(is_it) {
-            if name.len() > NAME_BYTES_MAX || self.parts.len() == PARTS_MAX {
-                return;
-            }
-            self.parts.push((part, name.to_owned()));
-        }
-        self.times = self.times.saturating_add(1);
-    }
-
-    /// As [`Reads::note`].
-    pub(crate) fn note_hold(&mut self, hold: Hold) {
-        if self.holds.len() < HOLDS_MAX {
-            self.holds.push(hold);
-            self.times = self.times.saturating_add(1);
-        }
-    }
-}
-
-/// What a decision came of.
-#[derive(Debug)]
-pub(crate) struct Basis {
-    /// `None`: of more than the host can know, such as the exchange before.
-    pub(crate) seen: Option<Seen>,
-    pub(crate) reads: Reads,
-    /// All that were made.
-    pub(crate) host_calls: u32,
-    /// Whether no other hook of the exchange can follow.
-    pub(crate) is_last: bool,
-}
-
-impl Basis {
-    /// Whether it is all that the decision came of, and the decision all that comes of it.
-    fn is_all(&self) -> bool {
-        self.is_last && self.reads.times == self.host_calls
-    }
-}
 
 /// What became of a lookup.
 #[derive(Debug)]
@@ -230,236 +129,6 @@ impl About<'_> {
     pub fn deadline_ms(&self) -> u32 {
         let left = self.deadline.saturating_duration_since(Instant::now());
         u32::try_from(left.as_millis()).unwrap_or(u32::MAX)
-    }
-}
-
-type Key = [u8; 32];
-
-/// Parts of a request, as they are looked up.
-#[derive(Default)]
-struct Fields {
-    /// `None`: no header has such a name.
-    headers: Vec<Option<HeaderName>>,
-    facts: Vec<String>,
-    json: Vec<Pointer>,
-}
-
-impl Fields {
-    fn of(parts: &[(Part, String)]) -> Self {
-        let mut fields = Self::default();
-        for (part, name) in parts {
-            match part {
-                Part::Header => fields.headers.push(HeaderName::try_from(name).ok()),
-                Part::Fact => fields.facts.push(name.clone()),
-                Part::Json => fields.json.push(Pointer::of(name.clone())),
-                // Never noted.
-                Part::Body => {}
-            }
-        }
-        fields
-    }
-}
-
-/// Decisions by the parts that any of them came of.
-struct Table {
-    seen: Seen,
-    parts: Vec<(Part, String)>,
-    /// The same.
-    fields: Fields,
-    shards: Box<[RwLock<Shard>]>,
-    /// Of one shard.
-    most: usize,
-}
-
-#[derive(Default)]
-struct Shard {
-    decisions: HashMap<Key, Arc<Known>, BuildHasherDefault<AsItIs>>,
-    /// The same keys, to draw from.
-    keys: Vec<Key>,
-}
-
-/// A digest is as good as a hash of it.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    /// By its end: all of a shard begin alike.
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last_chunk() {
-            self.0 = u64::from_le_bytes(*last);
-        }
-    }
-
-    /// A length, which is that of each.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-impl Table {
-    /// With room for `most` decisions; there is one.
-    fn new(seen: Seen, parts: Vec<(Part, String)>, most: usize) -> Self {
-        let shards = SHARDS.min(most).max(1);
-        Self {
-            seen,
-            fields: Fields::of(&parts),
-            parts,
-            shards: (0..shards).map(|_| RwLock::default()).collect(),
-            most: most / shards,
-        }
-    }
-
-    /// Of a session that was told of so much time, or that would be told of what is left;
-    /// `None`: it would be too long.
-    fn key(
-        &self,
-        about: &About<'_>,
-        deadline_ms: Option<u32>,
-        request: &mut Message,
-    ) -> Option<Key> {
-        thread_local! {
-            static ROOM: RefCell<[u8; KEY_BYTES_MAX]> = const { RefCell::new([0; KEY_BYTES_MAX]) };
-        }
-        ROOM.with_borrow_mut(|room| {
-            let mut words = Words { room, end: 0 };
-            let written = self.write_key((about, deadline_ms), request, &mut words);
-            let key = written.map(|()| Sha256::digest(words.written()).into());
-            // Keys of callers may be among them.
-            words.wipe();
-            key
-        })
-    }
-
-    fn write_key(
-        &self,
-        (about, deadline_ms): (&About<'_>, Option<u32>),
-        request: &mut Message,
-        words: &mut Words<'_>,
-    ) -> Option<()> {
-        // Whatever a session is told when it opens has to be in it: see `About::is_told`.
-        let About {
-            route,
-            model,
-            streaming,
-            body_bytes,
-            deadline: _,
-            recorded: _,
-        } = *about;
-        for text in [route, request.method.as_str(), &request.path] {
-            words.text(text.as_bytes())?;
-        }
-        for text in [model, request.fact("caller"), request.fact("tier")] {
-            words.optional(text.map(str::as_bytes))?;
-        }
-        words.put([streaming.into()])?;
-        if self.seen.has(Seen::BODY_BYTES) {
-            let bytes = body_bytes.map(u64::to_le_bytes);
-            words.optional(bytes.as_ref().map(<[u8; 8]>::as_slice))?;
-        }
-        if self.seen.has(Seen::HAS_BODY) {
-            // Zero, more, or nobody knows.
-            words.put([body_bytes.map_or(2, |bytes| u8::from(bytes > 0))])?;
-        }
-        if self.seen.has(Seen::DEADLINE) {
-            let left = deadline_ms.unwrap_or_else(|| about.deadline_ms());
-            words.put(left.to_le_bytes())?;
-        }
-        let Fields {
-            headers,
-            facts,
-            json: pointers,
-        } = &self.fields;
-        for name in headers {
-            let value = name.as_ref().and_then(|name| request.headers.get(name));
-            words.optional(value.map(HeaderValue::as_bytes))?;
-        }
-        for name in facts {
-            words.optional(request.fact(name).map(str::as_bytes))?;
-        }
-        if pointers.is_empty() {
-            return Some(());
-        }
-        let mut json = request.peek_json();
-        for pointer in pointers {
-            // Who asks by it may find a fault on the way, which is to be found each time.
-            if !pointer.is_one() {
-                return None;
-            }
-            let written = match &mut json {
-                // A request must not fail by what its policy would not have read.
-                Some(json) => json.peek(pointer).ok()?,
-                None => None,
-            };
-            // As it is written: what is written alike is read alike.
-            words.optional(written.as_deref())?;
-        }
-        Some(())
-    }
-
-    fn shard(&self, key: &Key) -> Option<&RwLock<Shard>> {
-        self.shards.get(usize::from(key[0]) % self.shards.len())
-    }
-
-    fn get(&self, key: &Key) -> Option<Arc<Known>> {
-        self.shard(key)?.read().decisions.get(key).cloned()
-    }
-
-    /// In place of any other one, if there are as many as there may be.
-    fn put(&self, key: Key, known: Arc<Known>) {
-        let Some(mut shard) = self.shard(&key).map(RwLock::write) else {
-            return;
-        };
-        let Shard { decisions, keys } = &mut *shard;
-        if decisions.insert(key, known).is_some() {
-            return;
-        }
-        if keys.len() < self.most {
-            keys.push(key);
-            return;
-        }
-        // A digest is as good as a die.
-        let drawn = usize::from(u16::from_le_bytes([key[1], key[2]])) % self.most;
-        decisions.remove(&std::mem::replace(&mut keys[drawn], key));
-    }
-}
-
-/// Values in a row, each such that it cannot be taken for others. What finds no room is too
-/// long: `None`.
-struct Words<'a> {
-    room: &'a mut [u8; KEY_BYTES_MAX],
-    end: usize,
-}
-
-impl Words<'_> {
-    fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Option<()> {
-        let place = self.room.get_mut(self.end..)?.first_chunk_mut()?;
-        *place = bytes;
-        self.end += N;
-        Some(())
-    }
-
-    fn text(&mut self, bytes: &[u8]) -> Option<()> {
-        // Cut short where there is no room for as many.
-        self.put((bytes.len() as u16).to_le_bytes())?;
-        let end = self.end.checked_add(bytes.len())?;
-        self.room.get_mut(self.end..end)?.copy_from_slice(bytes);
-        self.end = end;
-        Some(())
-    }
-
-    fn optional(&mut self, bytes: Option<&[u8]>) -> Option<()> {
-        self.put([bytes.is_some().into()])?;
-        bytes.map_or(Some(()), |bytes| self.text(bytes))
-    }
-
-    fn written(&self) -> &[u8] {
-        &self.room[..self.end]
-    }
-
-    fn wipe(&mut self) {
-        self.room[..self.end].fill(0);
     }
 }
 

@@ -1,8 +1,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
-use super::*;
+use super::{
+    basis::NAME_BYTES_MAX,
+    table::{KEY_BYTES_MAX, Shard},
+    *,
+};
 use crate::contract::{Destination, Refusal};
 
 fn about() -> About<'static> {

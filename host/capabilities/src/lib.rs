@@ -32,7 +32,7 @@ pub use http::{EmbeddedHttp, HttpCaller, HttpError, HttpRequest, HttpResponse, R
 pub use kv::{EmbeddedKv, KvError, KvOptions, KvStore};
 pub use limits::{
     Algorithm, EmbeddedLimits, Exceeded, Limit, LimitError, LimitOptions, LimitStore, Reservation,
-    Settle,
+    Reserve, Settle,
 };
 pub use log::{Level, LogLine, LogOptions, LogSink, NoLog, TracingLog};
 pub use metrics::{MetricOptions, MetricRow, MetricSink, MetricValue, NoMetrics, PluginMetrics};

@@ -10,7 +10,7 @@ mod embedded;
 
 pub use embedded::{EmbeddedLimits, LimitOptions};
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{Answer, Namespace};
 
@@ -73,6 +73,12 @@ pub trait Settle: Send + Sync {
     fn settle(self: Box<Self>, used: u64) -> Answer<u64>;
 }
 
+/// A bucket that was found, held to its limit.
+pub trait Reserve: Send + Sync {
+    /// As [`LimitStore::reserve`].
+    fn reserve(self: Arc<Self>, amount: u64) -> Answer<Result<Reservation, LimitError>>;
+}
+
 /// An amount that is held: not charged, and not there for others.
 ///
 /// It stays held, however long, until it is settled or dropped; dropped unsettled,
@@ -128,6 +134,18 @@ pub trait LimitStore: Send + Sync {
         amount: u64,
         limit: Limit,
     ) -> Answer<Result<Reservation, LimitError>>;
+
+    /// The bucket by itself, for whoever reserves of it again and again; `None`, the default: it
+    /// has to be named each time.
+    fn bucket(
+        &self,
+        namespace: &Namespace,
+        bucket: &str,
+        limit: Limit,
+    ) -> Option<Arc<dyn Reserve>> {
+        let _ = (namespace, bucket, limit);
+        None
+    }
 
     /// What remains, taking nothing.
     fn remaining(

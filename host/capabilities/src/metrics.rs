@@ -5,12 +5,26 @@
 
 mod registry;
 
+use std::sync::{Arc, atomic::AtomicU64};
+
 pub use registry::{MetricOptions, PluginMetrics};
 
 /// Takes the numbers.
 pub trait MetricSink: Send + Sync {
     /// Adds to a counter.
     fn count(&self, policy: &str, name: &str, labels: &[(String, String)], by: u64);
+
+    /// The counter by itself, for whoever adds to it again and again; `None`, the default: it has
+    /// to be named each time.
+    fn counter(
+        &self,
+        policy: &str,
+        name: &str,
+        labels: &[(String, String)],
+    ) -> Option<Arc<AtomicU64>> {
+        let _ = (policy, name, labels);
+        None
+    }
 
     /// Sets a gauge.
     fn gauge(&self, policy: &str, name: &str, labels: &[(String, String)], value: f64);

@@ -3,9 +3,15 @@
 //! message after each hook, and settles them once it is known how the exchange ended, or gives
 //! them back to a policy that is asked about a stream after all.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
-use tollgate_capabilities::{Answer, LimitError, Reservation};
+use tollgate_capabilities::{Answer, LimitError, Reservation, Reserve};
 
 use crate::{
     contract::{
@@ -15,6 +21,9 @@ use crate::{
     host::Shared,
 };
 
+/// What a store answers to who wants to hold something.
+type Asked = Answer<Result<Reservation, LimitError>>;
+
 /// Of a counter's name and labels, which are kept as long as the charge is.
 const COUNTER_BYTES_MAX: usize = 4096;
 
@@ -23,7 +32,27 @@ pub struct Charge {
     reservation: Reservation,
     /// Of what is held.
     input: u64,
-    counter: Option<(Arc<Shared>, Arc<Counter>)>,
+    counted: Option<Counted>,
+}
+
+/// Where what is charged is counted.
+enum Counted {
+    At(Arc<AtomicU64>),
+    /// The sink wants it named each time.
+    Under(Arc<Shared>, Arc<Counter>),
+}
+
+impl Counted {
+    fn add(&self, tokens: u64) {
+        match self {
+            Self::At(count) => drop(count.fetch_add(tokens, Relaxed)),
+            Self::Under(shared, counter) => {
+                let Counter { name, labels } = &**counter;
+                let metrics = &shared.capabilities.metrics;
+                metrics.count(&shared.policy, name, labels, tokens);
+            }
+        }
+    }
 }
 
 impl Charge {
@@ -36,9 +65,8 @@ impl Charge {
     pub fn settle(self, outcome: &Outcome) -> Answer<u64> {
         let held = self.reservation.amount();
         let took = took(outcome, (self.input, held));
-        if let Some((shared, counter)) = self.counter {
-            let metrics = &shared.capabilities.metrics;
-            metrics.count(&shared.policy, &counter.name, &counter.labels, took);
+        if let Some(counted) = self.counted {
+            counted.add(took);
         }
         self.reservation.settle(took)
     }
@@ -69,15 +97,43 @@ fn took(outcome: &Outcome, (input, held): (u64, u64)) -> u64 {
 }
 
 /// What a policy has held, and would have held for any request that it decides about alike.
-#[derive(Debug, Clone)]
 pub(crate) struct Hold {
     pub(crate) bucket: String,
     pub(crate) limit: Limit,
     pub(crate) tokens: Tokens,
     pub(crate) counter: Option<Arc<Counter>>,
+    /// What the stores know of it, once it is held again.
+    found: OnceLock<Found>,
+}
+
+/// `None`: it has to be named each time.
+struct Found {
+    bucket: Option<Arc<dyn Reserve>>,
+    counter: Option<Arc<AtomicU64>>,
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Hold({})", self.bucket)
+    }
 }
 
 impl Hold {
+    pub(crate) fn new(
+        bucket: String,
+        limit: Limit,
+        tokens: Tokens,
+        counter: Option<Counter>,
+    ) -> Self {
+        Self {
+            bucket,
+            limit,
+            tokens,
+            counter: counter.map(Arc::new),
+            found: OnceLock::new(),
+        }
+    }
+
     /// Asks the store for it, for a request whose body is so long; with it, how much of it is
     /// input.
     ///
@@ -87,23 +143,53 @@ impl Hold {
         &self,
         shared: &Shared,
         body_bytes: Option<u64>,
-    ) -> Result<(u64, Answer<Result<Reservation, LimitError>>), Error> {
-        let Tokens {
-            bytes_per_token,
-            output,
-        } = self.tokens;
-        if bytes_per_token == 0 {
+    ) -> Result<(u64, Asked), Error> {
+        if self.tokens.bytes_per_token == 0 {
             return Err(Error::Invalid("a token has at least one byte".to_owned()));
         }
         if self.counter_bytes() > COUNTER_BYTES_MAX {
             let long = "the counter has too many labels, or too long ones";
             return Err(Error::Invalid(long.to_owned()));
         }
-        let input = body_bytes.unwrap_or(0).div_ceil(bytes_per_token);
+        let (input, amount) = self.amount(body_bytes);
         let limits = &shared.capabilities.limits;
-        let amount = input.saturating_add(output);
         let held = limits.reserve(&shared.namespace, &self.bucket, amount, self.limit.into());
         Ok((input, held))
+    }
+
+    /// The same of what was held before; it made sense then.
+    pub(crate) fn ask_again(&self, shared: &Shared, body_bytes: Option<u64>) -> (u64, Asked) {
+        let (input, amount) = self.amount(body_bytes);
+        let held = match &self.found(shared).bucket {
+            Some(bucket) => bucket.clone().reserve(amount),
+            None => {
+                let (limits, limit) = (&shared.capabilities.limits, self.limit.into());
+                limits.reserve(&shared.namespace, &self.bucket, amount, limit)
+            }
+        };
+        (input, held)
+    }
+
+    /// Tokens of input, and of all.
+    fn amount(&self, body_bytes: Option<u64>) -> (u64, u64) {
+        let Tokens {
+            bytes_per_token,
+            output,
+        } = self.tokens;
+        let input = body_bytes.unwrap_or(0).div_ceil(bytes_per_token);
+        (input, input.saturating_add(output))
+    }
+
+    fn found(&self, shared: &Shared) -> &Found {
+        self.found.get_or_init(|| {
+            let (limits, metrics) = (&shared.capabilities.limits, &shared.capabilities.metrics);
+            Found {
+                bucket: limits.bucket(&shared.namespace, &self.bucket, self.limit.into()),
+                counter: self.counter.as_ref().and_then(|counter| {
+                    metrics.counter(&shared.policy, &counter.name, &counter.labels)
+                }),
+            }
+        })
     }
 
     pub(crate) fn charge(
@@ -111,11 +197,15 @@ impl Hold {
         shared: &Arc<Shared>,
         (input, reservation): (u64, Reservation),
     ) -> Charge {
-        let counter = self.counter.clone();
+        let found = self.found.get().and_then(|found| found.counter.clone());
+        let named = || {
+            let counter = self.counter.clone()?;
+            Some(Counted::Under(shared.clone(), counter))
+        };
         Charge {
             reservation,
             input,
-            counter: counter.map(|counter| (shared.clone(), counter)),
+            counted: found.map(Counted::At).or_else(named),
         }
     }
 

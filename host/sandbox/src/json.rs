@@ -179,7 +179,21 @@ impl Json {
     }
 
     fn written_in(&mut self, key: &str) -> Option<Cow<'_, [u8]>> {
-        self.written_along(std::iter::once(Some(key)))
+        let Self {
+            source,
+            root,
+            depth_max,
+            fault,
+            ..
+        } = self;
+        if let Some(found) = root.plain_member(source, key) {
+            return found.map(Cow::Borrowed);
+        }
+        let found = find(source, root, *depth_max, std::iter::once(Some(key)));
+        found.unwrap_or_else(|error| {
+            *fault = Some(error);
+            None
+        })
     }
 
     /// As [`Json::get`], of a string, an object or an array alone, and without a copy of
@@ -208,6 +222,12 @@ impl Json {
         let Some(tokens) = &pointer.tokens else {
             return Ok(None);
         };
+        // Most lead to a member of the document, which is a word, a number or a string.
+        if let [token] = &**tokens
+            && let Some(found) = self.root.plain_member(&self.source, token)
+        {
+            return Ok(found.map(Cow::Borrowed));
+        }
         let tokens = tokens.iter().map(Some);
         let found = find(&self.source, &mut self.root, self.depth_max, tokens)?;
         check_readable(&self.source, found)
@@ -330,12 +350,25 @@ impl Json {
         if !self.edited {
             return self.source.original().clone();
         }
-        if let Some(written) = &self.written {
-            return written.clone();
-        }
-        let written = Bytes::from(tree::write_document(&self.source, &self.root, self.place));
+        let written = match self.written.take() {
+            Some(written) => written,
+            None => self.write(),
+        };
         self.written = Some(written.clone());
         written
+    }
+
+    /// As [`Json::bytes`], where nobody will ask again.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match &self.written {
+            _ if !self.edited => self.source.original().clone(),
+            Some(written) => written.clone(),
+            None => self.write(),
+        }
+    }
+
+    fn write(&self) -> Bytes {
+        tree::write_document(&self.source, &self.root, self.place).into()
     }
 
     /// Whether anything was set or removed.

@@ -44,7 +44,7 @@ pub use inspect::{Inspected, Inspector, componentize, inspect};
 pub use json::{Json, JsonEditError, JsonError, JsonFault, PromptPlaces, RequestFacts};
 pub use message::{Given, Message, is_given};
 pub use observed::{Changed, Field, Observed, Stage};
-pub use policy::{About, Asked, FirstTick, Policy, PolicyStats, Remembered};
+pub use policy::{About, FirstTick, Policy, PolicyStats, Recalled, Remembered};
 pub use prepared::Prepared;
 pub use recording::{Call, Part, Read, Recording, text as recorded_text, value as recorded_value};
 pub use sandbox::{LoadError, PolicySpec, Sandbox, SandboxError, SandboxOptions, SettingError};

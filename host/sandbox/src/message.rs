@@ -133,10 +133,13 @@ impl Message {
 
     /// Takes the body as it is to be sent, with the edits in it.
     pub fn take_body(&mut self) -> Option<Bytes> {
-        self.write_json();
-        let body = self.body.take();
+        let edited = self.json.take().filter(Json::is_edited);
+        let read = self.body.take();
         self.replace_body(None);
-        body
+        match edited {
+            Some(json) => Some(json.into_bytes()),
+            None => read,
+        }
     }
 
     /// Puts another body in place; what was read from the old one is forgotten.

@@ -19,8 +19,8 @@ use std::{
 
 pub use counters::PolicyStats;
 pub(crate) use counters::{Counters, Fault};
-pub use memo::{About, Remembered};
-use memo::{Memo, Reads, Recalled, Seen};
+pub use memo::{About, Recalled, Remembered};
+use memo::{Memo, Reads, Seen};
 use quarantine::Quarantine;
 use ready::{READY_MIN, Ready};
 pub use timer::FirstTick;
@@ -59,15 +59,6 @@ pub struct Policy {
     ready: Ready,
     observed: OnceLock<Observed>,
     timer: Timer,
-}
-
-/// How a policy came to what it decided.
-#[derive(Debug)]
-pub enum Asked {
-    /// It was asked.
-    Now(Session, Result<Decision, Failure>),
-    /// It decided about such a request before.
-    Remembered(Remembered),
 }
 
 /// What a policy is made of.
@@ -258,46 +249,57 @@ impl Policy {
         .await
     }
 
-    /// As [`Policy::open_and_request`]; but where nothing else is asked in the exchange, since
-    /// this is the only hook or the policy leaves with it, what was decided about such a request
-    /// before need not be asked again. `introduce` says, by the request, what a session is told;
-    /// it is not called where none opens.
+    /// What was decided about such a request before, where nothing else is asked in the exchange,
+    /// since this is the only hook or the policy leaves with it. It counts once
+    /// [`Policy::decide_again`] was called.
+    pub fn recall(&self, about: &About<'_>, request: &mut Message, is_only_hook: bool) -> Recalled {
+        // Who watches wants to see what it asks; and a failing policy is not to look well.
+        let may_be_known = is_only_hook || self.memo.knows_of_leaving(about.streaming);
+        if !may_be_known || about.recorded || self.quarantine.is_closed() {
+            return Recalled::Resting;
+        }
+        self.memo.recall(about, request)
+    }
+
+    /// Decides as it did before, and holds again what it held: whether all of it could be held.
+    /// Else nothing is, and the policy has to be asked: that there is not enough left is its
+    /// business.
+    pub async fn decide_again(
+        &self,
+        remembered: &Remembered,
+        about: &About<'_>,
+        request: &mut Message,
+    ) -> bool {
+        let holds = &remembered.0.holds;
+        if !holds.is_empty() && !self.hold_again(holds, about, request).await {
+            return false;
+        }
+        self.shared.counters.remembered();
+        self.quarantine.went_well();
+        true
+    }
+
+    /// As [`Policy::open_and_request`]; what the hook decides is remembered if it came of what it
+    /// read of the request alone, and it was [`Recalled::Unknown`].
     ///
     /// # Errors
     /// As [`Policy::open`]; what the hook came to is in what is returned.
-    pub async fn ask<'a>(
+    pub async fn ask(
         self: &Arc<Self>,
-        about: &About<'_>,
-        introduce: impl FnOnce(&Message) -> (&'a Head, &'a ExchangeContext),
+        (about, recalled): (&About<'_>, Recalled),
+        (head, exchange): (&Head, &ExchangeContext),
         request: &mut Message,
         is_only_hook: bool,
-    ) -> Result<Asked, NotOpened> {
-        // Who watches wants to see what it asks; and a failing policy is not to look well.
-        let mut reads = None;
-        let may_be_known = is_only_hook || self.memo.knows_of_leaving(about.streaming);
-        if may_be_known && !about.recorded && !self.quarantine.is_closed() {
-            match self.memo.recall(about, request) {
-                // What it would hold there may not be enough left for: that is its business.
-                Recalled::Known(known) => {
-                    if self.hold_again(&known.0.holds, about, request).await {
-                        self.shared.counters.remembered();
-                        self.quarantine.went_well();
-                        return Ok(Asked::Remembered(known));
-                    }
-                }
-                Recalled::Unknown => reads = Some(Reads::default()),
-                Recalled::Resting => {}
-            }
-        }
+    ) -> Result<(Session, Result<Decision, Failure>), NotOpened> {
+        let reads = matches!(recalled, Recalled::Unknown).then(Reads::default);
         let instance = self.instance().await?;
-        let (session, decided) = Session::open_and_request(
+        Session::open_and_request(
             self.clone(),
             instance,
-            introduce(request),
+            (head, exchange),
             (request, reads.map(|reads| (about, reads)), is_only_hook),
         )
-        .await?;
-        Ok(Asked::Now(session, decided))
+        .await
     }
 
     /// Whether all of it could be held; else nothing is.
@@ -305,13 +307,10 @@ impl Policy {
         let charges = &mut request.charges;
         let before = charges.len();
         for hold in holds {
-            let held = match hold.ask(&self.shared, about.body_bytes) {
-                Ok((input, held)) => held.get().await.ok().map(|held| (input, held)),
-                Err(_) => None,
-            };
-            match held {
-                Some(held) => charges.push(hold.charge(&self.shared, held)),
-                None => {
+            let (input, held) = hold.ask_again(&self.shared, about.body_bytes);
+            match held.get().await {
+                Ok(held) => charges.push(hold.charge(&self.shared, (input, held))),
+                Err(_) => {
                     for charge in charges.drain(before..) {
                         charge.give_back().get().await;
                     }

@@ -12,7 +12,7 @@ use std::{
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::{Limit, LimitError, LimitStore, Reservation, Settle, bucket::Bucket};
+use super::{Limit, LimitError, LimitStore, Reservation, Reserve, Settle, bucket::Bucket};
 use crate::{
     Answer, Clock, Namespace,
     spaces::{Pause, SHARDS, Share, Spaces},
@@ -73,50 +73,17 @@ impl EmbeddedLimits {
         Ok(())
     }
 
-    fn with_bucket<T>(
-        &self,
-        space: &Space,
-        key: Key<'_>,
-        limit: Limit,
-        act: impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
-    ) -> Result<T, LimitError> {
-        match space.with_bucket(key, limit, &*self.clock, &act) {
-            Err(LimitError::TooManyBuckets) => {
-                let now_us = self.clock.monotonic_us();
-                if !space.swept.passed(now_us) {
-                    return Err(LimitError::TooManyBuckets);
-                }
-                space.sweep(now_us);
-                space.with_bucket(key, limit, &*self.clock, &act)
-            }
-            result => result,
-        }
-    }
-
-    fn hold(
-        &self,
-        namespace: &Namespace,
-        name: &str,
-        amount: u64,
-        limit: Limit,
-    ) -> Result<Reservation, LimitError> {
+    fn place(&self, namespace: &Namespace, name: &str, limit: Limit) -> Result<Place, LimitError> {
+        // Before a name is hashed: it may be long.
         self.check(name, limit)?;
         let space = self.space(namespace);
-        let key = space.key(name);
-        self.with_bucket(&space, key, limit, |bucket, now_us| {
-            bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
-        })?;
-        let clock = self.clock.clone();
-        let held = Held {
+        Ok(Place {
+            hash: space.key(name).hash,
             space,
-            clock,
-            hash: key.hash,
+            clock: self.clock.clone(),
             name: name.into(),
             limit,
-            amount,
-            settled: false,
-        };
-        Ok(Reservation::new(amount, Box::new(held)))
+        })
     }
 }
 
@@ -128,11 +95,9 @@ impl LimitStore for EmbeddedLimits {
         amount: u64,
         limit: Limit,
     ) -> Answer<Result<u64, LimitError>> {
-        // Before a name is hashed: it may be long.
-        Answer::Ready(self.check(bucket, limit).and_then(|()| {
-            let space = self.space(namespace);
-            let key = space.key(bucket);
-            self.with_bucket(&space, key, limit, |bucket, now_us| {
+        let place = self.place(namespace, bucket, limit);
+        Answer::Ready(place.and_then(|place| {
+            place.with_bucket(|bucket, now_us| {
                 bucket.take(amount, now_us).map_err(LimitError::Exceeded)
             })
         }))
@@ -145,7 +110,20 @@ impl LimitStore for EmbeddedLimits {
         amount: u64,
         limit: Limit,
     ) -> Answer<Result<Reservation, LimitError>> {
-        Answer::Ready(self.hold(namespace, bucket, amount, limit))
+        match self.place(namespace, bucket, limit) {
+            Ok(place) => Arc::new(place).reserve(amount),
+            Err(error) => Answer::Ready(Err(error)),
+        }
+    }
+
+    fn bucket(
+        &self,
+        namespace: &Namespace,
+        bucket: &str,
+        limit: Limit,
+    ) -> Option<Arc<dyn Reserve>> {
+        let place = self.place(namespace, bucket, limit).ok()?;
+        Some(Arc::new(place))
     }
 
     fn remaining(
@@ -167,13 +145,66 @@ impl LimitStore for EmbeddedLimits {
     }
 }
 
-/// A reservation of this store. The bucket it is held in is not idle, so it stays.
-struct Held {
+/// Where a bucket is, or would be.
+struct Place {
     space: Arc<Space>,
     clock: Arc<dyn Clock>,
     hash: u64,
     name: Box<str>,
     limit: Limit,
+}
+
+impl Place {
+    fn key(&self) -> Key<'_> {
+        Key {
+            hash: self.hash,
+            name: &self.name,
+        }
+    }
+
+    fn with_bucket<T>(
+        &self,
+        act: impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
+    ) -> Result<T, LimitError> {
+        let Self {
+            space,
+            clock,
+            limit,
+            ..
+        } = self;
+        match space.with_bucket(self.key(), *limit, &**clock, &act) {
+            Err(LimitError::TooManyBuckets) => {
+                let now_us = clock.monotonic_us();
+                if !space.swept.passed(now_us) {
+                    return Err(LimitError::TooManyBuckets);
+                }
+                space.sweep(now_us);
+                space.with_bucket(self.key(), *limit, &**clock, &act)
+            }
+            result => result,
+        }
+    }
+}
+
+impl Reserve for Place {
+    fn reserve(self: Arc<Self>, amount: u64) -> Answer<Result<Reservation, LimitError>> {
+        let held = self.with_bucket(|bucket, now_us| {
+            bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
+        });
+        Answer::Ready(held.map(|()| {
+            let held = Held {
+                place: self,
+                amount,
+                settled: false,
+            };
+            Reservation::new(amount, Box::new(held))
+        }))
+    }
+}
+
+/// A reservation of this store. The bucket it is held in is not idle, so it stays.
+struct Held {
+    place: Arc<Place>,
     amount: u64,
     settled: bool,
 }
@@ -181,15 +212,12 @@ struct Held {
 impl Held {
     fn charge(&mut self, used: u64) -> u64 {
         self.settled = true;
-        let key = Key {
-            hash: self.hash,
-            name: &self.name,
+        let place = &*self.place;
+        let mut shard = place.space.shard(place.key()).lock();
+        let Some(bucket) = shard.find(place.key(), place.limit) else {
+            return place.limit.amount.saturating_sub(used);
         };
-        let mut shard = self.space.shard(key).lock();
-        let Some(bucket) = shard.find(key, self.limit) else {
-            return self.limit.amount.saturating_sub(used);
-        };
-        bucket.bring_to_now(self.clock.monotonic_us());
+        bucket.bring_to_now(place.clock.monotonic_us());
         bucket.settle(self.amount, used)
     }
 }

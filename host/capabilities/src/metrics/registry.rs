@@ -68,9 +68,9 @@ enum Change {
     Set(f64),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Number {
-    Count(u64),
+    Count(Arc<AtomicU64>),
     Gauge(f64),
 }
 
@@ -102,16 +102,34 @@ impl PluginMetrics {
             .clone()
     }
 
-    fn record(&self, policy: &str, name: &str, labels: &[(String, String)], change: Change) {
+    /// The number that this is about, after the change; `None`: it breaks a rule.
+    fn record(
+        &self,
+        policy: &str,
+        name: &str,
+        labels: &[(String, String)],
+        change: Change,
+    ) -> Option<Number> {
         let metrics = self.policy(policy);
-        let recorded = is_name(name)
-            && if is_canonical(labels) {
-                metrics.record(&self.options, name, labels, change)
-            } else {
-                canonical(labels)
-                    .is_some_and(|labels| metrics.record(&self.options, name, &labels, change))
-            };
-        if !recorded {
+        if !is_name(name) {
+            None
+        } else if is_canonical(labels) {
+            metrics.record(&self.options, name, labels, change)
+        } else {
+            canonical(labels)
+                .and_then(|labels| metrics.record(&self.options, name, &labels, change))
+        }
+    }
+
+    fn record_or_drop(
+        &self,
+        policy: &str,
+        name: &str,
+        labels: &[(String, String)],
+        change: Change,
+    ) {
+        if self.record(policy, name, labels, change).is_none() {
+            let metrics = self.policy(policy);
             metrics.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -119,11 +137,23 @@ impl PluginMetrics {
 
 impl MetricSink for PluginMetrics {
     fn count(&self, policy: &str, name: &str, labels: &[(String, String)], by: u64) {
-        self.record(policy, name, labels, Change::Add(by));
+        self.record_or_drop(policy, name, labels, Change::Add(by));
+    }
+
+    fn counter(
+        &self,
+        policy: &str,
+        name: &str,
+        labels: &[(String, String)],
+    ) -> Option<Arc<AtomicU64>> {
+        match self.record(policy, name, labels, Change::Add(0))? {
+            Number::Count(count) => Some(count),
+            Number::Gauge(_) => None,
+        }
     }
 
     fn gauge(&self, policy: &str, name: &str, labels: &[(String, String)], value: f64) {
-        self.record(policy, name, labels, Change::Set(value));
+        self.record_or_drop(policy, name, labels, Change::Set(value));
     }
 
     fn rows(&self, name: &str) -> Vec<MetricRow> {
@@ -136,9 +166,9 @@ impl MetricSink for PluginMetrics {
             rows.extend(metric.series.iter().map(|(labels, number)| MetricRow {
                 policy: policy.to_string(),
                 labels: labels.clone(),
-                value: match *number {
-                    Number::Count(count) => MetricValue::Count(count),
-                    Number::Gauge(gauge) => MetricValue::Gauge(gauge),
+                value: match number {
+                    Number::Count(count) => MetricValue::Count(count.load(Ordering::Relaxed)),
+                    Number::Gauge(gauge) => MetricValue::Gauge(*gauge),
                 },
             }));
         }
@@ -182,19 +212,18 @@ impl OfPolicy {
         name: &str,
         labels: &[(String, String)],
         change: Change,
-    ) -> bool {
+    ) -> Option<Number> {
         let mut by_name = self.by_name.lock();
         if let Some(metric) = by_name.get_mut(name) {
             return metric.record(options, labels, change);
         }
         if by_name.len() < options.names_max {
-            let mut metric = Metric::new(labels, change.kind());
-            metric.record(options, labels, change);
-            by_name.insert(name.into(), metric);
-            return true;
+            let metric = by_name.entry(name.into());
+            let metric = metric.or_insert_with(|| Metric::new(labels, change.kind()));
+            return metric.record(options, labels, change);
         }
         if let Change::Set(_) = change {
-            return false;
+            return None;
         }
         let other = by_name
             .entry(OTHER.into())
@@ -225,19 +254,18 @@ impl Metric {
         }
     }
 
-    /// Whether the change is of this metric's kind; if so it is made.
+    /// Makes the change, if it is of this metric's kind.
     fn record(
         &mut self,
         options: &MetricOptions,
         labels: &[(String, String)],
         change: Change,
-    ) -> bool {
+    ) -> Option<Number> {
         if change.kind() != self.kind {
-            return false;
+            return None;
         }
         if let Some(number) = self.series.get_mut(labels) {
-            number.apply(change);
-            return true;
+            return Some(number.apply(change));
         }
         let room = self.series.len() < options.label_sets_max;
         let labels = if room {
@@ -246,21 +274,23 @@ impl Metric {
             self.overflow.clone()
         };
         let start = match self.kind {
-            Kind::Counter => Number::Count(0),
+            Kind::Counter => Number::Count(Arc::default()),
             Kind::Gauge => Number::Gauge(0.0),
         };
-        self.series.entry(labels).or_insert(start).apply(change);
-        true
+        Some(self.series.entry(labels).or_insert(start).apply(change))
     }
 }
 
 impl Number {
-    fn apply(&mut self, change: Change) {
-        match (self, change) {
-            (Self::Count(count), Change::Add(by)) => *count = count.wrapping_add(by),
+    fn apply(&mut self, change: Change) -> Self {
+        match (&mut *self, change) {
+            (Self::Count(count), Change::Add(by)) => {
+                count.fetch_add(by, Ordering::Relaxed);
+            }
             (Self::Gauge(gauge), Change::Set(value)) => *gauge = value,
             (Self::Count(_), Change::Set(_)) | (Self::Gauge(_), Change::Add(_)) => {}
         }
+        self.clone()
     }
 }
 
@@ -307,12 +337,12 @@ impl Family {
 }
 
 impl Number {
-    fn render(self, out: &mut String) {
+    fn render(&self, out: &mut String) {
         let _ = match self {
-            Self::Count(count) => write!(out, "{count}"),
+            Self::Count(count) => write!(out, "{}", count.load(Ordering::Relaxed)),
             Self::Gauge(value) if value.is_nan() => write!(out, "NaN"),
             Self::Gauge(value) if value.is_infinite() => {
-                write!(out, "{}Inf", if value > 0.0 { '+' } else { '-' })
+                write!(out, "{}Inf", if *value > 0.0 { '+' } else { '-' })
             }
             Self::Gauge(value) => write!(out, "{value:?}"),
         };
@@ -431,6 +461,37 @@ mod tests {
              tollgate_policy_metrics_dropped_total{policy=\"a\"} 0\n\
              tollgate_policy_metrics_dropped_total{policy=\"b\"} 0\n"
         );
+    }
+
+    #[test]
+    fn a_counter_that_was_found_is_the_one_of_its_name_and_bound_by_the_same_rules() {
+        let options = MetricOptions {
+            names_max: 2,
+            label_sets_max: 1,
+        };
+        let metrics = PluginMetrics::new(options);
+        let count = |name: &str, labels: &[(String, String)]| {
+            metrics.count("p", name, labels, 1);
+            let counter = metrics.counter("p", name, labels);
+            counter.is_some_and(|counter| counter.fetch_add(10, Ordering::Relaxed) > 0)
+        };
+        metrics.gauge("p", "level", &[], 1.0);
+        assert!(count("hits", &labels(&[("z", "1"), ("a", "2")])));
+        assert!(count("hits", &labels(&[("a", "3"), ("z", "1")])));
+        assert!(count("one_name_more", &[]));
+        assert!(!count("level", &[]), "a gauge");
+        assert!(!count("no name", &[]));
+        let mut text = String::new();
+        metrics.render(&mut text);
+        for line in [
+            "tollgate_plugin_hits{policy=\"p\",a=\"2\",z=\"1\"} 11\n",
+            "tollgate_plugin_hits{policy=\"p\",a=\"other\",z=\"other\"} 11\n",
+            "tollgate_plugin_other{policy=\"p\"} 11\n",
+            // Those that were named, once each.
+            "tollgate_policy_metrics_dropped_total{policy=\"p\"} 2\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

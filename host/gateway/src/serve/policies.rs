@@ -6,7 +6,7 @@
 use std::{mem, sync::Arc};
 
 use tollgate_sandbox::{
-    Message, Policy,
+    Message, Policy, Recalled,
     contract::{CachePlan, Destination, Hooks, Target},
 };
 
@@ -96,32 +96,27 @@ async fn ask_each(
                 .await?;
             continue;
         }
-        let about = Introduction::about(record, until);
-        let seen = &*record;
-        // Asked in a session that is open, it may leave with what it is told now.
-        if slot.is_open() {
-            Introduction::renewed(told, (seen, message), until);
-        }
         let shadow = message.shadow.take();
-        let Some(choice) = slot
-            .request(
-                seen,
-                &about,
-                |message| Introduction::renewed(told, (seen, message), until),
-                message,
-            )
-            .await?
-        else {
-            message.plan = None;
-            message.shadow = shadow;
-            continue;
+        let about = Introduction::about(record, until);
+        let recalled = slot.recall(&about, message);
+        let step = if let Recalled::Known(remembered) = &recalled
+            && slot.decide_again(remembered, &about, message).await
+        {
+            slot.judge_again(remembered, message, (record, generation))?
+        } else {
+            let told = Introduction::renewed(told, (record, message), until);
+            let asked = slot.request(record, (&about, recalled), told, message);
+            let Some(decided) = asked.await? else {
+                message.plan = None;
+                message.shadow = shadow;
+                continue;
+            };
+            let step = slot.judge(decided, message, Hooks::REQUEST, (record, generation))?;
+            slot.close_early(&told.head).await;
+            step
         };
-        let step = slot.judge_choice(choice, message, (record, generation))?;
         // A later wish before an earlier one, and none of a policy that failed.
         message.shadow = message.shadow.take().or(shadow);
-        if let Some(Introduction { head, .. }) = &introduction {
-            slot.close_early(head).await;
-        }
         match step {
             Step::Next => {}
             Step::GoTo(to) => {

@@ -9,11 +9,11 @@ mod judge;
 
 use std::{borrow::Borrow, mem, sync::Arc};
 
-pub(super) use judge::{Choice, Step};
+pub(super) use judge::Step;
 use tollgate_config::OnError;
 use tollgate_sandbox::{
-    About, Asked, Charge, Failure, Message, NotOpened, Policy, Session,
-    contract::{Event, EventsDecision, Head, Hooks, Outcome},
+    About, Charge, Failure, Message, NotOpened, Policy, Recalled, Remembered, Session,
+    contract::{Decision, Event, EventsDecision, Head, Hooks, Outcome},
 };
 
 use super::{
@@ -59,10 +59,27 @@ enum State {
     Spent,
 }
 
-/// What the policy that left was told, as a later one may have changed.
-struct Told {
-    caller: Option<String>,
-    tier: Option<String>,
+/// What the policy that left was told, or would have been, of what a later one may have changed.
+enum Told {
+    Now {
+        caller: Option<String>,
+        tier: Option<String>,
+    },
+    Before(Remembered),
+}
+
+impl Told {
+    fn head(&self, head: &Head) -> Head {
+        let [caller, tier] = match self {
+            Self::Now { caller, tier } => [caller.as_deref(), tier.as_deref()],
+            Self::Before(remembered) => remembered.told(),
+        };
+        Head {
+            caller: caller.map(str::to_owned),
+            tier: tier.map(str::to_owned),
+            ..head.clone()
+        }
+    }
 }
 
 impl Slot {
@@ -188,15 +205,8 @@ impl Slot {
         Introduction { head, context }: &Introduction,
     ) -> Result<(), ServeError> {
         let policy = &self.record.policy;
-        let opened = match &mut self.state {
-            State::Left(Told { caller, tier }) => {
-                let head = Head {
-                    caller: caller.take(),
-                    tier: tier.take(),
-                    ..head.clone()
-                };
-                policy.open(&head, context).await
-            }
+        let opened = match &self.state {
+            State::Left(told) => policy.open(&told.head(head), context).await,
             State::Waiting | State::Open(_) | State::Spent => policy.open(head, context).await,
         };
         match opened {
@@ -210,55 +220,73 @@ impl Slot {
         Ok(())
     }
 
-    /// Asks the `on_request` hook, of a session that opens with it if there is none yet, or
-    /// remembers what it would decide; `None`: it failed to, or had failed before, and is
-    /// bypassed.
-    pub(super) async fn request<'a>(
+    /// What it would decide about the request, if it decided about such a one before.
+    pub(super) fn recall(&self, about: &About<'_>, message: &mut Message) -> Recalled {
+        match self.state {
+            State::Waiting => {
+                let is_only_hook = self.hooks == Hooks::REQUEST;
+                self.policy().recall(about, message, is_only_hook)
+            }
+            State::Open(_) | State::Left(_) | State::Spent => Recalled::Resting,
+        }
+    }
+
+    /// Whether it can decide as before; else it has to be asked.
+    pub(super) async fn decide_again(
+        &mut self,
+        remembered: &Remembered,
+        about: &About<'_>,
+        message: &mut Message,
+    ) -> bool {
+        let policy = &self.record.policy;
+        if !policy.decide_again(remembered, about, message).await {
+            return false;
+        }
+        self.charges = mem::take(&mut message.charges);
+        self.record.remembered = true;
+        self.state = self.left(about.streaming, || Told::Before(remembered.clone()));
+        true
+    }
+
+    /// Asks the `on_request` hook, of a session that opens with it if there is none yet; `None`:
+    /// it failed to, or had failed before, and is bypassed.
+    pub(super) async fn request(
         &mut self,
         record: &Record,
-        about: &About<'_>,
-        introduce: impl FnOnce(&Message) -> &'a Introduction,
+        (about, recalled): (&About<'_>, Recalled),
+        Introduction { head, context }: &Introduction,
         message: &mut Message,
-    ) -> Result<Option<Choice>, ServeError> {
+    ) -> Result<Option<Result<Decision, Failure>>, ServeError> {
         match &mut self.state {
             State::Left(_) | State::Spent => return Ok(None),
             State::Open(session) => {
                 let decided = session.on_request(message).await;
                 self.charges = mem::take(&mut message.charges);
-                return Ok(Some(Choice::Now(decided)));
+                return Ok(Some(decided));
             }
             State::Waiting => {}
         }
         let is_only_hook = self.hooks == Hooks::REQUEST;
         let policy = &self.record.policy;
-        let introduce = |message: &Message| {
-            let Introduction { head, context } = introduce(message);
-            (head, context)
-        };
-        let asked = policy.ask(about, introduce, message, is_only_hook).await;
+        let asked = policy
+            .ask((about, recalled), (head, context), message, is_only_hook)
+            .await;
         self.charges = mem::take(&mut message.charges);
         match asked {
-            Ok(Asked::Now(session, decided)) => {
+            Ok((session, decided)) => {
                 self.state = State::Open(session);
-                Ok(Some(Choice::Now(decided)))
-            }
-            Ok(Asked::Remembered(remembered)) => {
-                let told = [message.fact("caller"), message.fact("tier")];
-                self.state = self.left(about.streaming, told);
-                self.record.remembered = true;
-                Ok(Some(Choice::Before(remembered)))
+                Ok(Some(decided))
             }
             Err(not) => self.not_opened(not, record).map(|()| None),
         }
     }
 
     /// What is left of a policy that left.
-    fn left(&self, streaming: bool, told: [Option<&str>; 2]) -> State {
+    fn left(&self, streaming: bool, told: impl FnOnce() -> Told) -> State {
         if streaming || !self.hooks.contains(Hooks::EVENTS) {
             return State::Spent;
         }
-        let [caller, tier] = told.map(|fact| fact.map(str::to_owned));
-        State::Left(Told { caller, tier })
+        State::Left(told())
     }
 
     pub(super) fn holds(&self) -> bool {
@@ -351,8 +379,10 @@ impl Slot {
         if let State::Open(session) = &self.state
             && session.has_left()
         {
-            let told = [head.caller.as_deref(), head.tier.as_deref()];
-            let left = self.left(head.streaming, told);
+            let left = self.left(head.streaming, || Told::Now {
+                caller: head.caller.clone(),
+                tier: head.tier.clone(),
+            });
             if let State::Open(session) = mem::replace(&mut self.state, left) {
                 self.record.spent = session.spent();
                 session.close().await;

@@ -184,7 +184,9 @@ impl Exchange {
             self.record.journal = None;
         }
         let journal = self.record.journal.as_ref();
-        self.slots.reserve(policies.len());
+        if self.slots.is_empty() {
+            self.slots = Vec::with_capacity(policies.len());
+        }
         for placed in policies {
             if !self
                 .slots
@@ -443,13 +445,14 @@ impl Exchange {
         }
     }
 
+    /// Without the upstream's name, which is nothing to what is charged.
     fn outcome(&self) -> Outcome {
         let record = &self.record;
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Outcome {
             ending: record.ending,
             status: record.status,
-            upstream: record.upstream.as_deref().map(str::to_owned),
+            upstream: None,
             attempts: record.attempts,
             first_byte_us: record.first_byte.map(micros),
             total_us: micros(record.total),
@@ -478,7 +481,8 @@ impl Drop for Exchange {
         if let Some(outcome) = outcome.as_ref().filter(|_| holds) {
             settle(&mut self.slots, outcome, &shared);
         }
-        if let Some(outcome) = outcome.filter(|_| needs_hooks) {
+        if let Some(mut outcome) = outcome.filter(|_| needs_hooks) {
+            outcome.upstream = self.record.upstream.as_deref().map(str::to_owned);
             let (record, slots) = (
                 std::mem::take(&mut self.record),
                 std::mem::take(&mut self.slots),

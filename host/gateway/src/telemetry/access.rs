@@ -228,9 +228,10 @@ fn text(out: &mut Vec<u8>, key: &str, value: &str) {
 
 /// One of ours, which needs no escapes.
 fn word(out: &mut Vec<u8>, key: &str, word: &'static str) {
-    for part in [key, "\"", word, "\""] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(word.as_bytes());
+    out.push(b'"');
 }
 
 fn optional(out: &mut Vec<u8>, key: &str, value: Option<&str>) {

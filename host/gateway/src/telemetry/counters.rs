@@ -19,7 +19,7 @@ use super::{
     access,
     exposition::{Exposition, Family, Histogram, Kind},
 };
-use crate::serve::{Cached, Reason, Record, TryOutcome};
+use crate::serve::{Cached, PolicyRecord, Reason, Record, TryOutcome};
 
 /// Names that are kept after they left the configuration, so their counters go on.
 const FORMER_MAX: usize = 1000;
@@ -193,7 +193,9 @@ impl Counters {
             let tokens = model.map_or(&self.other_model, |tokens| tokens);
             tokens.count(usage);
         }
-        for policy in &record.policies {
+        // One that was remembered took no time, and would make those that were asked look quick.
+        let was_asked = |policy: &&PolicyRecord| !policy.remembered || !policy.spent.time.is_zero();
+        for policy in record.policies.iter().filter(was_asked) {
             if let Some(times) = known.policies.get(policy.policy.name()) {
                 times.add(policy.spent.time);
             }
@@ -222,7 +224,7 @@ impl Counters {
         let mut family = out.family(
             "tollgate_policy_exchange_seconds",
             Kind::Histogram,
-            "Time that a policy took of an exchange, all its hooks but the last.",
+            "Time that a policy took of an exchange that it was asked in, all its hooks but the last.",
         );
         for (name, times) in &known.policies {
             family.histogram(&[("policy", name)], times);

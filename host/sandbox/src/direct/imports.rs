@@ -1,8 +1,6 @@
 //! The imports of an adapted module: arguments out of the slots, the answer of the same
 //! [`State`] that components ask, and the answer back into the guest's memory.
 
-use std::sync::Arc;
-
 use wasmtime::{AsContextMut, Caller, Linker, component::Resource};
 
 use super::{
@@ -354,18 +352,16 @@ async fn of_limits(
 const COUNTER_SLOTS: usize = 4;
 
 fn hold(args: &mut Args<'_>) -> Result<Hold, Broken> {
-    Ok(Hold {
-        bucket: args.name()?,
-        limit: limit(args)?,
-        tokens: limits::Tokens {
-            bytes_per_token: args.u64(),
-            output: args.u64(),
-        },
-        counter: args.optional(COUNTER_SLOTS, |args| {
-            let (name, labels) = (args.name()?, args.list()?);
-            Ok(Arc::new(limits::Counter { name, labels }))
-        })?,
-    })
+    let (bucket, limit) = (args.name()?, limit(args)?);
+    let tokens = limits::Tokens {
+        bytes_per_token: args.u64(),
+        output: args.u64(),
+    };
+    let counter = args.optional(COUNTER_SLOTS, |args| {
+        let (name, labels) = (args.name()?, args.list()?);
+        Ok(limits::Counter { name, labels })
+    })?;
+    Ok(Hold::new(bucket, limit, tokens, counter))
 }
 
 fn limit(args: &mut Args<'_>) -> Result<limits::Limit, Broken> {

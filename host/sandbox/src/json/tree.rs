@@ -136,6 +136,22 @@ impl Node {
         Ok(self.opened.as_deref_mut())
     }
 
+    /// The text of a member that has no level below it, or that there is none; `None`: one
+    /// has to look closer.
+    pub(super) fn plain_member<'a>(
+        &self,
+        source: &'a Source,
+        token: &str,
+    ) -> Option<Option<&'a [u8]>> {
+        let level = self.opened.as_ref()?;
+        let Some(at) = level.find(source, token) else {
+            return Some(None);
+        };
+        let text = source.text(level.members[at].node.span);
+        let is_plain = !matches!(text.first(), Some(b'{' | b'['));
+        is_plain.then_some(Some(text))
+    }
+
     /// The value's text as it is now.
     pub(super) fn text<'a>(&self, source: &'a Source) -> Cow<'a, [u8]> {
         match &self.opened {

@@ -48,12 +48,14 @@ const REST: u32 = 4096;
 /// Misses after a rest.
 const TRIES: u32 = 16;
 
-/// What became of a lookup.
+/// Whether it is known what a policy would decide about a request.
 #[derive(Debug)]
-pub(crate) enum Recalled {
+pub enum Recalled {
+    /// It decided about such a request before, and need not be asked.
     Known(Remembered),
+    /// It has to be asked.
     Unknown,
-    /// It is not worth it now; what the policy decides is not to be learned either.
+    /// It has to be asked, and what it decides is not to be learned.
     Resting,
 }
 
@@ -63,6 +65,8 @@ pub(crate) struct Known {
     decision: Decision,
     /// Its edits, which were checked when it was learned.
     steps: Steps,
+    /// The facts `caller` and `tier`, of which the policy was told.
+    told: [Option<Box<str>>; 2],
     pub(crate) holds: Box<[Hold]>,
 }
 
@@ -75,6 +79,12 @@ impl Remembered {
     #[must_use]
     pub fn decision(&self) -> &Decision {
         &self.0.decision
+    }
+
+    /// The facts `caller` and `tier`, as the policy would have been told of them.
+    #[must_use]
+    pub fn told(&self) -> [Option<&str>; 2] {
+        self.0.told.each_ref().map(Option::as_deref)
     }
 
     pub(crate) fn steps(&self) -> &Steps {
@@ -231,9 +241,11 @@ impl Memo {
         if let Some(table) = table
             && let Some(key) = table.key(about, Some(deadline_ms), request)
         {
+            let fact = |name| request.fact(name).map(Box::from);
             let known = Known {
                 decision: decision.clone(),
                 steps,
+                told: [fact("caller"), fact("tier")],
                 holds: holds.into(),
             };
             table.put(key, Arc::new(known));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tollgate_config::Isolation;
 use tollgate_sandbox::{
-    Asked, Charge, ExchangeContext, Message, Policy,
+    Charge, ExchangeContext, Policy, Recalled,
     contract::{Ending, Head, Outcome, Usage},
 };
 
@@ -43,13 +43,16 @@ async fn ask(policy: &Arc<Policy>, body_bytes: Option<u64>) -> (String, Vec<Char
         message("/strike"),
     );
     let context = ExchangeContext::default();
-    let decision = match policy
-        .ask(&about(&head), |_| (&head, &context), &mut shown, true)
-        .await
-        .expect("it opens")
-    {
-        Asked::Remembered(remembered) => remembered.decision().clone(),
-        Asked::Now(session, decided) => {
+    let about = about(&head);
+    let decision = match policy.recall(&about, &mut shown, true) {
+        Recalled::Known(remembered)
+            if policy.decide_again(&remembered, &about, &mut shown).await =>
+        {
+            remembered.decision().clone()
+        }
+        recalled => {
+            let asked = policy.ask((&about, recalled), (&head, &context), &mut shown, true);
+            let (session, decided) = asked.await.expect("it opens");
             session.close().await;
             decided.expect("it decides")
         }
@@ -226,16 +229,18 @@ async fn who_leaves_with_the_request_is_asked_nothing_else_and_can_be_remembered
         for _ in 0..5 {
             let (head, context) = (head("/"), ExchangeContext::default());
             let mut shown = message("/");
-            let introduce = |_: &Message| (&head, &context);
-            let asked = policy
-                .ask(&about(&head), introduce, &mut shown, false)
-                .await;
-            if let Asked::Now(mut session, decided) = asked.unwrap() {
-                decided.unwrap();
-                assert_eq!(session.has_left(), leaves, "{word} {isolation:?}");
-                session.on_finish(&outcome()).await.unwrap();
-                session.close().await;
+            let about = about(&head);
+            let recalled = policy.recall(&about, &mut shown, false);
+            if let Recalled::Known(remembered) = &recalled {
+                assert!(policy.decide_again(remembered, &about, &mut shown).await);
+                continue;
             }
+            let asked = policy.ask((&about, recalled), (&head, &context), &mut shown, false);
+            let (mut session, decided) = asked.await.unwrap();
+            decided.unwrap();
+            assert_eq!(session.has_left(), leaves, "{word} {isolation:?}");
+            session.on_finish(&outcome()).await.unwrap();
+            session.close().await;
         }
         let stats = policy.stats();
         // The first shows that it leaves, and of the second it is kept.

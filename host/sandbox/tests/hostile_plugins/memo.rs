@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::json;
 use tollgate_config::Isolation;
 use tollgate_sandbox::{
-    About, Asked, ExchangeContext, Failure, Message, Policy,
+    About, ExchangeContext, Failure, Message, Policy, Recalled,
     contract::{Decision, Head},
 };
 
@@ -19,16 +19,18 @@ use crate::{
 /// As the gateway asks a policy that it will ask nothing else in the exchange.
 async fn ask(policy: &Arc<Policy>, head: &Head, shown: &mut Message) -> Result<Decision, Failure> {
     let context = ExchangeContext::default();
-    match policy
-        .ask(&about(head), |_| (head, &context), shown, true)
-        .await?
-    {
-        Asked::Remembered(remembered) => Ok(remembered.decision().clone()),
-        Asked::Now(session, decided) => {
-            session.close().await;
-            decided
+    let about = about(head);
+    let recalled = match policy.recall(&about, shown, true) {
+        Recalled::Known(remembered) if policy.decide_again(&remembered, &about, shown).await => {
+            return Ok(remembered.decision().clone());
         }
-    }
+        recalled => recalled,
+    };
+    let (session, decided) = policy
+        .ask((&about, recalled), (head, &context), shown, true)
+        .await?;
+    session.close().await;
+    decided
 }
 
 async fn ask_anew(
@@ -195,18 +197,13 @@ async fn who_watches_sees_the_policy_asked() {
     let stage = Stage::new().await;
     let policy = stage.hostile(json!({})).await;
     assert_eq!(remembered(&policy).await, 4);
-    let context = ExchangeContext {
-        recorded: true,
-        ..ExchangeContext::default()
-    };
     let (head, mut shown) = (head("/honest"), message("/honest"));
     let about = About {
         recorded: true,
         ..about(&head)
     };
-    let introduce = |_: &Message| (&head, &context);
-    let asked = policy.ask(&about, introduce, &mut shown, true).await;
-    assert!(matches!(asked, Ok(Asked::Now(..))));
+    let recalled = policy.recall(&about, &mut shown, true);
+    assert!(matches!(recalled, Recalled::Resting));
 }
 
 #[tokio::test]

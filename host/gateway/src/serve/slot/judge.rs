@@ -19,14 +19,6 @@ use crate::{
     trace::hook_name,
 };
 
-/// How a policy came to what it decided about a request.
-pub(in crate::serve) enum Choice {
-    /// It was asked.
-    Now(Result<Decision, Failure>),
-    /// It decided about such a request before.
-    Before(Remembered),
-}
-
 /// How the exchange goes on after a hook.
 pub(in crate::serve) enum Step {
     Next,
@@ -78,26 +70,25 @@ impl Slot {
         step
     }
 
-    /// As [`Slot::judge`], of a request.
+    /// As [`Slot::judge`], of what it decided about such a request before.
     ///
     /// # Errors
     /// As [`Slot::judge`].
-    pub(in crate::serve) fn judge_choice(
+    pub(in crate::serve) fn judge_again(
         &mut self,
-        choice: Choice,
+        remembered: &Remembered,
         message: &mut Message,
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
-        let remembered = match choice {
-            Choice::Now(decided) => {
-                return self.judge(decided, message, Hooks::REQUEST, (record, generation));
-            }
-            Choice::Before(remembered) => remembered,
-        };
         check_body(message, Side::Request)?;
         let Decision { verdict, edits } = remembered.decision();
-        let step = self.apply((verdict.clone(), edits.len()), generation, || {
-            message.apply_again(&remembered)
+        let verdict = match verdict {
+            // Most of them, without a copy of what they could hold.
+            Verdict::Next => Verdict::Next,
+            other => other.clone(),
+        };
+        let step = self.apply((verdict, edits.len()), generation, || {
+            message.apply_again(remembered)
         });
         self.conclude(step, message, Hooks::REQUEST, record)
     }

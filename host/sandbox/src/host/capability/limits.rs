@@ -1,7 +1,5 @@
 //! Budgets and rate limits, as the contract words them.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use tollgate_capabilities as capability;
 use wasmtime::component::Resource;
@@ -148,13 +146,7 @@ impl limits::Host for State {
         tokens: limits::Tokens,
         counter: Option<limits::Counter>,
     ) -> wasmtime::Result<Result<(), limits::Error>> {
-        self.hold(Hold {
-            bucket,
-            limit,
-            tokens,
-            counter: counter.map(Arc::new),
-        })
-        .await
+        self.hold(Hold::new(bucket, limit, tokens, counter)).await
     }
 }
 

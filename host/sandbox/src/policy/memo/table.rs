@@ -225,18 +225,22 @@ impl Words<'_> {
         Some(())
     }
 
+    /// Behind its length and one, so that it is not taken for one that is not there.
     fn text(&mut self, bytes: &[u8]) -> Option<()> {
-        // Cut short where there is no room for as many.
-        self.put((bytes.len() as u16).to_le_bytes())?;
-        let end = self.end.checked_add(bytes.len())?;
-        self.room.get_mut(self.end..end)?.copy_from_slice(bytes);
-        self.end = end;
+        let room = self.room.get_mut(self.end..)?;
+        let (length, room) = room.split_first_chunk_mut()?;
+        room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        // No room has so many that this would be cut short.
+        *length = (bytes.len() as u16 + 1).to_le_bytes();
+        self.end += length.len() + bytes.len();
         Some(())
     }
 
     fn optional(&mut self, bytes: Option<&[u8]>) -> Option<()> {
-        self.put([bytes.is_some().into()])?;
-        bytes.map_or(Some(()), |bytes| self.text(bytes))
+        match bytes {
+            Some(bytes) => self.text(bytes),
+            None => self.put([0; 2]),
+        }
     }
 
     fn written(&self) -> &[u8] {

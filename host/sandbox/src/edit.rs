@@ -17,7 +17,7 @@ pub(crate) use verdict::{check_destination, check_events_decision, check_verdict
 
 use crate::{
     contract::{Edit, Header, Value},
-    json::{JsonEditError, JsonError, Pointer},
+    json::{JsonEditError, JsonError, Member, Pointer},
     message::is_given,
 };
 
@@ -169,6 +169,17 @@ pub(crate) struct Steps {
     pub(crate) body: Vec<BodyStep>,
 }
 
+impl Steps {
+    /// Does ahead what is the same for each message.
+    pub(crate) fn prepare(&mut self) {
+        for step in &mut self.body {
+            if let BodyStep::SetJson(pointer, value, member) = step {
+                *member = pointer.member(value);
+            }
+        }
+    }
+}
+
 /// An edit that cannot fail.
 #[derive(Debug, Clone)]
 pub(crate) enum HeadStep {
@@ -190,7 +201,8 @@ impl HeadStep {
 /// An edit that may not fit the body.
 #[derive(Debug)]
 pub(crate) enum BodyStep {
-    SetJson(Pointer, Value),
+    /// With what it adds to most documents, if that was written before.
+    SetJson(Pointer, Value, Option<Member>),
     RemoveJson(Pointer),
     Replace(Bytes),
 }
@@ -203,7 +215,7 @@ pub(crate) fn check_edits(edits: Vec<Edit>, side: Side) -> Result<Steps, BadEdit
             Edit::SetJson((pointer, value)) => {
                 check_value("set-json", &value)?;
                 let pointer = Pointer::of(pointer);
-                steps.body.push(BodyStep::SetJson(pointer, value));
+                steps.body.push(BodyStep::SetJson(pointer, value, None));
                 continue;
             }
             Edit::RemoveJson(pointer) => {

@@ -298,6 +298,25 @@ impl Json {
         Ok(())
     }
 
+    /// As [`Json::set_at`], of what may have been written before: see [`Pointer::member`].
+    pub(crate) fn set_written(
+        &mut self,
+        pointer: &Pointer,
+        value: &Value,
+        member: Option<&Member>,
+    ) -> Result<(), JsonEditError> {
+        let Self { source, root, .. } = self;
+        if let (Some(Member { text, key }), Some([token])) = (member, pointer.tokens.as_deref())
+            && let Some(level) = root.object()
+            && level.find(source, token).is_none()
+        {
+            level.append_written(source, token, (text, *key), 1)?;
+            self.touch();
+            return Ok(());
+        }
+        self.set_at(pointer, value)
+    }
+
     /// Removes the member that the pointer leads to; tells whether there was one.
     ///
     /// # Errors
@@ -541,6 +560,29 @@ impl Pointer {
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// A member of a document with this value, where the pointer leads to one and the value is
+    /// one that fits each document.
+    pub(crate) fn member(&self, value: &Value) -> Option<Member> {
+        let ([token], false) = (self.tokens.as_deref()?, matches!(value, Value::Json(_))) else {
+            return None;
+        };
+        let value = Written::check(value, 0).ok()?;
+        let mut text = Vec::new();
+        tree::write_key(&mut text, token);
+        let key = text.len();
+        value.write(&mut text);
+        let text = text.into();
+        Some(Member { text, key })
+    }
+}
+
+/// A key and a value, as they stand in an object.
+#[derive(Debug)]
+pub(crate) struct Member {
+    text: Box<[u8]>,
+    /// So many bytes of it are before the value.
+    key: usize,
 }
 
 /// The tokens of a JSON pointer; `None` for one that is badly escaped.

@@ -278,9 +278,10 @@ impl Message {
                 self.replace_body(Some(body.clone()));
                 Ok(())
             }
-            BodyStep::SetJson(pointer, value) => {
+            BodyStep::SetJson(pointer, value, member) => {
                 let json = self.json_to_edit("set-json", pointer)?;
-                json.set_at(pointer, value).map_err(|error| BadEdit::Json {
+                let set = json.set_written(pointer, value, member.as_ref());
+                set.map_err(|error| BadEdit::Json {
                     edit: "set-json",
                     pointer: edit::shown(pointer.as_str()),
                     error,

@@ -108,7 +108,11 @@ impl Bucket {
     /// Charged and held, and this much more.
     fn gone(&self, more: u64) -> u128 {
         let charged = match &self.charged {
-            Charged::Tokens(tokens) => tokens.level.div_ceil(u128::from(self.limit.period_ms)),
+            // Most are short, and the division of long numbers is not.
+            Charged::Tokens(tokens) => match u64::try_from(tokens.level) {
+                Ok(level) => level.div_ceil(self.limit.period_ms).into(),
+                Err(_) => tokens.level.div_ceil(self.limit.period_ms.into()),
+            },
             Charged::Window(window) => window.total(),
         };
         charged.saturating_add(u128::from(self.held) + u128::from(more))

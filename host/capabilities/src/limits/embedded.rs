@@ -258,6 +258,8 @@ struct Shard {
 }
 
 impl Shard {
+    /// Once in the code: what holds and what settles are asked in turn.
+    #[inline(never)]
     fn named(&mut self, key: Key<'_>) -> Option<&mut Named> {
         self.by_name
             .find_mut(key.hash, |named| *named.name == *key.name)

@@ -52,6 +52,60 @@ fn an_edit_leaves_everything_else_byte_for_byte() {
 }
 
 #[test]
+fn what_was_written_before_is_set_as_anything_is() {
+    let texts = [
+        "{}",
+        " { } ",
+        r#"{"a":1}"#,
+        "{ \"a\" : [1, {\"b\":2}] ,\n\"x\\ny\":0 }\n",
+        r#"{"b":"c","/":null,"é":{"a":1}}"#,
+        "[1,2]",
+        "[]",
+        "3",
+    ];
+    let pointers = [
+        "/a", "/b", "/x\ny", "/~1", "/é", "/", "/a/b", "/0", "/-", "", "a", "/~2",
+    ];
+    let values = [
+        Value::Null,
+        Value::Boolean(true),
+        Value::Number(256.0),
+        Value::Number(f64::NAN),
+        Value::Text("say \"x\"\n".to_owned()),
+        Value::Text(String::new()),
+        Value::Json("{\"k\": [1]}".to_owned()),
+        Value::Json("{".to_owned()),
+    ];
+    for (document, pointer) in texts.iter().flat_map(|text| pointers.map(|to| (text, to))) {
+        for value in &values {
+            let pointer = Pointer::of(pointer.to_owned());
+            let member = pointer.member(value);
+            let (mut plain, mut written) = (parse(document), parse(document));
+            // The second finds the first one there.
+            for value in [value, &Value::Number(1.0), value] {
+                let before = member
+                    .as_ref()
+                    .filter(|_| !matches!(value, Value::Number(1.0)));
+                let set = written.set_written(&pointer, value, before);
+                assert_eq!(
+                    set,
+                    plain.set_at(&pointer, value),
+                    "{document} {pointer:?} {value:?}"
+                );
+                let also = Pointer::of("/more".to_owned());
+                let more = also.member(&Value::Null);
+                let set = written.set_written(&also, &Value::Null, more.as_ref());
+                assert_eq!(set, plain.set_at(&also, &Value::Null));
+                assert_eq!(text(&mut written), text(&mut plain));
+                let read = |json: &mut Json| format!("{:?}", json.get(pointer.as_str()));
+                assert_eq!(read(&mut written), read(&mut plain));
+            }
+            assert_eq!(written.into_bytes(), plain.bytes());
+        }
+    }
+}
+
+#[test]
 fn a_value_that_was_set_can_be_looked_into_and_edited() {
     let mut json = parse("{}");
     json.set("/a", &Value::Json("{\"b\":[1]}".into())).unwrap();

@@ -136,6 +136,11 @@ impl Node {
         Ok(self.opened.as_deref_mut())
     }
 
+    /// The level below, where it is an object's and was read.
+    pub(super) fn object(&mut self) -> Option<&mut Level> {
+        self.opened.as_deref_mut().filter(|level| level.object)
+    }
+
     /// The text of a member that has no level below it, or that there is none; `None`: one
     /// has to look closer.
     pub(super) fn plain_member<'a>(
@@ -248,10 +253,11 @@ impl Level {
     /// The index of a key or array index.
     pub(super) fn find(&self, source: &Source, token: &str) -> Option<usize> {
         if self.object {
-            return self
-                .members
-                .iter()
-                .position(|member| member.is_named(source, token));
+            let length = token.len() as u32;
+            return self.members.iter().position(|member| {
+                let is_as_long = member.key.end - member.key.start == length;
+                (is_as_long || member.escaped) && member.is_named(source, token)
+            });
         }
         index(token).filter(|index| *index < self.members.len())
     }
@@ -273,19 +279,40 @@ impl Level {
             // For a short value, too.
             out.reserve(token.len() + 32);
             if self.object {
-                write_string(out, token);
-                out.push(b':');
+                write_key(out, token);
             }
         })?;
-        let span = source.add(value)?;
+        let value = source.add(value)?;
+        self.push((before, value), token, depth);
+        Ok(())
+    }
+
+    /// The same of an object's member that was written before, so many bytes of which are the
+    /// key's: see [`write_key`].
+    pub(super) fn append_written(
+        &mut self,
+        source: &mut Source,
+        token: &str,
+        (member, key): (&[u8], usize),
+        depth: usize,
+    ) -> Result<(), JsonEditError> {
+        let Span { start, end } = source.add(|out| out.extend_from_slice(member))?;
+        // Less than what had place.
+        let middle = start + key as u32;
+        let span = |start, end| Span { start, end };
+        self.push((span(start, middle), span(middle, end)), token, depth);
+        Ok(())
+    }
+
+    fn push(&mut self, (before, value): (Span, Span), token: &str, depth: usize) {
         let quotes = u32::from(self.object);
         let key = Span {
             start: before.start + quotes,
             end: before.end - 2 * quotes,
         };
         let nothing = Span {
-            start: span.end,
-            end: span.end,
+            start: value.end,
+            end: value.end,
         };
         let last = self
             .members
@@ -296,12 +323,17 @@ impl Level {
             key,
             // Whatever was escaped has grown.
             escaped: self.object && (key.end - key.start) as usize > token.len(),
-            node: Node::closed(span, depth),
+            node: Node::closed(value, depth),
             after: last.unwrap_or(nothing),
         });
         self.changed = true;
-        Ok(())
     }
+}
+
+/// A key as it stands before its value.
+pub(super) fn write_key(out: &mut Vec<u8>, key: &str) {
+    write_string(out, key);
+    out.push(b':');
 }
 
 impl Member {
@@ -369,7 +401,8 @@ pub(super) fn read_document(source: &Source, depth_max: usize) -> Result<(Node, 
 /// The document with its edits, and with the space around it.
 pub(super) fn write_document(source: &Source, root: &Node, around: Span) -> Vec<u8> {
     let original = &source.original;
-    let mut out = Writer::new(source, original.len() + source.added.len());
+    // With a comma, since most append one member.
+    let mut out = Writer::new(source, original.len() + source.added.len() + 1);
     out.span(Span {
         start: 0,
         end: around.start,

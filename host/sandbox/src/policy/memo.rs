@@ -231,9 +231,10 @@ impl Memo {
             return;
         }
         // One that does not hold is its policy's failure, each time.
-        let Ok(steps) = check_edits(decision.edits.clone(), Side::Request) else {
+        let Ok(mut steps) = check_edits(decision.edits.clone(), Side::Request) else {
             return;
         };
+        steps.prepare();
         let Reads { parts, holds, .. } = basis.reads;
         let table = basis
             .seen

@@ -14,8 +14,9 @@ pub trait MetricSink: Send + Sync {
     /// Adds to a counter.
     fn count(&self, policy: &str, name: &str, labels: &[(String, String)], by: u64);
 
-    /// The counter by itself, for whoever adds to it again and again; `None`, the default: it has
-    /// to be named each time.
+    /// The counter by itself, for whoever adds to it again and again; it is there from now on, with
+    /// 0 if nothing was counted. `None`, the default, and where a rule is broken: it has to be named
+    /// each time.
     fn counter(
         &self,
         policy: &str,

@@ -152,9 +152,7 @@ impl Hold {
             return Err(Error::Invalid(long.to_owned()));
         }
         let (input, amount) = self.amount(body_bytes);
-        let limits = &shared.capabilities.limits;
-        let held = limits.reserve(&shared.namespace, &self.bucket, amount, self.limit.into());
-        Ok((input, held))
+        Ok((input, self.reserve(shared, amount)))
     }
 
     /// The same of what was held before; it made sense then.
@@ -162,12 +160,14 @@ impl Hold {
         let (input, amount) = self.amount(body_bytes);
         let held = match &self.found(shared).bucket {
             Some(bucket) => bucket.clone().reserve(amount),
-            None => {
-                let (limits, limit) = (&shared.capabilities.limits, self.limit.into());
-                limits.reserve(&shared.namespace, &self.bucket, amount, limit)
-            }
+            None => self.reserve(shared, amount),
         };
         (input, held)
+    }
+
+    fn reserve(&self, shared: &Shared, amount: u64) -> Asked {
+        let (limits, limit) = (&shared.capabilities.limits, self.limit.into());
+        limits.reserve(&shared.namespace, &self.bucket, amount, limit)
     }
 
     /// Tokens of input, and of all.

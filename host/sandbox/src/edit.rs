@@ -17,7 +17,7 @@ pub(crate) use verdict::{check_destination, check_events_decision, check_verdict
 
 use crate::{
     contract::{Edit, Header, Value},
-    json::{JsonEditError, JsonError, Member, Pointer},
+    json::{JsonEditError, JsonError, Pointer, ReadyMember},
     message::is_given,
 };
 
@@ -202,7 +202,7 @@ impl HeadStep {
 #[derive(Debug)]
 pub(crate) enum BodyStep {
     /// With what it adds to most documents, if that was written before.
-    SetJson(Pointer, Value, Option<Member>),
+    SetJson(Pointer, Value, Option<ReadyMember>),
     RemoveJson(Pointer),
     Replace(Bytes),
 }

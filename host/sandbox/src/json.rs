@@ -298,15 +298,20 @@ impl Json {
         Ok(())
     }
 
-    /// As [`Json::set_at`], of what may have been written before: see [`Pointer::member`].
+    /// As [`Json::set_at`], of what may have been written before by [`Pointer::member`], of this
+    /// pointer and value.
     pub(crate) fn set_written(
         &mut self,
         pointer: &Pointer,
         value: &Value,
-        member: Option<&Member>,
+        member: Option<&ReadyMember>,
     ) -> Result<(), JsonEditError> {
+        debug_assert!(member.is_none_or(|member| {
+            pointer.member(value).map(|now| now.text) == Some(member.text.clone())
+        }));
         let Self { source, root, .. } = self;
-        if let (Some(Member { text, key }), Some([token])) = (member, pointer.tokens.as_deref())
+        if let (Some(ReadyMember { text, key }), Some([token])) =
+            (member, pointer.tokens.as_deref())
             && let Some(level) = root.object()
             && level.find(source, token).is_none()
         {
@@ -379,10 +384,10 @@ impl Json {
 
     /// As [`Json::bytes`], where nobody will ask again.
     pub(crate) fn into_bytes(self) -> Bytes {
-        match &self.written {
-            _ if !self.edited => self.source.original().clone(),
-            Some(written) => written.clone(),
-            None => self.write(),
+        match (self.edited, &self.written) {
+            (false, _) => self.source.original().clone(),
+            (true, Some(written)) => written.clone(),
+            (true, None) => self.write(),
         }
     }
 
@@ -562,8 +567,8 @@ impl Pointer {
     }
 
     /// A member of a document with this value, where the pointer leads to one and the value is
-    /// one that fits each document.
-    pub(crate) fn member(&self, value: &Value) -> Option<Member> {
+    /// short and fits each document.
+    pub(crate) fn member(&self, value: &Value) -> Option<ReadyMember> {
         let ([token], false) = (self.tokens.as_deref()?, matches!(value, Value::Json(_))) else {
             return None;
         };
@@ -572,14 +577,20 @@ impl Pointer {
         tree::write_key(&mut text, token);
         let key = text.len();
         value.write(&mut text);
-        let text = text.into();
-        Some(Member { text, key })
+        let is_short = text.len() <= READY_BYTES_MAX;
+        is_short.then(|| ReadyMember {
+            text: text.into(),
+            key,
+        })
     }
 }
 
+/// Of a member that is kept as text.
+const READY_BYTES_MAX: usize = 256;
+
 /// A key and a value, as they stand in an object.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct ReadyMember {
     text: Box<[u8]>,
     /// So many bytes of it are before the value.
     key: usize,

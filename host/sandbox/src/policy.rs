@@ -74,13 +74,15 @@ pub(crate) struct Parts {
 impl Policy {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let settings = (!parts.facts.snapshotted).then(|| parts.config.settings.to_string());
-        let memo = Memo::new(match parts.program {
+        let remembered = match parts.program {
             Program::Module { .. } => parts.config.sandbox.remembered_decisions as usize,
             // What it is asked is not told from what else it does.
             Program::Component { .. } => 0,
-        });
+        };
+        let hooks = hooks(parts.facts.hooks);
+        let memo = Memo::new(remembered, hooks.contains(Hooks::EVENTS));
         Arc::new(Self {
-            hooks: hooks(parts.facts.hooks),
+            hooks,
             needs: needs(parts.facts.needs),
             shared: parts.shared,
             facts: parts.facts,

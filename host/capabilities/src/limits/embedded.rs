@@ -95,9 +95,11 @@ impl LimitStore for EmbeddedLimits {
         amount: u64,
         limit: Limit,
     ) -> Answer<Result<u64, LimitError>> {
-        let place = self.place(namespace, bucket, limit);
-        Answer::Ready(place.and_then(|place| {
-            place.with_bucket(|bucket, now_us| {
+        // Before a name is hashed: it may be long.
+        Answer::Ready(self.check(bucket, limit).and_then(|()| {
+            let space = self.space(namespace);
+            let key = space.key(bucket);
+            space.with_bucket(key, limit, &*self.clock, &|bucket: &mut Bucket, now_us| {
                 bucket.take(amount, now_us).map_err(LimitError::Exceeded)
             })
         }))
@@ -161,36 +163,19 @@ impl Place {
             name: &self.name,
         }
     }
-
-    fn with_bucket<T>(
-        &self,
-        act: impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
-    ) -> Result<T, LimitError> {
-        let Self {
-            space,
-            clock,
-            limit,
-            ..
-        } = self;
-        match space.with_bucket(self.key(), *limit, &**clock, &act) {
-            Err(LimitError::TooManyBuckets) => {
-                let now_us = clock.monotonic_us();
-                if !space.swept.passed(now_us) {
-                    return Err(LimitError::TooManyBuckets);
-                }
-                space.sweep(now_us);
-                space.with_bucket(self.key(), *limit, &**clock, &act)
-            }
-            result => result,
-        }
-    }
 }
 
 impl Reserve for Place {
     fn reserve(self: Arc<Self>, amount: u64) -> Answer<Result<Reservation, LimitError>> {
-        let held = self.with_bucket(|bucket, now_us| {
-            bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
-        });
+        let (space, clock) = (&self.space, &*self.clock);
+        let held = space.with_bucket(
+            self.key(),
+            self.limit,
+            clock,
+            &|bucket: &mut Bucket, now_us| {
+                bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
+            },
+        );
         Answer::Ready(held.map(|()| {
             let held = Held {
                 place: self,
@@ -299,7 +284,28 @@ impl Space {
         &self.shards[middle % SHARDS]
     }
 
+    /// Makes room once, if there is none.
     fn with_bucket<T>(
+        &self,
+        key: Key<'_>,
+        limit: Limit,
+        clock: &dyn Clock,
+        act: &impl Fn(&mut Bucket, u64) -> Result<T, LimitError>,
+    ) -> Result<T, LimitError> {
+        match self.try_bucket(key, limit, clock, act) {
+            Err(LimitError::TooManyBuckets) => {
+                let now_us = clock.monotonic_us();
+                if !self.swept.passed(now_us) {
+                    return Err(LimitError::TooManyBuckets);
+                }
+                self.sweep(now_us);
+                self.try_bucket(key, limit, clock, act)
+            }
+            result => result,
+        }
+    }
+
+    fn try_bucket<T>(
         &self,
         key: Key<'_>,
         limit: Limit,

@@ -445,8 +445,8 @@ impl Exchange {
         }
     }
 
-    /// Without the upstream's name, which is nothing to what is charged.
-    fn outcome(&self) -> Outcome {
+    /// Whoever is told of the upstream has to add its name; it is nothing to what is charged.
+    fn outcome_without_upstream(&self) -> Outcome {
         let record = &self.record;
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Outcome {
@@ -477,7 +477,7 @@ impl Drop for Exchange {
         }
         let holds = self.slots.iter().any(Slot::holds);
         let needs_hooks = self.cache.is_some() || self.slots.iter().any(Slot::is_open);
-        let outcome = (needs_hooks || holds).then(|| self.outcome());
+        let outcome = (needs_hooks || holds).then(|| self.outcome_without_upstream());
         if let Some(outcome) = outcome.as_ref().filter(|_| holds) {
             settle(&mut self.slots, outcome, &shared);
         }

@@ -193,8 +193,8 @@ impl Counters {
             let tokens = model.map_or(&self.other_model, |tokens| tokens);
             tokens.count(usage);
         }
-        // One that was remembered took no time, and would make those that were asked look quick.
-        let was_asked = |policy: &&PolicyRecord| !policy.remembered || !policy.spent.time.is_zero();
+        // One that was not asked took no time, and would make those that were look quick.
+        let was_asked = |policy: &&PolicyRecord| !policy.spent.time.is_zero();
         for policy in record.policies.iter().filter(was_asked) {
             if let Some(times) = known.policies.get(policy.policy.name()) {
                 times.add(policy.spent.time);

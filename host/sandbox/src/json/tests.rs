@@ -106,6 +106,41 @@ fn what_was_written_before_is_set_as_anything_is() {
 }
 
 #[test]
+fn a_member_is_what_its_pointer_leads_to_however_it_is_asked_for() {
+    let texts = [
+        r#"{"a":"x","b":{"a":1},"x\ny":[2],"n":1e5,"":null}"#,
+        r#"["a",{"a":true}]"#,
+        r#"{"a":"\ud83d","b":["\ud83d"]}"#,
+        "\"a\"",
+    ];
+    for document in texts {
+        let mut json = parse(document);
+        // Twice, since levels are opened by the first look, and edited once between.
+        for round in 0..3 {
+            for key in ["a", "b", "x\ny", "n", "", "0", "1", "-"] {
+                let pointer = Pointer::of(format!("/{key}"));
+                let got = format!("{:?}", json.clone().get(pointer.as_str()));
+                let member = format!("{:?}", json.clone().member(key));
+                let written = json
+                    .clone()
+                    .written_at(pointer.as_str())
+                    .map(Cow::into_owned);
+                match json.peek(&pointer) {
+                    Ok(peeked) => {
+                        assert_eq!(peeked.map(Cow::into_owned), written, "{document} {key}");
+                        assert_eq!(member, got, "{document} {key}");
+                    }
+                    Err(_) => assert_eq!(got, "None", "{document} {key}"),
+                }
+            }
+            let path = ["/b/a", "/n", "/a"][round];
+            let _ = json.get(path);
+            let _ = json.set(path, &Value::Number(7.0));
+        }
+    }
+}
+
+#[test]
 fn a_value_that_was_set_can_be_looked_into_and_edited() {
     let mut json = parse("{}");
     json.set("/a", &Value::Json("{\"b\":[1]}".into())).unwrap();

@@ -10,7 +10,8 @@
 //! its host calls are more than what was noted. Only tokens that it held for the exchange are
 //! data: they are held again for each request, by the host, and where there is not enough left
 //! for them the policy is asked. Kept are the decision, whose edits may repeat what was read,
-//! what was held, and a digest of what was read.
+//! what was held, a digest of what was read, and the facts that a policy which may come back was
+//! told of.
 
 mod basis;
 mod table;
@@ -65,7 +66,7 @@ pub(crate) struct Known {
     decision: Decision,
     /// Its edits, which were checked when it was learned.
     steps: Steps,
-    /// The facts `caller` and `tier`, of which the policy was told.
+    /// The facts `caller` and `tier`, of which the policy was told, where it may come back.
     told: [Option<Box<str>>; 2],
     pub(crate) holds: Box<[Hold]>,
 }
@@ -81,7 +82,8 @@ impl Remembered {
         &self.0.decision
     }
 
-    /// The facts `caller` and `tier`, as the policy would have been told of them.
+    /// The facts `caller` and `tier`, as the policy would have been told of them; nothing of them
+    /// where it has no hook for events, or the request asks for a stream.
     #[must_use]
     pub fn told(&self) -> [Option<&str>; 2] {
         self.0.told.each_ref().map(Option::as_deref)
@@ -145,6 +147,8 @@ impl About<'_> {
 /// See the module.
 pub(crate) struct Memo {
     most: usize,
+    /// Whether a policy that left is asked about a stream that comes all the same.
+    comes_back: bool,
     table: ArcSwapOption<Table>,
     misses: AtomicU32,
     rest: AtomicU32,
@@ -155,9 +159,10 @@ pub(crate) struct Memo {
 
 impl Memo {
     /// With so many decisions at most; 0: none is remembered.
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize, comes_back: bool) -> Self {
         Self {
             most,
+            comes_back,
             table: ArcSwapOption::empty(),
             misses: AtomicU32::new(0),
             rest: AtomicU32::new(0),
@@ -227,7 +232,11 @@ impl Memo {
         }
         self.missed();
         let held: usize = basis.reads.holds.iter().map(Hold::bytes).sum();
-        if !basis.is_all() || size(decision) + held > DECISION_BYTES_MAX {
+        let comes_back = self.comes_back && !about.streaming;
+        let fact = |name| request.fact(name).filter(|_| comes_back).map(Box::from);
+        let told: [Option<Box<str>>; 2] = [fact("caller"), fact("tier")];
+        let kept = told.iter().flatten().map(|fact| fact.len()).sum::<usize>() + held;
+        if !basis.is_all() || size(decision) + kept > DECISION_BYTES_MAX {
             return;
         }
         // One that does not hold is its policy's failure, each time.
@@ -242,11 +251,10 @@ impl Memo {
         if let Some(table) = table
             && let Some(key) = table.key(about, Some(deadline_ms), request)
         {
-            let fact = |name| request.fact(name).map(Box::from);
             let known = Known {
                 decision: decision.clone(),
                 steps,
-                told: [fact("caller"), fact("tier")],
+                told,
                 holds: holds.into(),
             };
             table.put(key, Arc::new(known));

@@ -80,7 +80,7 @@ fn known_of(memo: &Memo, about: &About<'_>, request: &mut Message) -> Option<Str
 
 #[test]
 fn a_decision_is_known_again_where_all_that_it_came_of_is_the_same() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     assert_eq!(known(&memo, &about(), "anna", "{}"), None);
     learn(&memo, &[KEY], "anna", &fact("a"));
     learn(&memo, &[KEY], "ben", &fact("b"));
@@ -93,7 +93,7 @@ fn a_decision_is_known_again_where_all_that_it_came_of_is_the_same() {
 
 #[test]
 fn whatever_the_head_tells_each_policy_tells_requests_apart() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     learn(&memo, &[KEY], "anna", &fact("a"));
     let change: [fn(&mut About<'_>, &mut Message); 7] = [
         |about, _| about.route = "chatx",
@@ -119,7 +119,7 @@ fn whatever_the_head_tells_each_policy_tells_requests_apart() {
 
 #[test]
 fn who_saw_the_bodys_length_or_the_deadline_is_asked_again_where_it_is_another() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let basis = basis(Seen::ALL, &[KEY], 1);
     memo.learn((&about(), 0, &mut request("anna", "{}")), basis, &fact("a"));
     assert_eq!(known(&memo, &about(), "anna", "{}").as_deref(), Some("a"));
@@ -137,7 +137,7 @@ fn who_saw_the_bodys_length_or_the_deadline_is_asked_again_where_it_is_another()
 
 #[test]
 fn what_is_learned_counts_for_the_time_that_the_session_was_told_of() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let seen = || basis(Seen::ALL, &[KEY], 1);
     let told = (&about(), 1, &mut request("anna", "{}"));
     memo.learn(told, seen(), &fact("a"));
@@ -146,7 +146,7 @@ fn what_is_learned_counts_for_the_time_that_the_session_was_told_of() {
 
 #[test]
 fn a_part_that_is_asked_for_later_tells_all_requests_apart_from_then_on() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     learn(&memo, &[KEY], "anna", &fact("a"));
     // With another key the policy looks at the tier, too.
     learn(&memo, &[KEY, (Part::Json, "/tier")], "ben", &fact("b"));
@@ -198,7 +198,7 @@ fn one_value_is_never_taken_for_another() {
 
 #[test]
 fn who_asked_for_anything_else_is_asked_each_time() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     for host_calls in [0, 2, 3] {
         let basis = basis(BLIND, &[KEY], host_calls);
         memo.learn((&about(), 0, &mut request("anna", "{}")), basis, &fact("a"));
@@ -222,7 +222,7 @@ fn who_asked_for_anything_else_is_asked_each_time() {
 
 #[test]
 fn refusals_and_answers_are_decided_each_time_and_what_is_large_or_does_not_hold_too() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let refusal = Refusal {
         status: 401,
         code: "invalid_api_key".to_owned(),
@@ -257,7 +257,7 @@ fn refusals_and_answers_are_decided_each_time_and_what_is_large_or_does_not_hold
 #[test]
 fn no_more_is_kept_than_may_be_and_the_newest_is() {
     for most in [1, 7, 64, 1001] {
-        let memo = Memo::new(most);
+        let memo = Memo::new(most, false);
         for n in 0..4 * most {
             let key = format!("key-{n}");
             learn(&memo, &[KEY], &key, &fact("a"));
@@ -283,7 +283,7 @@ fn no_more_is_kept_than_may_be_and_the_newest_is() {
 
 #[test]
 fn more_parts_than_are_worth_it_are_not_noted_and_nothing_comes_of_them() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let names: Vec<_> = (0..=PARTS_MAX).map(|n| format!("x-{n}")).collect();
     let parts: Vec<_> = names.iter().map(|n| (Part::Header, n.as_str())).collect();
     learn(&memo, &parts, "anna", &fact("a"));
@@ -297,7 +297,7 @@ fn more_parts_than_are_worth_it_are_not_noted_and_nothing_comes_of_them() {
 
 #[test]
 fn what_is_too_long_to_be_looked_up_is_not() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     learn(&memo, &[KEY, (Part::Json, "/text")], "anna", &fact("a"));
     let long = format!(r#"{{"text":"{}"}}"#, "x".repeat(KEY_BYTES_MAX));
     let basis = basis(BLIND, &[KEY, (Part::Json, "/text")], 2);
@@ -323,7 +323,7 @@ fn looks(memo: &Memo, n: u32, decision: &Decision) -> bool {
 
 #[test]
 fn where_nothing_is_found_nothing_is_looked_up_for_a_while() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let looked = |from: u32, times: u32| {
         let looked = (from..from + times).filter(|n| looks(&memo, *n, &fact("a")));
         looked.count() as u32
@@ -336,7 +336,7 @@ fn where_nothing_is_found_nothing_is_looked_up_for_a_while() {
 
 #[test]
 fn who_is_refused_keeps_nobody_from_being_looked_up() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let refuse = Decision {
         verdict: Verdict::Refuse(Refusal {
             status: 401,
@@ -351,7 +351,7 @@ fn who_is_refused_keeps_nobody_from_being_looked_up() {
 
 #[test]
 fn a_fifth_that_is_found_is_worth_it() {
-    let memo = Memo::new(1024);
+    let memo = Memo::new(1024, false);
     learn(&memo, &[KEY], "anna", &fact("a"));
     for n in 0..10 * MISSES_MAX {
         if n % 5 > 0 {
@@ -364,7 +364,7 @@ fn a_fifth_that_is_found_is_worth_it() {
 
 #[test]
 fn without_room_for_decisions_nothing_is_noted() {
-    let memo = Memo::new(0);
+    let memo = Memo::new(0, false);
     let looked = memo.recall(&about(), &mut request("anna", "{}"));
     assert!(matches!(looked, Recalled::Resting));
 }
@@ -378,7 +378,7 @@ fn what_a_plugin_says_that_nobody_knows_is_not_taken_for_nothing() {
 
 #[test]
 fn who_asks_for_parts_with_long_names_is_asked_each_time() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let name = "x".repeat(NAME_BYTES_MAX + 1);
     learn(&memo, &[(Part::Header, &name)], "anna", &fact("a"));
     assert!(memo.table.load().is_none());
@@ -388,7 +388,7 @@ fn who_asks_for_parts_with_long_names_is_asked_each_time() {
 /// there would have the other kind refused.
 #[test]
 fn looking_leaves_no_trace_in_the_request() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     learn(&memo, &[KEY, (Part::Json, "/a/b")], "anna", &fact("a"));
     let mut twice = request("anna", r#"{"a":{"c":1,"c":2}}"#);
     assert!(matches!(
@@ -405,7 +405,7 @@ fn looking_leaves_no_trace_in_the_request() {
 
 #[test]
 fn a_body_that_is_no_json_is_as_if_nobody_had_looked() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     learn(&memo, &[KEY, (Part::Json, "/a")], "anna", &fact("a"));
     let mut broken = request("anna", "{");
     memo.recall(&about(), &mut broken);
@@ -419,7 +419,7 @@ fn a_body_that_is_no_json_is_as_if_nobody_had_looked() {
 /// the request refused.
 #[test]
 fn who_asks_by_what_is_no_pointer_is_asked_each_time() {
-    let memo = Memo::new(64);
+    let memo = Memo::new(64, false);
     let parts = [KEY, (Part::Json, "/a/~2")];
     for body in [r#"{"a":{"x":1,"x":2}}"#, r#"{"a":{}}"#, "{}"] {
         memo.learn(
@@ -428,5 +428,28 @@ fn who_asks_by_what_is_no_pointer_is_asked_each_time() {
             &fact("a"),
         );
         assert_eq!(known(&memo, &about(), "anna", body), None, "{body}");
+    }
+}
+
+#[test]
+fn what_a_policy_was_told_is_kept_only_where_it_may_be_told_again() {
+    for (comes_back, streaming) in [(true, false), (true, true), (false, false)] {
+        let memo = Memo::new(64, comes_back);
+        let about = About {
+            streaming,
+            ..about()
+        };
+        let mut request = request("anna", "{}");
+        request.set_fact("caller", "anna");
+        memo.learn(
+            (&about, 0, &mut request),
+            basis(BLIND, &[KEY], 1),
+            &fact("a"),
+        );
+        let Recalled::Known(known) = memo.recall(&about, &mut request) else {
+            panic!("it was learned")
+        };
+        let told = (comes_back && !streaming).then_some("anna");
+        assert_eq!(known.told(), [told, None], "{comes_back} {streaming}");
     }
 }

@@ -174,7 +174,7 @@ impl Steps {
     pub(crate) fn prepare(&mut self) {
         for step in &mut self.body {
             if let BodyStep::SetJson(pointer, value, member) = step {
-                *member = pointer.member(value);
+                *member = ReadyMember::of(pointer, value);
             }
         }
     }

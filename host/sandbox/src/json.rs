@@ -4,19 +4,24 @@
 //! opened when a pointer leads through it. Edits swap offsets, so whatever was not
 //! edited is written again byte for byte. Knows nothing of headers or policies.
 
+mod pointer;
 mod request;
 mod scan;
 mod text;
 mod tree;
+mod written;
 
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
+pub(crate) use pointer::Pointer;
+use pointer::Tokens;
 pub(crate) use request::PROMPT;
 pub use request::{PromptPlaces, RequestFacts};
-use scan::{Scanner, check_encoding};
 use tree::{Node, Source, Span};
+pub(crate) use written::ReadyMember;
+use written::{Written, wrap};
 
 use crate::contract::Value;
 
@@ -261,6 +266,19 @@ impl Json {
     }
 
     pub(crate) fn set_at(&mut self, pointer: &Pointer, value: &Value) -> Result<(), JsonEditError> {
+        self.set_ready(pointer, value, None)
+    }
+
+    /// The same, with what [`ReadyMember::of`] this pointer and value is, if that is known.
+    pub(crate) fn set_ready(
+        &mut self,
+        pointer: &Pointer,
+        value: &Value,
+        ready: Option<&ReadyMember>,
+    ) -> Result<(), JsonEditError> {
+        debug_assert!(ready.is_none_or(|ready| {
+            ReadyMember::of(pointer, value).is_some_and(|now| now.text == ready.text)
+        }));
         let tokens = pointer.tokens.as_ref().ok_or(JsonEditError::Pointer)?;
         let room = self
             .depth_max
@@ -284,8 +302,13 @@ impl Json {
                 if !level.takes(token) {
                     return Err(JsonEditError::Index);
                 }
-                let wrapped = |out: &mut Vec<u8>| wrap(&tokens[step + 1..], value, out);
-                level.append(source, token, wrapped, step + 1)?;
+                match ready.filter(|_| level.is_object()) {
+                    Some(ready) => level.append_ready(source, token, ready)?,
+                    None => {
+                        let wrapped = |out: &mut Vec<u8>| wrap(&tokens[step + 1..], value, out);
+                        level.append(source, token, wrapped, step + 1)?;
+                    }
+                }
                 self.touch();
                 return Ok(());
             };
@@ -296,30 +319,6 @@ impl Json {
         *node = Node::closed(span, tokens.len());
         self.touch();
         Ok(())
-    }
-
-    /// As [`Json::set_at`], of what may have been written before by [`Pointer::member`], of this
-    /// pointer and value.
-    pub(crate) fn set_written(
-        &mut self,
-        pointer: &Pointer,
-        value: &Value,
-        member: Option<&ReadyMember>,
-    ) -> Result<(), JsonEditError> {
-        debug_assert!(member.is_none_or(|member| {
-            pointer.member(value).map(|now| now.text) == Some(member.text.clone())
-        }));
-        let Self { source, root, .. } = self;
-        if let (Some(ReadyMember { text, key }), Some([token])) =
-            (member, pointer.tokens.as_deref())
-            && let Some(level) = root.object()
-            && level.find(source, token).is_none()
-        {
-            level.append_written(source, token, (text, *key), 1)?;
-            self.touch();
-            return Ok(());
-        }
-        self.set_at(pointer, value)
     }
 
     /// Removes the member that the pointer leads to; tells whether there was one.
@@ -474,182 +473,6 @@ impl fmt::Debug for Json {
             .field("bytes", &self.source.original().len())
             .field("edited", &self.edited)
             .finish_non_exhaustive()
-    }
-}
-
-/// A value that can be written.
-enum Written<'a> {
-    Plain(&'a Value),
-    /// Without the space around it.
-    Json(&'a [u8]),
-}
-
-impl<'a> Written<'a> {
-    fn check(value: &'a Value, depth_max: usize) -> Result<Self, JsonEditError> {
-        match value {
-            Value::Number(number) if !number.is_finite() => Err(JsonEditError::Number),
-            Value::Json(json) => {
-                let json = json.as_bytes();
-                let range = whole_value(json, depth_max);
-                let range = range.map_err(|found| JsonEditError::Value(found.locate(json)))?;
-                Ok(Self::Json(&json[range]))
-            }
-            value => Ok(Self::Plain(value)),
-        }
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Json(json) => out.extend_from_slice(json),
-            Self::Plain(Value::Null) => out.extend_from_slice(b"null"),
-            Self::Plain(Value::Boolean(true)) => out.extend_from_slice(b"true"),
-            Self::Plain(Value::Boolean(false)) => out.extend_from_slice(b"false"),
-            Self::Plain(Value::Number(number)) => text::write_number(out, *number),
-            Self::Plain(Value::Text(string)) => text::write_string(out, string),
-            Self::Plain(Value::Json(json)) => out.extend_from_slice(json.as_bytes()),
-        }
-    }
-}
-
-fn whole_value(json: &[u8], depth_max: usize) -> Result<std::ops::Range<usize>, Box<scan::Found>> {
-    check_encoding(json)?;
-    let mut scanner = Scanner::new(json, 0, depth_max);
-    scanner.space();
-    let start = scanner.at;
-    scanner.value(0)?;
-    let end = scanner.at;
-    scanner.end()?;
-    Ok(start..end)
-}
-
-/// Writes a value, in new objects, one a token.
-fn wrap(tokens: &[Box<str>], value: Written<'_>, out: &mut Vec<u8>) {
-    for token in tokens {
-        out.push(b'{');
-        text::write_string(out, token);
-        out.push(b':');
-    }
-    value.write(out);
-    out.resize(out.len() + tokens.len(), b'}');
-}
-
-/// A JSON pointer (RFC 6901) that is read once and followed often.
-#[derive(Debug, Clone)]
-pub(crate) struct Pointer {
-    text: Box<str>,
-    /// `None`: it keeps no RFC 6901. No more of them than lead deeper than any document is.
-    tokens: Option<Box<[Box<str>]>>,
-}
-
-impl Pointer {
-    pub(crate) fn of(text: String) -> Self {
-        let tokens = Tokens::of(&text).and_then(|tokens| {
-            let mut kept = Vec::new();
-            for token in tokens {
-                let token = token?;
-                if kept.len() <= scan::DEPTH_LIMIT {
-                    kept.push(Box::from(&*token));
-                }
-            }
-            Some(kept.into_boxed_slice())
-        });
-        let text = text.into_boxed_str();
-        Self { text, tokens }
-    }
-
-    /// Whether it keeps RFC 6901.
-    pub(crate) fn is_one(&self) -> bool {
-        self.tokens.is_some()
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// A member of a document with this value, where the pointer leads to one and the value is
-    /// short and fits each document.
-    pub(crate) fn member(&self, value: &Value) -> Option<ReadyMember> {
-        let ([token], false) = (self.tokens.as_deref()?, matches!(value, Value::Json(_))) else {
-            return None;
-        };
-        let value = Written::check(value, 0).ok()?;
-        let mut text = Vec::new();
-        tree::write_key(&mut text, token);
-        let key = text.len();
-        value.write(&mut text);
-        let is_short = text.len() <= READY_BYTES_MAX;
-        is_short.then(|| ReadyMember {
-            text: text.into(),
-            key,
-        })
-    }
-}
-
-/// Of a member that is kept as text.
-const READY_BYTES_MAX: usize = 256;
-
-/// A key and a value, as they stand in an object.
-#[derive(Debug)]
-pub(crate) struct ReadyMember {
-    text: Box<[u8]>,
-    /// So many bytes of it are before the value.
-    key: usize,
-}
-
-/// The tokens of a JSON pointer; `None` for one that is badly escaped.
-struct Tokens<'a> {
-    rest: Option<&'a str>,
-}
-
-impl<'a> Tokens<'a> {
-    /// `None` if the pointer is neither empty nor starts with `/`.
-    fn of(pointer: &'a str) -> Option<Self> {
-        match pointer.strip_prefix('/') {
-            Some(rest) => Some(Self { rest: Some(rest) }),
-            None => pointer.is_empty().then_some(Self { rest: None }),
-        }
-    }
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Option<Cow<'a, str>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest?;
-        let (token, rest) = match split(rest, b'/') {
-            Some((token, rest)) => (token, Some(rest)),
-            None => (rest, None),
-        };
-        self.rest = rest;
-        Some(unescape_token(token))
-    }
-}
-
-/// What is before an ASCII character and what is behind it. Tokens are short, so a plain
-/// loop is faster than what searches long texts.
-fn split(text: &str, at: u8) -> Option<(&str, &str)> {
-    let place = text.bytes().position(|byte| byte == at)?;
-    Some((&text[..place], &text[place + 1..]))
-}
-
-fn unescape_token(token: &str) -> Option<Cow<'_, str>> {
-    let Some((start, mut rest)) = split(token, b'~') else {
-        return Some(Cow::Borrowed(token));
-    };
-    let mut text = start.to_owned();
-    loop {
-        text.push(match rest.as_bytes().first()? {
-            b'0' => '~',
-            b'1' => '/',
-            _ => return None,
-        });
-        rest = &rest[1..];
-        let Some((plain, more)) = split(rest, b'~') else {
-            text.push_str(rest);
-            return Some(Cow::Owned(text));
-        };
-        text.push_str(plain);
-        rest = more;
     }
 }
 

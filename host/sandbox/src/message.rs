@@ -280,7 +280,7 @@ impl Message {
             }
             BodyStep::SetJson(pointer, value, member) => {
                 let json = self.json_to_edit("set-json", pointer)?;
-                let set = json.set_written(pointer, value, member.as_ref());
+                let set = json.set_ready(pointer, value, member.as_ref());
                 set.map_err(|error| BadEdit::Json {
                     edit: "set-json",
                     pointer: edit::shown(pointer.as_str()),

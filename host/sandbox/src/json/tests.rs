@@ -79,22 +79,22 @@ fn what_was_written_before_is_set_as_anything_is() {
     for (document, pointer) in texts.iter().flat_map(|text| pointers.map(|to| (text, to))) {
         for value in &values {
             let pointer = Pointer::of(pointer.to_owned());
-            let member = pointer.member(value);
+            let member = ReadyMember::of(&pointer, value);
             let (mut plain, mut written) = (parse(document), parse(document));
             // The second finds the first one there.
             for value in [value, &Value::Number(1.0), value] {
                 let before = member
                     .as_ref()
                     .filter(|_| !matches!(value, Value::Number(1.0)));
-                let set = written.set_written(&pointer, value, before);
+                let set = written.set_ready(&pointer, value, before);
                 assert_eq!(
                     set,
                     plain.set_at(&pointer, value),
                     "{document} {pointer:?} {value:?}"
                 );
                 let also = Pointer::of("/more".to_owned());
-                let more = also.member(&Value::Null);
-                let set = written.set_written(&also, &Value::Null, more.as_ref());
+                let more = ReadyMember::of(&also, &Value::Null);
+                let set = written.set_ready(&also, &Value::Null, more.as_ref());
                 assert_eq!(set, plain.set_at(&also, &Value::Null));
                 assert_eq!(text(&mut written), text(&mut plain));
                 let read = |json: &mut Json| format!("{:?}", json.get(pointer.as_str()));

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    JsonEditError, JsonError, JsonFault, MEMBERS_MAX,
+    JsonEditError, JsonError, JsonFault, MEMBERS_MAX, ReadyMember,
     scan::{Found, Scanner, check_encoding},
     text::{unescape, write_string},
 };
@@ -136,11 +136,6 @@ impl Node {
         Ok(self.opened.as_deref_mut())
     }
 
-    /// The level below, where it is an object's and was read.
-    pub(super) fn object(&mut self) -> Option<&mut Level> {
-        self.opened.as_deref_mut().filter(|level| level.object)
-    }
-
     /// The text of a member that has no level below it, or that there is none; `None`: one
     /// has to look closer.
     pub(super) fn plain_member<'a>(
@@ -250,6 +245,10 @@ impl<'a> Writer<'a> {
 }
 
 impl Level {
+    pub(super) fn is_object(&self) -> bool {
+        self.object
+    }
+
     /// The index of a key or array index.
     pub(super) fn find(&self, source: &Source, token: &str) -> Option<usize> {
         if self.object {
@@ -287,20 +286,18 @@ impl Level {
         Ok(())
     }
 
-    /// The same of an object's member that was written before, so many bytes of which are the
-    /// key's: see [`write_key`].
-    pub(super) fn append_written(
+    /// The same of a member of the document, which is an object.
+    pub(super) fn append_ready(
         &mut self,
         source: &mut Source,
         token: &str,
-        (member, key): (&[u8], usize),
-        depth: usize,
+        ReadyMember { text, key }: &ReadyMember,
     ) -> Result<(), JsonEditError> {
-        let Span { start, end } = source.add(|out| out.extend_from_slice(member))?;
+        let Span { start, end } = source.add(|out| out.extend_from_slice(text))?;
         // Less than what had place.
-        let middle = start + key as u32;
+        let middle = start + *key as u32;
         let span = |start, end| Span { start, end };
-        self.push((span(start, middle), span(middle, end)), token, depth);
+        self.push((span(start, middle), span(middle, end)), token, 1);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ use tollgate_sandbox::{
 
 /// As in the gateway.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tollgate::allocator::Allocator = tollgate::allocator::Allocator;
 
 /// Set to an isolation: one chat exchange is made after the other with it, for
 /// `tests/bench/footprint` to count.

@@ -7,6 +7,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod admin;
+pub mod allocator;
 pub mod authoring;
 pub mod cli;
 mod control;

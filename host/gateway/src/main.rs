@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Exchanges allocate on one thread and free on another; the system's allocator pays
-/// for that and for large blocks, of which an instance has many.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tollgate::allocator::Allocator = tollgate::allocator::Allocator;
 
 fn main() -> ExitCode {
     tollgate::cli::main()

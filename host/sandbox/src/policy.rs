@@ -308,6 +308,7 @@ impl Policy {
     async fn hold_again(&self, holds: &[Hold], about: &About<'_>, request: &mut Message) -> bool {
         let charges = &mut request.charges;
         let before = charges.len();
+        charges.reserve_exact(holds.len());
         for hold in holds {
             let (input, held) = hold.ask_again(&self.shared, about.body_bytes);
             match held.get().await {

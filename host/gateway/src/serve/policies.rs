@@ -98,11 +98,15 @@ async fn ask_each(
         }
         let shadow = message.shadow.take();
         let about = Introduction::about(record, until);
-        let recalled = slot.recall(&about, message);
-        let step = if let Recalled::Known(remembered) = &recalled
-            && slot.decide_again(remembered, &about, message).await
-        {
-            slot.judge_again(remembered, message, (record, generation))?
+        let (is_decided, recalled) = match slot.recall(&about, message) {
+            Recalled::Known(remembered) => {
+                let is_decided = slot.decide_again(remembered, &about, message).await;
+                (is_decided, Recalled::Resting)
+            }
+            other => (false, other),
+        };
+        let step = if is_decided {
+            slot.judge_again(message, (record, generation))?
         } else {
             let told = Introduction::renewed(told, (record, message), until);
             let asked = slot.request(record, (&about, recalled), told, message);

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{HeaderValue, Method, Uri};
 use tollgate_config::Dialect;
 use tollgate_sandbox::{
-    Failure, Given, Policy, Spent,
+    Failure, Given, Policy, Remembered, Spent,
     contract::{Ending, Usage, Verdict},
 };
 
@@ -204,8 +204,8 @@ pub struct PolicyRecord {
     pub failure: Option<Failure>,
     /// It failed and the exchange went on without it.
     pub bypassed: bool,
-    /// It decided about such a request before, and was not asked.
-    pub remembered: bool,
+    /// What it decided about such a request before, so that it was not asked.
+    pub remembered: Option<Remembered>,
     /// Time and host calls, `on_finish` not included.
     pub spent: Spent,
 }
@@ -238,9 +238,34 @@ impl PolicyRecord {
             events_changed: 0,
             failure: None,
             bypassed: false,
-            remembered: false,
+            remembered: None,
             spent: Spent::default(),
         }
+    }
+
+    /// What is remembered, where that is all that the policy did: then this is the same for each
+    /// exchange in which it decided so.
+    pub(crate) fn as_before(&self) -> Option<&Remembered> {
+        let Self {
+            policy: _,
+            decided,
+            code,
+            // Those that were remembered.
+            edits: _,
+            events,
+            events_changed,
+            failure,
+            bypassed,
+            remembered,
+            spent,
+        } = self;
+        let is_all = *decided != Decided::Nothing
+            && code.is_none()
+            && failure.is_none()
+            && !bypassed
+            && *events + *events_changed == 0
+            && *spent == Spent::default();
+        remembered.as_ref().filter(|_| is_all)
     }
 }
 

@@ -65,14 +65,15 @@ enum Told {
         caller: Option<String>,
         tier: Option<String>,
     },
-    Before(Remembered),
+    /// As it is remembered.
+    Before,
 }
 
 impl Told {
-    fn head(&self, head: &Head) -> Head {
+    fn head(&self, head: &Head, remembered: Option<&Remembered>) -> Head {
         let [caller, tier] = match self {
             Self::Now { caller, tier } => [caller.as_deref(), tier.as_deref()],
-            Self::Before(remembered) => remembered.told(),
+            Self::Before => remembered.map(Remembered::told).unwrap_or_default(),
         };
         Head {
             caller: caller.map(str::to_owned),
@@ -150,7 +151,7 @@ impl Slot {
 
     /// Whether it came to a decision, and to none that was remembered.
     pub(super) fn was_asked(&self) -> bool {
-        self.record.decided != Decided::Nothing && !self.record.remembered
+        self.record.decided != Decided::Nothing && self.record.remembered.is_none()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -206,7 +207,10 @@ impl Slot {
     ) -> Result<(), ServeError> {
         let policy = &self.record.policy;
         let opened = match &self.state {
-            State::Left(told) => policy.open(&told.head(head), context).await,
+            State::Left(told) => {
+                let head = told.head(head, self.record.remembered.as_ref());
+                policy.open(&head, context).await
+            }
             State::Waiting | State::Open(_) | State::Spent => policy.open(head, context).await,
         };
         match opened {
@@ -231,20 +235,21 @@ impl Slot {
         }
     }
 
-    /// Whether it can decide as before; else it has to be asked.
+    /// Whether it can decide as before, which [`Slot::judge_again`] then does; else it has to be
+    /// asked.
     pub(super) async fn decide_again(
         &mut self,
-        remembered: &Remembered,
+        remembered: Remembered,
         about: &About<'_>,
         message: &mut Message,
     ) -> bool {
         let policy = &self.record.policy;
-        if !policy.decide_again(remembered, about, message).await {
+        if !policy.decide_again(&remembered, about, message).await {
             return false;
         }
         self.charges = mem::take(&mut message.charges);
-        self.record.remembered = true;
-        self.state = self.left(about.streaming, || Told::Before(remembered.clone()));
+        self.state = self.left(about.streaming, || Told::Before);
+        self.record.remembered = Some(remembered);
         true
     }
 

@@ -97,7 +97,14 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
         if index > 0 {
             out.push(b',');
         }
-        decision(out, policy);
+        match policy.as_before() {
+            Some(remembered) => out.extend_from_slice(remembered.note(|| {
+                let mut text = Vec::new();
+                decision(&mut text, policy);
+                text.into()
+            })),
+            None => decision(out, policy),
+        }
     }
     out.extend_from_slice(b"]}\n");
 }
@@ -158,7 +165,7 @@ fn decided(out: &mut Vec<u8>, policy: &PolicyRecord) {
             number(out, key, count);
         }
     }
-    if policy.remembered {
+    if policy.remembered.is_some() {
         out.extend_from_slice(b",\"remembered\":true");
     }
     if let Some(failure) = &policy.failure {

@@ -18,7 +18,7 @@ mod table;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Instant,
@@ -69,6 +69,7 @@ pub(crate) struct Known {
     /// The facts `caller` and `tier`, of which the policy was told, where it may come back.
     told: [Option<Box<str>>; 2],
     pub(crate) holds: Box<[Hold]>,
+    note: OnceLock<Box<[u8]>>,
 }
 
 /// What a policy decided about such a request before.
@@ -87,6 +88,12 @@ impl Remembered {
     #[must_use]
     pub fn told(&self) -> [Option<&str>; 2] {
         self.0.told.each_ref().map(Option::as_deref)
+    }
+
+    /// What the caller notes of the decision, such as its part of a log line: as it was made the
+    /// first time, and kept as long as the decision is.
+    pub fn note(&self, make: impl FnOnce() -> Box<[u8]>) -> &[u8] {
+        self.0.note.get_or_init(make)
     }
 
     pub(crate) fn steps(&self) -> &Steps {
@@ -177,7 +184,7 @@ impl Memo {
         let table = self.table.load();
         let known = table.as_ref().and_then(|table| {
             let key = table.key(about, None, request)?;
-            table.get(&key)
+            table.get(key)
         });
         match known {
             Some(known) => {
@@ -256,6 +263,7 @@ impl Memo {
                 steps,
                 told,
                 holds: holds.into(),
+                note: OnceLock::new(),
             };
             table.put(key, Arc::new(known));
         }

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use tollgate_sandbox::{
-    BadEdit, Failure, Json, Message, Remembered, Side,
+    BadEdit, Failure, Json, Message, Side,
     contract::{Decision, Destination, Hooks, Refusal, Verdict},
 };
 
@@ -76,11 +76,13 @@ impl Slot {
     /// As [`Slot::judge`].
     pub(in crate::serve) fn judge_again(
         &mut self,
-        remembered: &Remembered,
         message: &mut Message,
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
         check_body(message, Side::Request)?;
+        let Some(remembered) = self.record.remembered.take() else {
+            return Ok(Step::Next);
+        };
         let Decision { verdict, edits } = remembered.decision();
         let verdict = match verdict {
             // Most of them, without a copy of what they could hold.
@@ -88,8 +90,9 @@ impl Slot {
             other => other.clone(),
         };
         let step = self.apply((verdict, edits.len()), generation, || {
-            message.apply_again(remembered)
+            message.apply_again(&remembered)
         });
+        self.record.remembered = Some(remembered);
         self.conclude(step, message, Hooks::REQUEST, record)
     }
 

@@ -3,13 +3,13 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
     sync::Arc,
 };
 
 use http::{HeaderName, HeaderValue};
 use parking_lot::RwLock;
-use sha2::{Digest, Sha256};
+use siphasher::sip128::SipHasher13;
 
 use super::{About, Known, basis::Seen};
 use crate::{Message, json::Pointer, recording::Part};
@@ -18,7 +18,8 @@ const SHARDS: usize = 8;
 /// What there is to read is not worth it beyond.
 pub(super) const KEY_BYTES_MAX: usize = 8192;
 
-pub(super) type Key = [u8; 32];
+/// A digest by a key of its table's own, so nobody can look for two requests that have the same.
+pub(super) type Key = u128;
 
 /// Parts of a request, as they are looked up.
 #[derive(Default)]
@@ -51,6 +52,8 @@ pub(super) struct Table {
     pub(super) parts: Vec<(Part, String)>,
     /// The same.
     fields: Fields,
+    /// "SipHash: a fast short-input PRF", Jean-Philippe Aumasson and Daniel J. Bernstein, 2012.
+    hasher: SipHasher13,
     pub(super) shards: Box<[RwLock<Shard>]>,
     /// Of one shard.
     most: usize,
@@ -68,15 +71,13 @@ pub(super) struct Shard {
 pub(super) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
-    /// By its end: all of a shard begin alike.
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last_chunk() {
-            self.0 = u64::from_le_bytes(*last);
-        }
+    /// By its upper half: all of a shard are alike in some of the lower.
+    fn write_u128(&mut self, key: u128) {
+        self.0 = (key >> 64) as u64;
     }
 
-    /// A length, which is that of each.
-    fn write_usize(&mut self, _: usize) {}
+    /// Nothing else is a key.
+    fn write(&mut self, _: &[u8]) {}
 
     fn finish(&self) -> u64 {
         self.0
@@ -90,6 +91,7 @@ impl Table {
         Self {
             seen,
             fields: Fields::of(&parts),
+            hasher: hasher(),
             parts,
             shards: (0..shards).map(|_| RwLock::default()).collect(),
             most: most / shards,
@@ -110,7 +112,7 @@ impl Table {
         ROOM.with_borrow_mut(|room| {
             let mut words = Words { room, end: 0 };
             let written = self.write_key((about, deadline_ms), request, &mut words);
-            let key = written.map(|()| Sha256::digest(words.written()).into());
+            let key = written.map(|()| self.hasher.hash(words.written()).as_u128());
             // Keys of callers may be among them.
             words.wipe();
             key
@@ -183,17 +185,17 @@ impl Table {
         Some(())
     }
 
-    fn shard(&self, key: &Key) -> Option<&RwLock<Shard>> {
-        self.shards.get(usize::from(key[0]) % self.shards.len())
+    fn shard(&self, key: Key) -> Option<&RwLock<Shard>> {
+        self.shards.get(key as usize % self.shards.len())
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Arc<Known>> {
-        self.shard(key)?.read().decisions.get(key).cloned()
+    pub(super) fn get(&self, key: Key) -> Option<Arc<Known>> {
+        self.shard(key)?.read().decisions.get(&key).cloned()
     }
 
     /// In place of any other one, if there are as many as there may be.
     pub(super) fn put(&self, key: Key, known: Arc<Known>) {
-        let Some(mut shard) = self.shard(&key).map(RwLock::write) else {
+        let Some(mut shard) = self.shard(key).map(RwLock::write) else {
             return;
         };
         let Shard { decisions, keys } = &mut *shard;
@@ -205,9 +207,15 @@ impl Table {
             return;
         }
         // A digest is as good as a die.
-        let drawn = usize::from(u16::from_le_bytes([key[1], key[2]])) % self.most;
+        let drawn = (key as usize >> 8) % self.most;
         decisions.remove(&std::mem::replace(&mut keys[drawn], key));
     }
+}
+
+/// With a key that this process draws.
+fn hasher() -> SipHasher13 {
+    let drawn = RandomState::new();
+    SipHasher13::new_with_keys(drawn.hash_one(0), drawn.hash_one(1))
 }
 
 /// Values in a row, each such that it cannot be taken for others. What finds no room is too

@@ -29,6 +29,7 @@ const ALIGNED: usize = 16;
 pub struct Allocator;
 
 /// Whether a block of `size` is aligned as wanted by itself.
+#[inline]
 fn is_aligned(align: usize, size: usize) -> bool {
     align <= ALIGNED && align <= size
 }
@@ -39,6 +40,7 @@ fn is_aligned(align: usize, size: usize) -> bool {
               that its block has anyway; a block may be freed by itself however it was asked for"
 )]
 unsafe impl GlobalAlloc for Allocator {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let (size, align) = (layout.size(), layout.align());
         match is_aligned(align, size) {
@@ -47,6 +49,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let (size, align) = (layout.size(), layout.align());
         match is_aligned(align, size) {
@@ -55,10 +58,12 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline]
     unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
         unsafe { mi_free(block.cast()) };
     }
 
+    #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let align = layout.align();
         match is_aligned(align, size) {

@@ -169,7 +169,9 @@ impl Message {
     }
 
     /// A fact that the gateway gives or an earlier policy set.
+    // Once in the code: it is asked for at many places in a row.
     #[must_use]
+    #[inline(never)]
     pub fn fact(&self, name: &str) -> Option<&str> {
         if let Some(given) = &self.given
             && let Some((_, value)) = given.iter().find(|(known, _)| *known == name)
@@ -181,11 +183,10 @@ impl Message {
     }
 
     /// Sets a fact, in place of one of the same name. Not checked: for the host's own.
-    pub fn set_fact(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        let (name, value) = (name.into(), value.into());
-        match self.facts.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => self.facts.push((name, value)),
+    pub fn set_fact(&mut self, name: &str, value: &str) {
+        match self.facts.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.facts.push((name.to_owned(), value.to_owned())),
         }
     }
 
@@ -200,7 +201,7 @@ impl Message {
         let Steps { head, body } = edit::check_edits(edits, side)?;
         self.check_room(&head)?;
         self.edit_body(&body)?;
-        for step in head {
+        for step in &head {
             self.edit_head(step);
         }
         Ok(())
@@ -215,7 +216,7 @@ impl Message {
         self.check_room(head)?;
         self.edit_body(body)?;
         for step in head {
-            self.edit_head(step.clone());
+            self.edit_head(step);
         }
         Ok(())
     }
@@ -241,15 +242,28 @@ impl Message {
         Ok(())
     }
 
-    fn edit_head(&mut self, step: HeadStep) {
+    fn edit_head(&mut self, step: &HeadStep) {
         match step {
-            HeadStep::SetHeader(name, value) => drop(self.headers.insert(name, value)),
-            HeadStep::AppendHeader(name, value) => drop(self.headers.append(name, value)),
+            HeadStep::SetFact(name, value) => self.set_fact(name, value),
+            other => self.edit_head_seldom(other),
+        }
+    }
+
+    /// Apart, since it is much code.
+    #[inline(never)]
+    fn edit_head_seldom(&mut self, step: &HeadStep) {
+        match step {
+            HeadStep::SetHeader(name, value) => {
+                drop(self.headers.insert(name.clone(), value.clone()));
+            }
+            HeadStep::AppendHeader(name, value) => {
+                self.headers.append(name.clone(), value.clone());
+            }
             HeadStep::RemoveHeader(name) => drop(self.headers.remove(name)),
             HeadStep::SetFact(name, value) => self.set_fact(name, value),
-            HeadStep::SetMethod(method) => self.method = method,
-            HeadStep::SetPath(path) => self.path = path,
-            HeadStep::SetStatus(status) => self.status = status,
+            HeadStep::SetMethod(method) => self.method = method.clone(),
+            HeadStep::SetPath(path) => self.path.clone_from(path),
+            HeadStep::SetStatus(status) => self.status = *status,
         }
     }
 

@@ -18,6 +18,8 @@ use std::{
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use super::Shared;
+
 /// The client left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientLeft;
@@ -58,32 +60,45 @@ impl Gone {
 }
 
 /// See the module.
-pub(super) struct CarryOn<T: Send + 'static> {
+pub(super) struct CarryOn<T: Send + 'static, P: Place> {
     unfinished: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     gone: Gone,
-    tracker: TaskTracker,
-    runtime: Handle,
+    place: P,
 }
 
-impl<T: Send + 'static> CarryOn<T> {
+/// Where a future goes that is carried on.
+pub(super) trait Place: Unpin {
+    fn tracker(&self) -> &TaskTracker;
+    fn runtime(&self) -> &Handle;
+}
+
+impl Place for Arc<Shared> {
+    fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
+
+impl<T: Send + 'static, P: Place> CarryOn<T, P> {
     /// `future` comes in its box, since it is large: each hand that it went through would copy
     /// it. `gone` is the flag that it was made with.
     pub(super) fn new(
         future: Pin<Box<dyn Future<Output = T> + Send>>,
         gone: Gone,
-        tracker: TaskTracker,
-        runtime: Handle,
+        place: P,
     ) -> Self {
         Self {
             unfinished: Some(future),
             gone,
-            tracker,
-            runtime,
+            place,
         }
     }
 }
 
-impl<T: Send + 'static> Future for CarryOn<T> {
+impl<T: Send + 'static, P: Place> Future for CarryOn<T, P> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -96,7 +111,7 @@ impl<T: Send + 'static> Future for CarryOn<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for CarryOn<T> {
+impl<T: Send + 'static, P: Place> Drop for CarryOn<T, P> {
     fn drop(&mut self) {
         let Some(future) = self.unfinished.take() else {
             return;
@@ -106,8 +121,8 @@ impl<T: Send + 'static> Drop for CarryOn<T> {
             return;
         }
         self.gone.raise();
-        self.tracker
-            .spawn_on(async move { drop(future.await) }, &self.runtime);
+        let (tracker, runtime) = (self.place.tracker(), self.place.runtime());
+        tracker.spawn_on(async move { drop(future.await) }, runtime);
     }
 }
 
@@ -131,14 +146,30 @@ mod tests {
         waited
     }
 
-    fn start() -> (Arc<Exchange>, TaskTracker, CarryOn<Result<(), ClientLeft>>) {
+    /// What is left over goes to the runtime of the test.
+    type Here = (TaskTracker, Handle);
+
+    impl Place for Here {
+        fn tracker(&self) -> &TaskTracker {
+            &self.0
+        }
+
+        fn runtime(&self) -> &Handle {
+            &self.1
+        }
+    }
+
+    type Story = CarryOn<Result<(), ClientLeft>, Here>;
+
+    fn start() -> (Arc<Exchange>, TaskTracker, Story) {
         let exchange = Arc::new(Exchange {
             hooks: AtomicUsize::new(0),
             resume: Notify::new(),
         });
         let (gone, tracker) = (Gone::watched(), TaskTracker::new());
         let story = story(exchange.clone(), gone.clone());
-        let carried = CarryOn::new(Box::pin(story), gone, tracker.clone(), Handle::current());
+        let here = (tracker.clone(), Handle::current());
+        let carried = CarryOn::new(Box::pin(story), gone, here);
         (exchange, tracker, carried)
     }
 
@@ -171,8 +202,7 @@ mod tests {
         let carried = CarryOn::new(
             Box::pin(async { 7 }),
             gone.clone(),
-            tracker.clone(),
-            Handle::current(),
+            (tracker.clone(), Handle::current()),
         );
         assert_eq!(carried.await, 7);
         assert!(tracker.is_empty());

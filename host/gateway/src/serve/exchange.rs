@@ -55,13 +55,7 @@ pub(super) async fn serve(
     exchange.gone = gone.clone();
     // Made in its box; with `Box::pin` its 12 KB would be copied there.
     let answer = Box::write(Box::new_uninit(), answer(exchange, entry, request));
-    CarryOn::new(
-        Box::into_pin(answer),
-        gone,
-        shared.tracker.clone(),
-        shared.runtime.clone(),
-    )
-    .await
+    CarryOn::new(Box::into_pin(answer), gone, shared).await
 }
 
 async fn answer(

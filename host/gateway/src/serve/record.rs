@@ -201,7 +201,7 @@ pub struct PolicyRecord {
     /// Stream events that it changed, dropped or added.
     pub events_changed: u64,
     /// Why it was not asked further.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// It failed and the exchange went on without it.
     pub bypassed: bool,
     /// What it decided about such a request before, so that it was not asked.

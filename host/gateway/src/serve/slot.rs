@@ -330,7 +330,7 @@ impl Slot {
         let id = record.id.as_str();
         tracing::warn!(id, policy = name, plugin, hook, ?on_error, %failure, "policy failed");
         self.record.decided = Decided::Failed;
-        self.record.failure = Some(failure);
+        self.record.failure = Some(failure.into());
         match on_error {
             OnError::Refuse => Err(ServeError::PolicyFailed(name.to_owned())),
             OnError::Bypass => {
@@ -418,14 +418,14 @@ impl Slot {
             let policy = &self.record.policy;
             let (name, plugin, hook) = (policy.name(), policy.plugin(), hook_name(Hooks::FINISH));
             tracing::warn!(policy = name, plugin, hook, %failure, "policy failed to finish");
-            self.record.failure = Some(failure);
+            self.record.failure = Some(failure.into());
         }
         self.record.spent = session.spent();
         if let Some(page) = &mut self.page
             && self.hooks.contains(Hooks::FINISH)
             && !session.has_left()
         {
-            let failure = self.record.failure.as_ref();
+            let failure = self.record.failure.as_deref();
             let step = page.step(&mut session, Hooks::FINISH);
             page.tell(step, failure.map(|failure| (failure, self.record.bypassed)));
         }

@@ -497,7 +497,9 @@ impl Drop for Exchange {
                 tracker.spawn_on(unfinished, &runtime);
             }
         } else {
-            self.record.policies = self.slots.drain(..).map(Slot::into_record).collect();
+            // In place.
+            let slots = std::mem::take(&mut self.slots).into_iter();
+            self.record.policies = slots.map(Slot::into_record).collect();
             shared.observer.finished(&self.record);
         }
     }
@@ -507,12 +509,14 @@ impl Drop for Exchange {
 fn settle(slots: &mut [Slot], outcome: &Outcome, shared: &Shared) {
     let _inside = shared.runtime.enter();
     let settle_all = || {
-        for charge in slots.iter_mut().flat_map(Slot::take_charges) {
-            if let Err(answer) = charge.settle(outcome).now() {
-                let told = async move {
-                    answer.get().await;
-                };
-                shared.tracker.spawn_on(told, &shared.runtime);
+        for slot in slots.iter_mut().filter(|slot| slot.holds()) {
+            for charge in slot.take_charges() {
+                if let Err(answer) = charge.settle(outcome).now() {
+                    let told = async move {
+                        answer.get().await;
+                    };
+                    shared.tracker.spawn_on(told, &shared.runtime);
+                }
             }
         }
     };

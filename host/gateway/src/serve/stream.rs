@@ -37,7 +37,7 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// What hyper polls.
 pub(super) struct EventStream {
-    story: CarryOn<Result<(), BodyError>>,
+    story: CarryOn<Result<(), BodyError>, Arc<Shared>>,
     ended: Option<Result<(), BodyError>>,
     place: Arc<Mutex<Option<Bytes>>>,
 }
@@ -46,7 +46,7 @@ impl EventStream {
     pub(super) fn new(
         body: impl Flowing,
         end: StreamEnd,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         mut exchange: Box<Exchange>,
     ) -> Self {
         let place = Arc::new(Mutex::new(None));
@@ -67,8 +67,7 @@ impl EventStream {
         let story = CarryOn::new(
             Box::pin(tell(exchange, source, client)),
             gone,
-            shared.tracker.clone(),
-            shared.runtime.clone(),
+            shared.clone(),
         );
         Self {
             story,

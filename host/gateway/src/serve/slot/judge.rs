@@ -64,7 +64,7 @@ impl Slot {
         };
         let step = self.judge_unseen(decided, message, hook, place);
         if let (Some(page), Some(seen)) = (&self.page, seen) {
-            let failure = self.record.failure.as_ref();
+            let failure = self.record.failure.as_deref();
             page.tell(seen, failure.map(|failure| (failure, self.record.bypassed)));
         }
         step

@@ -233,7 +233,9 @@ impl Words<'_> {
         Some(())
     }
 
-    /// Behind its length and one, so that it is not taken for one that is not there.
+    /// Behind its length and one, so that it is not taken for one that is not there. Once in the
+    /// code: whatever an exchange runs through has to be fetched first.
+    #[inline(never)]
     fn text(&mut self, bytes: &[u8]) -> Option<()> {
         let room = self.room.get_mut(self.end..)?;
         let (length, room) = room.split_first_chunk_mut()?;

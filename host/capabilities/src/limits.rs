@@ -73,10 +73,13 @@ pub trait Settle: Send + Sync {
     fn settle(self: Box<Self>, used: u64) -> Answer<u64>;
 }
 
-/// A bucket that was found, held to its limit.
+/// A bucket that is at hand, held to its limit.
 pub trait Reserve: Send + Sync {
+    /// As [`LimitStore::reserve`], at once.
+    ///
+    /// # Errors
     /// As [`LimitStore::reserve`].
-    fn reserve(self: Arc<Self>, amount: u64) -> Answer<Result<Reservation, LimitError>>;
+    fn reserve(self: Arc<Self>, amount: u64) -> Result<Reservation, LimitError>;
 }
 
 /// An amount that is held: not charged, and not there for others.
@@ -136,7 +139,7 @@ pub trait LimitStore: Send + Sync {
     ) -> Answer<Result<Reservation, LimitError>>;
 
     /// The bucket by itself, for whoever reserves of it again and again; `None`, the default: it
-    /// has to be named each time.
+    /// has to be named each time, and may have to be waited for.
     fn bucket(
         &self,
         namespace: &Namespace,

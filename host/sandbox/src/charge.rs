@@ -159,10 +159,15 @@ impl Hold {
     pub(crate) fn ask_again(&self, shared: &Shared, body_bytes: Option<u64>) -> (u64, Asked) {
         let (input, amount) = self.amount(body_bytes);
         let held = match &self.found(shared).bucket {
-            Some(bucket) => bucket.clone().reserve(amount),
+            Some(bucket) => Answer::Ready(bucket.clone().reserve(amount)),
             None => self.reserve(shared, amount),
         };
         (input, held)
+    }
+
+    /// Whether that is answered at once.
+    pub(crate) fn is_at_hand(&self, shared: &Shared) -> bool {
+        self.found(shared).bucket.is_some()
     }
 
     fn reserve(&self, shared: &Shared, amount: u64) -> Asked {

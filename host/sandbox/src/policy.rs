@@ -276,9 +276,39 @@ impl Policy {
         if !holds.is_empty() && !self.hold_again(holds, about, request).await {
             return false;
         }
+        self.note_remembered();
+        true
+    }
+
+    /// As [`Policy::decide_again`], where nothing has to be waited for; else `None`, and nothing
+    /// is done.
+    pub fn decide_at_once(
+        &self,
+        remembered: &Remembered,
+        about: &About<'_>,
+        request: &mut Message,
+    ) -> Option<bool> {
+        match &*remembered.0.holds {
+            [] => {}
+            [hold] if hold.is_at_hand(&self.shared) => {
+                let (input, held) = hold.ask_again(&self.shared, about.body_bytes);
+                // It is there: see `Hold::is_at_hand`.
+                let Ok(held) = held.now().ok()? else {
+                    return Some(false);
+                };
+                let charge = hold.charge(&self.shared, (input, held));
+                request.charges.reserve_exact(1);
+                request.charges.push(charge);
+            }
+            _ => return None,
+        }
+        self.note_remembered();
+        Some(true)
+    }
+
+    fn note_remembered(&self) {
         self.shared.counters.remembered();
         self.quarantine.went_well();
-        true
     }
 
     /// As [`Policy::open_and_request`]; what the hook decides is remembered if it came of what it

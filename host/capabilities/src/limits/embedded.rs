@@ -113,7 +113,7 @@ impl LimitStore for EmbeddedLimits {
         limit: Limit,
     ) -> Answer<Result<Reservation, LimitError>> {
         match self.place(namespace, bucket, limit) {
-            Ok(place) => Arc::new(place).reserve(amount),
+            Ok(place) => Answer::Ready(Arc::new(place).reserve(amount)),
             Err(error) => Answer::Ready(Err(error)),
         }
     }
@@ -166,24 +166,22 @@ impl Place {
 }
 
 impl Reserve for Place {
-    fn reserve(self: Arc<Self>, amount: u64) -> Answer<Result<Reservation, LimitError>> {
+    fn reserve(self: Arc<Self>, amount: u64) -> Result<Reservation, LimitError> {
         let (space, clock) = (&self.space, &*self.clock);
-        let held = space.with_bucket(
+        space.with_bucket(
             self.key(),
             self.limit,
             clock,
             &|bucket: &mut Bucket, now_us| {
                 bucket.hold(amount, now_us).map_err(LimitError::Exceeded)
             },
-        );
-        Answer::Ready(held.map(|()| {
-            let held = Held {
-                place: self,
-                amount,
-                settled: false,
-            };
-            Reservation::new(amount, Box::new(held))
-        }))
+        )?;
+        let held = Held {
+            place: self,
+            amount,
+            settled: false,
+        };
+        Ok(Reservation::new(amount, Box::new(held)))
     }
 }
 

@@ -27,15 +27,6 @@ pub(super) enum Entry {
     ByModel(Need),
 }
 
-impl Entry {
-    pub(super) fn asks_policies(&self) -> bool {
-        match self {
-            Self::Route(route) => route.asks_policies,
-            Self::ByModel(_) => true,
-        }
-    }
-}
-
 /// Where the model is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {

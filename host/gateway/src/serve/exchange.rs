@@ -1,8 +1,9 @@
 //! One exchange, from the request's head to the response's: read this first.
 //!
-//! [`serve`] takes a generation, and [`travel`] is the whole way, a step a line. Its
-//! body then goes on by itself, with the exchange inside: see [`relay`](super::relay)
-//! and [`stream`](super::stream). Where a step fails, the error is the answer.
+//! [`serve`] takes a generation, and [`answer`] is the whole way, a step a line; where policies
+//! have to be asked, the rest of it is [`travel`]. The response's body then goes on by itself,
+//! with the exchange inside: see [`relay`](super::relay) and [`stream`](super::stream). Where a
+//! step fails, the error is the answer.
 //!
 //! Steps that take kilobytes are pinned where they are made: awaited as they are, each would be
 //! copied into its place.
@@ -32,59 +33,99 @@ use super::{
 
 /// Answers one request. Never fails: an error is an answer too.
 ///
-/// A route without policies is served in place, and dropped with its client. One
-/// with policies carries on without the client until its hooks have ended.
+/// It is served in place, and dropped with its client, where no policy has to be asked: since
+/// there is none, or since all decided about such a request before. Any other carries on without
+/// the client until its hooks have ended.
 pub(super) async fn serve(
     connection: Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    let shared = connection.shared.clone();
     let mut exchange = Exchange::begin(connection, &request);
     let entry = match arrival::enter(&mut exchange, &mut request) {
         Ok(entry) => entry,
         Err(error) => {
             drop(request);
-            exchange.leave_body().await;
-            return reply::deliver_error(&error, exchange);
+            return deliver(exchange, Err(error)).await;
         }
     };
-    if !entry.asks_policies() {
-        return pin!(answer(exchange, entry, request)).await;
-    }
-    let gone = Gone::watched();
-    exchange.gone = gone.clone();
-    // Made in its box; with `Box::pin` its 12 KB would be copied there.
-    let answer = Box::write(Box::new_uninit(), answer(exchange, entry, request));
-    CarryOn::new(Box::into_pin(answer), gone, shared).await
+    pin!(answer(exchange, entry, request)).await
 }
 
+/// The way of a request to an upstream and of its response back.
 async fn answer(
     mut exchange: Box<Exchange>,
     entry: Entry,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let travelled = pin!(travel(&mut exchange, entry, request)).await;
+    let generation = exchange.generation.shared();
+    // Only what the route or its policies need of the body is waited for.
+    let taken = pin!(arrival::take_in(&mut exchange, entry, request)).await;
+    let (route, mut arrival) = match taken {
+        Ok(taken) => taken,
+        Err(error) => return deliver(exchange, Err(error)).await,
+    };
+    exchange.enlist(&route.policies);
+    let asked = match policies::recall(&mut exchange, &mut arrival.message) {
+        Ok(asked) => asked,
+        Err(error) => return deliver(exchange, Err(error)).await,
+    };
+    if may_be_dropped(&exchange, &route, &asked, &arrival) {
+        mirror::copy(&exchange, (&generation, &route), &mut arrival);
+        let place = (&*generation, &*route);
+        let gone = pin!(tries::onward(&mut exchange, place, asked.wish, arrival)).await;
+        return deliver(exchange, gone).await;
+    }
+    let Some(shared) = exchange.shared().cloned() else {
+        return deliver(exchange, Err(ServeError::ClientGone)).await;
+    };
+    let gone = Gone::watched();
+    exchange.gone = gone.clone();
+    // Made in its box; with `Box::pin` its kilobytes would be copied there.
+    let rest = ask_and_answer(exchange, (generation, route), asked, arrival);
+    let rest = Box::write(Box::new_uninit(), rest);
+    CarryOn::new(Box::into_pin(rest), gone, shared).await
+}
+
+/// Whether no hook follows that must not be cut short.
+fn may_be_dropped(exchange: &Exchange, route: &Route, asked: &Asked, arrival: &Arrival) -> bool {
+    // Others than the route knows of may be asked where a policy wishes it to go.
+    let leads_ahead = !route.has_policies_ahead && asked.is_without_wish();
+    // The log names the caller, also of a client that leaves while its body is waited for.
+    let is_named = exchange.slots.is_empty() || arrival.is_at_hand();
+    leads_ahead && is_named && exchange.slots.iter().all(Slot::is_through)
+}
+
+/// The rest of the way, with the policies that have to be asked.
+async fn ask_and_answer(
+    mut exchange: Box<Exchange>,
+    place: (Arc<Generation>, Arc<Route>),
+    asked: Asked,
+    arrival: Arrival,
+) -> Response<Body> {
+    let travelled = pin!(travel(&mut exchange, place, asked, arrival)).await;
+    if exchange.gone.is_gone() && travelled.is_ok() {
+        // It left while the last hook ran: nobody takes this reply.
+        return deliver(exchange, Err(ServeError::ClientGone)).await;
+    }
+    deliver(exchange, travelled).await
+}
+
+async fn deliver(exchange: Box<Exchange>, travelled: Result<Reply, ServeError>) -> Response<Body> {
     exchange.leave_body().await;
     match travelled {
-        // It left while the last hook ran: nobody takes this reply.
-        Ok(_) if exchange.gone.is_gone() => reply::deliver_error(&ServeError::ClientGone, exchange),
         Ok(reply) => reply.deliver(exchange),
         Err(error) => reply::deliver_error(&error, exchange),
     }
 }
 
-/// The way of a request to an upstream and of its response back.
 async fn travel(
     exchange: &mut Exchange,
-    entry: Entry,
-    request: Request<Incoming>,
+    (generation, route): (Arc<Generation>, Arc<Route>),
+    asked: Asked,
+    mut arrival: Arrival,
 ) -> Result<Reply, ServeError> {
-    let generation = exchange.generation.shared();
-    // Only what the route or its policies need of the body is waited for.
-    let (route, mut arrival) = arrival::take_in(exchange, entry, request).await?;
     // Policies may change the request, say where it goes, or answer it.
-    exchange.enlist(&route.policies);
-    match policies::ask_request(exchange, &mut arrival.message, Asked::NOBODY).await? {
+    match policies::ask_request(exchange, &mut arrival.message, asked).await? {
         Answer::Forward(wish) => {
             let_others_ask(exchange, &mut arrival).await?;
             mirror::copy(exchange, (&generation, &route), &mut arrival);

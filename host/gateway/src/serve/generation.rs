@@ -339,7 +339,7 @@ impl Parts<'_> {
             conditions: Conditions::new(&route.matches)
                 .ok_or_else(|| GenerationError::Route(route.name.clone()))?,
             need_of_policies: Need::of_policies(&on_route, &ahead),
-            asks_policies: !policies.is_empty() || !ahead.is_empty(),
+            has_policies_ahead: !ahead.is_empty(),
             shape: self.shape(route, &policies),
             policies: self.placed(policies),
             to,

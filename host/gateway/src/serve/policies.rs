@@ -36,6 +36,8 @@ pub(super) struct Asked {
     pub(super) count: usize,
     /// Where they wished it to go.
     pub(super) wish: Destination,
+    /// What the next one is known to decide, where that was looked up.
+    pub(super) next: Option<Recalled>,
 }
 
 impl Asked {
@@ -45,7 +47,70 @@ impl Asked {
             model: None,
             upstream: None,
         },
+        next: None,
     };
+
+    pub(super) fn is_without_wish(&self) -> bool {
+        self.wish.model.is_none() && self.wish.upstream.is_none()
+    }
+
+    fn follow(&mut self, to: Destination) {
+        let Destination { model, upstream } = &mut self.wish;
+        *model = to.model.or(model.take());
+        *upstream = to.upstream.or(upstream.take());
+    }
+}
+
+/// Has those policies decide, from the first on, that decided about such a request before, as
+/// far as nothing has to be waited for. Nobody is asked, so whoever does this may be dropped.
+///
+/// # Errors
+/// A decision that does not hold any more, and is not to be bypassed.
+pub(super) fn recall(exchange: &mut Exchange, message: &mut Message) -> Result<Asked, ServeError> {
+    let Exchange {
+        slots,
+        record,
+        generation,
+        deadline,
+        ..
+    } = exchange;
+    let mut asked = Asked::NOBODY;
+    for slot in slots {
+        if slot.wants(Hooks::REQUEST) {
+            let about = Introduction::about(record, *deadline);
+            let is_decided = match slot.recall(&about, message) {
+                Recalled::Known(remembered) => {
+                    let decided = slot.decide_at_once(remembered, &about, message);
+                    decided.map_err(Recalled::Known)
+                }
+                other => Err(other),
+            };
+            match is_decided {
+                Ok(true) => {}
+                Ok(false) => {
+                    asked.next = Some(Recalled::Resting);
+                    break;
+                }
+                Err(recalled) => {
+                    asked.next = Some(recalled);
+                    break;
+                }
+            }
+            match slot.judge_again(message, (record, generation)) {
+                Ok(Step::GoTo(to)) => asked.follow(to),
+                // No answer is remembered.
+                Ok(Step::Next | Step::Reply(_)) => {}
+                Err(error) => {
+                    record.facts = mem::take(&mut message.facts);
+                    return Err(error);
+                }
+            }
+        } else if slot.wants(Hooks::FINISH) {
+            break;
+        }
+        asked.count += 1;
+    }
+    Ok(asked)
 }
 
 /// Asks the `on_request` hooks in order, each about what the ones before left.
@@ -77,8 +142,8 @@ async fn ask_each(
         deadline,
         ..
     } = exchange;
-    let Asked { count, mut wish } = asked;
-    let mut introduction = None;
+    let (mut asked, mut introduction) = (asked, None);
+    let count = asked.count;
     for (at, slot) in slots
         .iter_mut()
         .enumerate()
@@ -98,7 +163,9 @@ async fn ask_each(
         }
         let shadow = message.shadow.take();
         let about = Introduction::about(record, until);
-        let (is_decided, recalled) = match slot.recall(&about, message) {
+        let recalled = asked.next.take();
+        let recalled = recalled.unwrap_or_else(|| slot.recall(&about, message));
+        let (is_decided, recalled) = match recalled {
             Recalled::Known(remembered) => {
                 let is_decided = slot.decide_again(remembered, &about, message).await;
                 (is_decided, Recalled::Resting)
@@ -109,8 +176,8 @@ async fn ask_each(
             slot.judge_again(message, (record, generation))?
         } else {
             let told = Introduction::renewed(told, (record, message), until);
-            let asked = slot.request(record, (&about, recalled), told, message);
-            let Some(decided) = asked.await? else {
+            let decided = slot.request(record, (&about, recalled), told, message);
+            let Some(decided) = decided.await? else {
                 message.plan = None;
                 message.shadow = shadow;
                 continue;
@@ -123,21 +190,15 @@ async fn ask_each(
         message.shadow = message.shadow.take().or(shadow);
         match step {
             Step::Next => {}
-            Step::GoTo(to) => {
-                wish = Destination {
-                    model: to.model.or(wish.model),
-                    upstream: to.upstream.or(wish.upstream),
-                };
-            }
+            Step::GoTo(to) => asked.follow(to),
             Step::Reply(reply) => return Ok(Answer::Reply(*reply)),
         }
         if let Some(plan) = message.plan.take() {
-            let count = at + 1;
-            let asked = Asked { count, wish };
+            asked.count = at + 1;
             return Ok(Answer::Planned(Planned { plan, asked }));
         }
     }
-    Ok(Answer::Forward(wish))
+    Ok(Answer::Forward(asked.wish))
 }
 
 /// Asks the `on_attempt` hooks of a target's policies.

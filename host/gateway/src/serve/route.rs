@@ -30,8 +30,8 @@ pub(super) struct Route {
     pub(super) dialect: Option<Dialect>,
     /// What its policies, and those of targets that it may lead to, must have at hand.
     pub(super) need_of_policies: Need,
-    /// Whether an exchange on this route may open a session.
-    pub(super) asks_policies: bool,
+    /// Whether a target that the route itself may lead to has policies.
+    pub(super) has_policies_ahead: bool,
     /// Of its answers, where one of its policies may plan to keep them.
     pub(super) shape: Option<Shape>,
     /// Protocols that a connection may change to.
@@ -296,7 +296,7 @@ mod tests {
             to: To::Model,
             dialect: None,
             need_of_policies: Need::Nothing,
-            asks_policies: false,
+            has_policies_ahead: false,
             shape: None,
             upgrades: Vec::new(),
             mirror: None,

@@ -149,6 +149,17 @@ impl Slot {
         is_asked && is_here && self.hooks.contains(hook)
     }
 
+    /// Whether nothing of it is asked before the first event of a stream.
+    pub(super) fn is_through(&self) -> bool {
+        let hooks = [
+            Hooks::REQUEST,
+            Hooks::ATTEMPT,
+            Hooks::RESPONSE,
+            Hooks::FINISH,
+        ];
+        !hooks.into_iter().any(|hook| self.wants(hook))
+    }
+
     /// Whether it came to a decision, and to none that was remembered.
     pub(super) fn was_asked(&self) -> bool {
         self.record.decided != Decided::Nothing && self.record.remembered.is_none()
@@ -236,7 +247,23 @@ impl Slot {
     }
 
     /// Whether it can decide as before, which [`Slot::judge_again`] then does; else it has to be
-    /// asked.
+    /// asked. What was remembered, if that has to be waited for.
+    pub(super) fn decide_at_once(
+        &mut self,
+        remembered: Remembered,
+        about: &About<'_>,
+        message: &mut Message,
+    ) -> Result<bool, Remembered> {
+        let policy = &self.record.policy;
+        match policy.decide_at_once(&remembered, about, message) {
+            Some(true) => self.decides_again(remembered, about, message),
+            Some(false) => return Ok(false),
+            None => return Err(remembered),
+        }
+        Ok(true)
+    }
+
+    /// As [`Slot::decide_at_once`], waiting if need be.
     pub(super) async fn decide_again(
         &mut self,
         remembered: Remembered,
@@ -247,10 +274,14 @@ impl Slot {
         if !policy.decide_again(&remembered, about, message).await {
             return false;
         }
+        self.decides_again(remembered, about, message);
+        true
+    }
+
+    fn decides_again(&mut self, known: Remembered, about: &About<'_>, message: &mut Message) {
         self.charges = mem::take(&mut message.charges);
         self.state = self.left(about.streaming, || Told::Before);
-        self.record.remembered = Some(remembered);
-        true
+        self.record.remembered = Some(known);
     }
 
     /// Asks the `on_request` hook, of a session that opens with it if there is none yet; `None`:

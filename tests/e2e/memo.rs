@@ -234,7 +234,40 @@ async fn what_a_client_that_left_had_held_is_given_back() {
         site.metric_becomes("tollgate_exchanges_open", 0.0).await;
     }
     assert!(remembered(&site, "budget").await >= 4.0);
+    // Asked or remembered, the log tells of it alike.
+    for line in site.exchanges(6).await {
+        assert_eq!(line["ending"], "client_gone", "{line}");
+        assert_eq!(line["status"], 0, "{line}");
+        assert_eq!(line["facts"]["caller"], "ada", "{line}");
+        assert_eq!(line["policies"][1]["decided"], "next", "{line}");
+    }
     assert_eq!(ask().send().await.status, 200);
+}
+
+/// The route leads to no policy but its own; the model does to which its policy sends requests.
+#[tokio::test]
+async fn a_policy_of_the_target_ends_with_a_client_that_left_though_the_routes_were_remembered() {
+    let config = r#"
+policies:
+  router: { plugin: model-router, on_error: refuse, settings: { rules: [ { name: on, then: { model: large } } ] } }
+  last: { PROBE, on_error: refuse, settings: { attempt: { set_json: { /adapted: true } } } }
+upstreams: { standin: { endpoints: [ "http://UPSTREAM" ] } }
+models: { large: { targets: [ { upstream: standin, policies: [ last ] } ] } }
+routes: [ { name: chat, match: { path: "/*" }, policies: [ router ], upstream: standin } ]
+"#;
+    let site = Site::start(config).await;
+    for n in 1..=4 {
+        let waiting = site.chat().behaving("stall-before").begin();
+        site.seen("the request arrives", |seen| seen.requests == n)
+            .await;
+        let seen = site.standin.seen();
+        assert_eq!(seen.newest().unwrap().json()["adapted"], true);
+        drop(waiting);
+        site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    }
+    assert!(remembered(&site, "router").await >= 2.0);
+    let gone = r#"tollgate_plugin_finishes{policy="last",ending="Ending::ClientGone",status="0"}"#;
+    site.metric_becomes(gone, 4.0).await;
 }
 
 /// A policy behind the budget asks for it; an upstream could send one, too, as it likes.

@@ -69,17 +69,17 @@ fn a_bucket_that_was_found_is_the_one_of_its_name_however_long_it_is_kept() {
         let (clock, limits) = store();
         let one = One(&limits, limit(algorithm, 10, 1000));
         let found = limits.bucket(&plugin("a"), "b", one.1).unwrap();
-        let held = now(found.clone().reserve(6)).unwrap();
+        let held = found.clone().reserve(6).unwrap();
         assert_eq!(one.remaining(), 4);
         assert_eq!(one.take(3), Ok(1));
-        let more = now(found.clone().reserve(2));
+        let more = found.clone().reserve(2);
         assert_eq!(exceeded(more).remaining, 1);
         assert_eq!(now(held.settle(2)), 5);
         // It is idle, and swept away; then it is there anew.
         clock.advance(ms(10_000));
         limits.space(&plugin("a")).sweep(clock.monotonic_us());
         assert_eq!(one.remaining(), 10);
-        drop(now(found.reserve(4)).unwrap());
+        drop(found.reserve(4).unwrap());
         assert_eq!(one.remaining(), 6);
         assert!(
             limits

@@ -90,11 +90,13 @@ async fn a_policy_that_is_replaced_forgets() {
 #[tokio::test]
 async fn the_access_log_tells_the_same_of_a_policy_that_is_remembered() {
     let site = Site::start(&config("exchange")).await;
-    for _ in 0..2 {
+    for _ in 0..3 {
         let asked = site.chat().header("authorization", ADA).send().await;
         assert_eq!(asked.status, 200);
     }
-    let lines = site.exchanges(2).await;
+    let lines = site.exchanges(3).await;
+    let of_both = |line: &Value| [line["policies"][0].clone(), line["policies"][1].clone()];
+    assert_eq!(of_both(&lines[1]), of_both(&lines[2]), "written once");
     let first = |line: &Value| line["policies"][0].clone();
     let (mut asked, mut remembered) = (first(&lines[0]), first(&lines[1]));
     assert_eq!(remembered["remembered"], true);
@@ -234,7 +236,7 @@ async fn what_a_client_that_left_had_held_is_given_back() {
         site.metric_becomes("tollgate_exchanges_open", 0.0).await;
     }
     assert!(remembered(&site, "budget").await >= 4.0);
-    // Asked or remembered, the log tells of it alike.
+    // Asked or remembered, the log tells who it was.
     for line in site.exchanges(6).await {
         assert_eq!(line["ending"], "client_gone", "{line}");
         assert_eq!(line["status"], 0, "{line}");
@@ -242,6 +244,41 @@ async fn what_a_client_that_left_had_held_is_given_back() {
         assert_eq!(line["policies"][1]["decided"], "next", "{line}");
     }
     assert_eq!(ask().send().await.status, 200);
+}
+
+#[tokio::test]
+async fn who_left_while_it_waited_for_its_turn_is_charged_nothing_asked_or_remembered() {
+    let endpoints = r#"endpoints: [ "http://UPSTREAM" ]"#;
+    let one = format!("{endpoints}, concurrency: {{ total: 1, queue: {{ timeout: 10m }} }}");
+    let text = budget("exchange", 100_000).replace(endpoints, &one);
+    let site = Site::start(&text.replace("bytes_per_token: 1000000", "bytes_per_token: 1")).await;
+    let ask = |n: usize| {
+        let ask = site.chat().header("authorization", ADA);
+        ask.set("max_tokens", 10).set("user", "x".repeat(n))
+    };
+    for n in 1..=3 {
+        assert_eq!(ask(n).behaving("usage=1/1").send().await.status, 200);
+    }
+    site.metric_becomes("tollgate_exchanges_open", 0.0).await;
+    let before = remembered(&site, "budget").await;
+    assert!(before >= 1.0);
+    let busy = ask(1).behaving("stall-before").begin();
+    site.seen("it arrives", |seen| seen.requests == 4).await;
+    let waiting = ask(5000).begin();
+    site.metric_becomes(r#"tollgate_gate_waiting{upstream="standin"}"#, 1.0)
+        .await;
+    drop(waiting);
+    site.metric_becomes("tollgate_exchanges_open", 1.0).await;
+    assert_eq!(remembered(&site, "budget").await, before + 2.0);
+    let line = site.exchanges(4).await.pop().unwrap();
+    assert_eq!(
+        (&line["ending"], &line["attempts"]),
+        (&json!("client_gone"), &json!(0)),
+        "{line}"
+    );
+    let rows = site.look("/metrics/tokens").await.json();
+    assert_eq!(rows["rows"][0]["value"], 6, "of three that were answered");
+    drop(busy);
 }
 
 /// The route leads to no policy but its own; the model does to which its policy sends requests.

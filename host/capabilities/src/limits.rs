@@ -73,7 +73,7 @@ pub trait Settle: Send + Sync {
     fn settle(self: Box<Self>, used: u64) -> Answer<u64>;
 }
 
-/// A bucket that is at hand, held to its limit.
+/// A bucket that is at hand, held to its limit. What it does must not block.
 pub trait Reserve: Send + Sync {
     /// As [`LimitStore::reserve`], at once.
     ///

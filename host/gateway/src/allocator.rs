@@ -11,13 +11,13 @@ use libmimalloc_sys::{
     mi_zalloc_aligned,
 };
 
-/// A block of this size or more is aligned to so much, whatever it is asked for
-/// (`MI_MAX_ALIGN_SIZE`); one of eight bytes to eight.
+/// A block of this size or more is aligned to so much (`MI_MAX_ALIGN_SIZE`). A smaller one is
+/// aligned to its size, if that is a power of two.
 const ALIGNED: usize = 16;
 
-/// As `mimalloc::MiMalloc`, which asks for the alignment of each block. What asks so for one that
-/// is no power of two, or that is not at hand at once, gets a larger block, and takes four times
-/// as long.
+/// mimalloc, asked for an alignment only where a block would not have it by itself. Asked for
+/// one, mimalloc takes a slower way wherever a block's size is no power of two and none of it is
+/// at hand, and makes the block larger.
 ///
 /// ```
 /// #[global_allocator]

@@ -165,9 +165,16 @@ impl Hold {
         (input, held)
     }
 
-    /// Whether that is answered at once.
-    pub(crate) fn is_at_hand(&self, shared: &Shared) -> bool {
-        self.found(shared).bucket.is_some()
+    /// The same without waiting; `None`: the bucket is not at hand, and nothing is held.
+    pub(crate) fn hold_at_once(
+        &self,
+        shared: &Arc<Shared>,
+        body_bytes: Option<u64>,
+    ) -> Option<Result<Charge, LimitError>> {
+        let bucket = self.found(shared).bucket.clone()?;
+        let (input, amount) = self.amount(body_bytes);
+        let held = bucket.reserve(amount);
+        Some(held.map(|held| self.charge(shared, (input, held))))
     }
 
     fn reserve(&self, shared: &Shared, amount: u64) -> Asked {

@@ -169,7 +169,7 @@ impl Message {
     }
 
     /// A fact that the gateway gives or an earlier policy set.
-    // Once in the code: it is asked for at many places in a row.
+    // Not inlined: it is called from many places in a row, and code that is new has to be fetched.
     #[must_use]
     #[inline(never)]
     pub fn fact(&self, name: &str) -> Option<&str> {
@@ -198,13 +198,7 @@ impl Message {
         if edits.is_empty() {
             return Ok(());
         }
-        let Steps { head, body } = edit::check_edits(edits, side)?;
-        self.check_room(&head)?;
-        self.edit_body(&body)?;
-        for step in &head {
-            self.edit_head(step);
-        }
-        Ok(())
+        self.apply_steps(&edit::check_edits(edits, side)?)
     }
 
     /// Applies what a policy decided about such a request before.
@@ -212,7 +206,10 @@ impl Message {
     /// # Errors
     /// As [`Message::apply`].
     pub fn apply_again(&mut self, remembered: &Remembered) -> Result<(), BadEdit> {
-        let Steps { head, body } = remembered.steps();
+        self.apply_steps(remembered.steps())
+    }
+
+    fn apply_steps(&mut self, Steps { head, body }: &Steps) -> Result<(), BadEdit> {
         self.check_room(head)?;
         self.edit_body(body)?;
         for step in head {
@@ -243,15 +240,6 @@ impl Message {
     }
 
     fn edit_head(&mut self, step: &HeadStep) {
-        match step {
-            HeadStep::SetFact(name, value) => self.set_fact(name, value),
-            other => self.edit_head_seldom(other),
-        }
-    }
-
-    /// Apart, since it is much code.
-    #[inline(never)]
-    fn edit_head_seldom(&mut self, step: &HeadStep) {
         match step {
             HeadStep::SetHeader(name, value) => {
                 drop(self.headers.insert(name.clone(), value.clone()));

@@ -253,7 +253,7 @@ impl Policy {
 
     /// What was decided about such a request before, where nothing else is asked in the exchange,
     /// since this is the only hook or the policy leaves with it. It counts once
-    /// [`Policy::decide_again`] was called.
+    /// [`Policy::decide_at_once`] or [`Policy::decide_again`] was called.
     pub fn recall(&self, about: &About<'_>, request: &mut Message, is_only_hook: bool) -> Recalled {
         // Who watches wants to see what it asks; and a failing policy is not to look well.
         let may_be_known = is_only_hook || self.memo.knows_of_leaving(about.streaming);
@@ -280,8 +280,8 @@ impl Policy {
         true
     }
 
-    /// As [`Policy::decide_again`], where nothing has to be waited for; else `None`, and nothing
-    /// is done.
+    /// As [`Policy::decide_again`], without waiting; `None`, and nothing is done, where it holds
+    /// more than once, or of a bucket that is not at hand.
     pub fn decide_at_once(
         &self,
         remembered: &Remembered,
@@ -290,13 +290,10 @@ impl Policy {
     ) -> Option<bool> {
         match &*remembered.0.holds {
             [] => {}
-            [hold] if hold.is_at_hand(&self.shared) => {
-                let (input, held) = hold.ask_again(&self.shared, about.body_bytes);
-                // It is there: see `Hold::is_at_hand`.
-                let Ok(held) = held.now().ok()? else {
+            [hold] => {
+                let Ok(charge) = hold.hold_at_once(&self.shared, about.body_bytes)? else {
                     return Some(false);
                 };
-                let charge = hold.charge(&self.shared, (input, held));
                 request.charges.reserve_exact(1);
                 request.charges.push(charge);
             }

@@ -52,7 +52,7 @@ impl Bucket {
 
     /// Brings it to this moment, then to this amount: what was charged stays, and
     /// from here on is forgotten at the new amount's pace.
-    // Once in the code, as `Shard::named`.
+    // Not inlined, as `Shard::named`.
     #[inline(never)]
     pub(super) fn bring_to(&mut self, amount: u64, now_us: u64) {
         match &mut self.charged {

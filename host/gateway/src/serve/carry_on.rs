@@ -60,19 +60,20 @@ impl Gone {
 }
 
 /// See the module.
-pub(super) struct CarryOn<T: Send + 'static, P: Place> {
+pub(super) struct CarryOn<T: Send + 'static, H: Home> {
     unfinished: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     gone: Gone,
-    place: P,
+    home: H,
 }
 
-/// Where a future goes that is carried on.
-pub(super) trait Place: Unpin {
+/// Where a future goes that is carried on: what has both at hand, so that neither is counted once
+/// more for each exchange.
+pub(super) trait Home: Unpin {
     fn tracker(&self) -> &TaskTracker;
     fn runtime(&self) -> &Handle;
 }
 
-impl Place for Arc<Shared> {
+impl Home for Arc<Shared> {
     fn tracker(&self) -> &TaskTracker {
         &self.tracker
     }
@@ -82,23 +83,23 @@ impl Place for Arc<Shared> {
     }
 }
 
-impl<T: Send + 'static, P: Place> CarryOn<T, P> {
+impl<T: Send + 'static, H: Home> CarryOn<T, H> {
     /// `future` comes in its box, since it is large: each hand that it went through would copy
     /// it. `gone` is the flag that it was made with.
     pub(super) fn new(
         future: Pin<Box<dyn Future<Output = T> + Send>>,
         gone: Gone,
-        place: P,
+        home: H,
     ) -> Self {
         Self {
             unfinished: Some(future),
             gone,
-            place,
+            home,
         }
     }
 }
 
-impl<T: Send + 'static, P: Place> Future for CarryOn<T, P> {
+impl<T: Send + 'static, H: Home> Future for CarryOn<T, H> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -111,7 +112,7 @@ impl<T: Send + 'static, P: Place> Future for CarryOn<T, P> {
     }
 }
 
-impl<T: Send + 'static, P: Place> Drop for CarryOn<T, P> {
+impl<T: Send + 'static, H: Home> Drop for CarryOn<T, H> {
     fn drop(&mut self) {
         let Some(future) = self.unfinished.take() else {
             return;
@@ -121,7 +122,7 @@ impl<T: Send + 'static, P: Place> Drop for CarryOn<T, P> {
             return;
         }
         self.gone.raise();
-        let (tracker, runtime) = (self.place.tracker(), self.place.runtime());
+        let (tracker, runtime) = (self.home.tracker(), self.home.runtime());
         tracker.spawn_on(async move { drop(future.await) }, runtime);
     }
 }
@@ -149,7 +150,7 @@ mod tests {
     /// What is left over goes to the runtime of the test.
     type Here = (TaskTracker, Handle);
 
-    impl Place for Here {
+    impl Home for Here {
         fn tracker(&self) -> &TaskTracker {
             &self.0
         }

@@ -33,9 +33,9 @@ use super::{
 
 /// Answers one request. Never fails: an error is an answer too.
 ///
-/// It is served in place, and dropped with its client, where no policy has to be asked: since
-/// there is none, or since all decided about such a request before. Any other carries on without
-/// the client until its hooks have ended.
+/// It is served in place, and dropped with its client, where no policy has to be asked, now or
+/// later: since there is none, or since all decided about such a request before. Any other
+/// carries on without the client until its hooks have ended.
 pub(super) async fn serve(
     connection: Arc<Connection>,
     mut request: Request<Incoming>,
@@ -51,7 +51,7 @@ pub(super) async fn serve(
     pin!(answer(exchange, entry, request)).await
 }
 
-/// The way of a request to an upstream and of its response back.
+/// The way of a request to an upstream and of its response back, as far as nobody is asked.
 async fn answer(
     mut exchange: Box<Exchange>,
     entry: Entry,
@@ -67,13 +67,17 @@ async fn answer(
     exchange.enlist(&route.policies);
     let asked = match policies::recall(&mut exchange, &mut arrival.message) {
         Ok(asked) => asked,
-        Err(error) => return deliver(exchange, Err(error)).await,
+        Err(error) => {
+            // Its body, too, as `leave_body` wants it.
+            drop(arrival);
+            return deliver(exchange, Err(error)).await;
+        }
     };
     if may_be_dropped(&exchange, &route, &asked, &arrival) {
         mirror::copy(&exchange, (&generation, &route), &mut arrival);
         let place = (&*generation, &*route);
-        let gone = pin!(tries::onward(&mut exchange, place, asked.wish, arrival)).await;
-        return deliver(exchange, gone).await;
+        let travelled = pin!(tries::onward(&mut exchange, place, asked.wish, arrival)).await;
+        return deliver(exchange, travelled).await;
     }
     let Some(shared) = exchange.shared().cloned() else {
         return deliver(exchange, Err(ServeError::ClientGone)).await;
@@ -86,13 +90,19 @@ async fn answer(
     CarryOn::new(Box::into_pin(rest), gone, shared).await
 }
 
-/// Whether no hook follows that must not be cut short.
+/// Whether it may be dropped with its client: no hook follows, and the log knows by then who it
+/// was.
 fn may_be_dropped(exchange: &Exchange, route: &Route, asked: &Asked, arrival: &Arrival) -> bool {
+    // Who watches is told how it ended upstream, too.
+    let is_watched = exchange.record.journal.is_some() && !exchange.slots.is_empty();
     // Others than the route knows of may be asked where a policy wishes it to go.
-    let leads_ahead = !route.has_policies_ahead && asked.is_without_wish();
-    // The log names the caller, also of a client that leaves while its body is waited for.
-    let is_named = exchange.slots.is_empty() || arrival.is_at_hand();
-    leads_ahead && is_named && exchange.slots.iter().all(Slot::is_through)
+    let asks_nobody_ahead = !route.has_policies_ahead && asked.is_without_wish();
+    // Facts are noted once the body is there.
+    let is_named = exchange.slots.is_empty() || !arrival.is_streamed();
+    !is_watched
+        && asks_nobody_ahead
+        && is_named
+        && exchange.slots.iter().all(Slot::wants_events_alone)
 }
 
 /// The rest of the way, with the policies that have to be asked.
@@ -103,21 +113,20 @@ async fn ask_and_answer(
     arrival: Arrival,
 ) -> Response<Body> {
     let travelled = pin!(travel(&mut exchange, place, asked, arrival)).await;
-    if exchange.gone.is_gone() && travelled.is_ok() {
-        // It left while the last hook ran: nobody takes this reply.
-        return deliver(exchange, Err(ServeError::ClientGone)).await;
-    }
     deliver(exchange, travelled).await
 }
 
 async fn deliver(exchange: Box<Exchange>, travelled: Result<Reply, ServeError>) -> Response<Body> {
     exchange.leave_body().await;
     match travelled {
+        // It left while the last hook ran: nobody takes this reply.
+        Ok(_) if exchange.gone.is_gone() => reply::deliver_error(&ServeError::ClientGone, exchange),
         Ok(reply) => reply.deliver(exchange),
         Err(error) => reply::deliver_error(&error, exchange),
     }
 }
 
+/// From the first policy that has to be asked to an upstream and back.
 async fn travel(
     exchange: &mut Exchange,
     (generation, route): (Arc<Generation>, Arc<Route>),

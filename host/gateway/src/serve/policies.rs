@@ -1,4 +1,4 @@
-//! Asks the policies of an exchange, in order.
+//! Asks the policies of an exchange, in order, or has them decide as they did before.
 //!
 //! The first that answers or refuses wins. What each of them does in the exchange is its
 //! [`slot`](super::slot)'s business.
@@ -32,11 +32,11 @@ pub(super) struct Planned {
 
 /// How far a request came.
 pub(super) struct Asked {
-    /// So many policies were asked.
+    /// So many policies are through.
     pub(super) count: usize,
     /// Where they wished it to go.
     pub(super) wish: Destination,
-    /// What the next one is known to decide, where that was looked up.
+    /// What was found of the next one, where it was looked up.
     pub(super) next: Option<Recalled>,
 }
 
@@ -96,14 +96,21 @@ pub(super) fn recall(exchange: &mut Exchange, message: &mut Message) -> Result<A
                     break;
                 }
             }
-            match slot.judge_again(message, (record, generation)) {
-                Ok(Step::GoTo(to)) => asked.follow(to),
-                // No answer is remembered.
-                Ok(Step::Next | Step::Reply(_)) => {}
-                Err(error) => {
-                    record.facts = mem::take(&mut message.facts);
-                    return Err(error);
+            let failed = match slot.judge_again(message, (record, generation)) {
+                Ok(Step::Next) => None,
+                Ok(Step::GoTo(to)) => {
+                    asked.follow(to);
+                    None
                 }
+                // No answer is remembered.
+                Ok(Step::Reply(_)) => {
+                    Some(ServeError::PolicyFailed(slot.policy().name().to_owned()))
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = failed {
+                record.facts = mem::take(&mut message.facts);
+                return Err(error);
             }
         } else if slot.wants(Hooks::FINISH) {
             break;

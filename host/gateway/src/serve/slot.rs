@@ -149,8 +149,8 @@ impl Slot {
         is_asked && is_here && self.hooks.contains(hook)
     }
 
-    /// Whether nothing of it is asked before the first event of a stream.
-    pub(super) fn is_through(&self) -> bool {
+    /// Whether nothing but events can be asked of it any more.
+    pub(super) fn wants_events_alone(&self) -> bool {
         let hooks = [
             Hooks::REQUEST,
             Hooks::ATTEMPT,
@@ -256,7 +256,7 @@ impl Slot {
     ) -> Result<bool, Remembered> {
         let policy = &self.record.policy;
         match policy.decide_at_once(&remembered, about, message) {
-            Some(true) => self.decides_again(remembered, about, message),
+            Some(true) => self.note_decided(remembered, about, message),
             Some(false) => return Ok(false),
             None => return Err(remembered),
         }
@@ -274,11 +274,11 @@ impl Slot {
         if !policy.decide_again(&remembered, about, message).await {
             return false;
         }
-        self.decides_again(remembered, about, message);
+        self.note_decided(remembered, about, message);
         true
     }
 
-    fn decides_again(&mut self, known: Remembered, about: &About<'_>, message: &mut Message) {
+    fn note_decided(&mut self, known: Remembered, about: &About<'_>, message: &mut Message) {
         self.charges = mem::take(&mut message.charges);
         self.state = self.left(about.streaming, || Told::Before);
         self.record.remembered = Some(known);

@@ -497,7 +497,7 @@ impl Drop for Exchange {
                 tracker.spawn_on(unfinished, &runtime);
             }
         } else {
-            // In place.
+            // Collected where the slots were, without another block.
             let slots = std::mem::take(&mut self.slots).into_iter();
             self.record.policies = slots.map(Slot::into_record).collect();
             shared.observer.finished(&self.record);

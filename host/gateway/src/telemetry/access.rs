@@ -97,14 +97,7 @@ fn write_line(out: &mut Vec<u8>, record: &Record) {
         if index > 0 {
             out.push(b',');
         }
-        match policy.as_before() {
-            Some(remembered) => out.extend_from_slice(remembered.note(|| {
-                let mut text = Vec::new();
-                decision(&mut text, policy);
-                text.into()
-            })),
-            None => decision(out, policy),
-        }
+        decision(out, policy);
     }
     out.extend_from_slice(b"]}\n");
 }
@@ -140,6 +133,17 @@ fn tries(out: &mut Vec<u8>, record: &Record) {
 }
 
 fn decision(out: &mut Vec<u8>, policy: &PolicyRecord) {
+    match policy.as_before() {
+        Some(remembered) => out.extend_from_slice(remembered.note(|| {
+            let mut text = Vec::new();
+            write_decision(&mut text, policy);
+            text.into()
+        })),
+        None => write_decision(out, policy),
+    }
+}
+
+fn write_decision(out: &mut Vec<u8>, policy: &PolicyRecord) {
     out.extend_from_slice(b"{\"policy\":");
     escape::string(out, policy.policy.name());
     decided(out, policy);

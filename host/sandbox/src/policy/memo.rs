@@ -10,13 +10,14 @@
 //! its host calls are more than what was noted. Only tokens that it held for the exchange are
 //! data: they are held again for each request, by the host, and where there is not enough left
 //! for them the policy is asked. Kept are the decision, whose edits may repeat what was read,
-//! what was held, a digest of what was read, and the facts that a policy which may come back was
-//! told of.
+//! what was held, a digest of what was read, the facts that a policy which may come back was told
+//! of, and the decision's part of a log line.
 
 mod basis;
 mod table;
 
 use std::{
+    fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -73,8 +74,15 @@ pub(crate) struct Known {
 }
 
 /// What a policy decided about such a request before.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Remembered(pub(super) Arc<Known>);
+
+/// Edits may have in them what a request said.
+impl fmt::Debug for Remembered {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Remembered").finish_non_exhaustive()
+    }
+}
 
 impl Remembered {
     /// As it came from the policy. [`Message::apply_again`] applies its edits.
@@ -90,8 +98,9 @@ impl Remembered {
         self.0.told.each_ref().map(Option::as_deref)
     }
 
-    /// What the caller notes of the decision, such as its part of a log line: as it was made the
-    /// first time, and kept as long as the decision is.
+    /// What the caller notes of the decision, which is its part of a log line: as it was made the
+    /// first time, and kept as long as the decision is. It must be short, and come of the policy
+    /// and the decision alone.
     pub fn note(&self, make: impl FnOnce() -> Box<[u8]>) -> &[u8] {
         self.0.note.get_or_init(make)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tollgate_config::Isolation;
 use tollgate_sandbox::{
-    Charge, ExchangeContext, Policy, Recalled,
+    About, Charge, ExchangeContext, Message, Policy, Recalled, Remembered,
     contract::{Ending, Head, Outcome, Usage},
 };
 
@@ -33,6 +33,27 @@ async fn twins(stage: &Stage, settings: Value) -> [Arc<Policy>; 2] {
     twins
 }
 
+/// As the gateway has it decide: without waiting, where that can be.
+async fn decides(
+    policy: &Policy,
+    remembered: &Remembered,
+    about: &About<'_>,
+    shown: &mut Message,
+) -> bool {
+    let before = shown.charges.len();
+    match policy.decide_at_once(remembered, about, shown) {
+        Some(true) => true,
+        Some(false) => {
+            assert_eq!(shown.charges.len(), before, "nothing is held");
+            false
+        }
+        None => {
+            assert_eq!(shown.charges.len(), before, "nothing is held");
+            policy.decide_again(remembered, about, shown).await
+        }
+    }
+}
+
 /// What it said, and what it holds.
 async fn ask(policy: &Arc<Policy>, body_bytes: Option<u64>) -> (String, Vec<Charge>) {
     let (head, mut shown) = (
@@ -45,9 +66,7 @@ async fn ask(policy: &Arc<Policy>, body_bytes: Option<u64>) -> (String, Vec<Char
     let context = ExchangeContext::default();
     let about = about(&head);
     let decision = match policy.recall(&about, &mut shown, true) {
-        Recalled::Known(remembered)
-            if policy.decide_again(&remembered, &about, &mut shown).await =>
-        {
+        Recalled::Known(remembered) if decides(policy, &remembered, &about, &mut shown).await => {
             remembered.decision().clone()
         }
         recalled => {

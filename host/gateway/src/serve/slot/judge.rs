@@ -81,7 +81,8 @@ impl Slot {
     ) -> Result<Step, ServeError> {
         check_body(message, Side::Request)?;
         let Some(remembered) = self.record.remembered.take() else {
-            return Ok(Step::Next);
+            // Nobody calls it so; it must not let a request on that was not decided about.
+            return Err(ServeError::PolicyFailed(self.policy().name().to_owned()));
         };
         let Decision { verdict, edits } = remembered.decision();
         let verdict = match verdict {

@@ -269,10 +269,15 @@ impl<'a> Tries<'a> {
         };
         exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH | again);
         let is_streamed = request.is_streamed();
-        let pick = match self.enter(exchange, &hints).await {
-            Ok(pick) => pick,
+        // While it waits no upstream is asked, and its client may leave.
+        exchange.record.attempts -= 1;
+        let entered = self.enter(exchange, &hints).await;
+        let pick = match entered {
+            Ok(pick) => {
+                exchange.record.attempts += 1;
+                pick
+            }
             Err(error) => {
-                exchange.record.attempts -= 1;
                 let unread = is_streamed.then(|| request.into_body());
                 let permits = mem::take(&mut self.permits);
                 return Ok(Attempted::failed(Failure::unasked(error, unread, permits)));

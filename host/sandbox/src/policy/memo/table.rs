@@ -52,7 +52,9 @@ pub(super) struct Table {
     pub(super) parts: Vec<(Part, String)>,
     /// The same.
     fields: Fields,
-    /// "SipHash: a fast short-input PRF", Jean-Philippe Aumasson and Daniel J. Bernstein, 2012.
+    /// SipHash-1-3, with 128 bits and a key of this table's own, which nobody is told. (Jean-Philippe
+    /// Aumasson and Daniel J. Bernstein, "SipHash: a fast short-input PRF", 2012; with one round a
+    /// word, as the standard library has it: who does not see digests cannot look for two alike.)
     hasher: SipHasher13,
     pub(super) shards: Box<[RwLock<Shard>]>,
     /// Of one shard.
@@ -212,7 +214,7 @@ impl Table {
     }
 }
 
-/// With a key that this process draws.
+/// With a key that is drawn anew.
 fn hasher() -> SipHasher13 {
     let drawn = RandomState::new();
     SipHasher13::new_with_keys(drawn.hash_one(0), drawn.hash_one(1))
@@ -233,8 +235,8 @@ impl Words<'_> {
         Some(())
     }
 
-    /// Behind its length and one, so that it is not taken for one that is not there. Once in the
-    /// code: whatever an exchange runs through has to be fetched first.
+    /// Behind its length and one, so that it is not taken for one that is not there.
+    // Not inlined, as `Message::fact`.
     #[inline(never)]
     fn text(&mut self, bytes: &[u8]) -> Option<()> {
         let room = self.room.get_mut(self.end..)?;

@@ -269,14 +269,8 @@ impl<'a> Tries<'a> {
         };
         exchange.let_go(Hooks::RESPONSE | Hooks::EVENTS | Hooks::FINISH | again);
         let is_streamed = request.is_streamed();
-        // While it waits no upstream is asked, and its client may leave.
-        exchange.record.attempts -= 1;
-        let entered = self.enter(exchange, &hints).await;
-        let pick = match entered {
-            Ok(pick) => {
-                exchange.record.attempts += 1;
-                pick
-            }
+        let pick = match self.enter(exchange, &hints).await {
+            Ok(pick) => pick,
             Err(error) => {
                 let unread = is_streamed.then(|| request.into_body());
                 let permits = mem::take(&mut self.permits);
@@ -329,6 +323,8 @@ impl<'a> Tries<'a> {
     /// Waits for its turn, and for the endpoint that is the best by then.
     async fn enter(&mut self, exchange: &mut Exchange, hints: &Hints) -> Result<Pick, ServeError> {
         let upstream = self.choice.upstream;
+        // No upstream is asked before it is its turn, and its client may leave.
+        exchange.record.attempts -= 1;
         let left = mem::take(&mut self.permits);
         let permits = match self.is_copy {
             true => {
@@ -344,6 +340,7 @@ impl<'a> Tries<'a> {
             self.permits = permits;
             return Err(ServeError::NoEndpoint(upstream.pause_left()));
         };
+        exchange.record.attempts += 1;
         Ok(pick.under(permits))
     }
 

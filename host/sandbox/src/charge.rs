@@ -155,14 +155,21 @@ impl Hold {
         Ok((input, self.reserve(shared, amount)))
     }
 
-    /// The same of what was held before; it made sense then.
-    pub(crate) fn ask_again(&self, shared: &Shared, body_bytes: Option<u64>) -> (u64, Asked) {
+    /// Holds again what was held before; it made sense then.
+    ///
+    /// # Errors
+    /// As [`tollgate_capabilities::LimitStore::reserve`].
+    pub(crate) async fn hold_again(
+        &self,
+        shared: &Arc<Shared>,
+        body_bytes: Option<u64>,
+    ) -> Result<Charge, LimitError> {
+        if let Some(held) = self.hold_at_once(shared, body_bytes) {
+            return held;
+        }
         let (input, amount) = self.amount(body_bytes);
-        let held = match &self.found(shared).bucket {
-            Some(bucket) => Answer::Ready(bucket.clone().reserve(amount)),
-            None => self.reserve(shared, amount),
-        };
-        (input, held)
+        let held = self.reserve(shared, amount).get().await?;
+        Ok(self.charge(shared, (input, held)))
     }
 
     /// The same without waiting; `None`: the bucket is not at hand, and nothing is held.

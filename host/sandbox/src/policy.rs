@@ -337,9 +337,8 @@ impl Policy {
         let before = charges.len();
         charges.reserve_exact(holds.len());
         for hold in holds {
-            let (input, held) = hold.ask_again(&self.shared, about.body_bytes);
-            match held.get().await {
-                Ok(held) => charges.push(hold.charge(&self.shared, (input, held))),
+            match hold.hold_again(&self.shared, about.body_bytes).await {
+                Ok(charge) => charges.push(charge),
                 Err(_) => {
                     for charge in charges.drain(before..) {
                         charge.give_back().get().await;

@@ -18,8 +18,6 @@ use std::{
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::Shared;
-
 /// The client left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClientLeft;
@@ -60,46 +58,32 @@ impl Gone {
 }
 
 /// See the module.
-pub(super) struct CarryOn<T: Send + 'static, H: Home> {
+pub(super) struct CarryOn<T: Send + 'static> {
     unfinished: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     gone: Gone,
-    home: H,
+    tracker: TaskTracker,
+    runtime: Handle,
 }
 
-/// Where a future goes that is carried on: what has both at hand, so that neither is counted once
-/// more for each exchange.
-pub(super) trait Home: Unpin {
-    fn tracker(&self) -> &TaskTracker;
-    fn runtime(&self) -> &Handle;
-}
-
-impl Home for Arc<Shared> {
-    fn tracker(&self) -> &TaskTracker {
-        &self.tracker
-    }
-
-    fn runtime(&self) -> &Handle {
-        &self.runtime
-    }
-}
-
-impl<T: Send + 'static, H: Home> CarryOn<T, H> {
+impl<T: Send + 'static> CarryOn<T> {
     /// `future` comes in its box, since it is large: each hand that it went through would copy
     /// it. `gone` is the flag that it was made with.
     pub(super) fn new(
         future: Pin<Box<dyn Future<Output = T> + Send>>,
         gone: Gone,
-        home: H,
+        tracker: TaskTracker,
+        runtime: Handle,
     ) -> Self {
         Self {
             unfinished: Some(future),
             gone,
-            home,
+            tracker,
+            runtime,
         }
     }
 }
 
-impl<T: Send + 'static, H: Home> Future for CarryOn<T, H> {
+impl<T: Send + 'static> Future for CarryOn<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -112,7 +96,7 @@ impl<T: Send + 'static, H: Home> Future for CarryOn<T, H> {
     }
 }
 
-impl<T: Send + 'static, H: Home> Drop for CarryOn<T, H> {
+impl<T: Send + 'static> Drop for CarryOn<T> {
     fn drop(&mut self) {
         let Some(future) = self.unfinished.take() else {
             return;
@@ -122,8 +106,8 @@ impl<T: Send + 'static, H: Home> Drop for CarryOn<T, H> {
             return;
         }
         self.gone.raise();
-        let (tracker, runtime) = (self.home.tracker(), self.home.runtime());
-        tracker.spawn_on(async move { drop(future.await) }, runtime);
+        self.tracker
+            .spawn_on(async move { drop(future.await) }, &self.runtime);
     }
 }
 
@@ -147,30 +131,14 @@ mod tests {
         waited
     }
 
-    /// What is left over goes to the runtime of the test.
-    type Here = (TaskTracker, Handle);
-
-    impl Home for Here {
-        fn tracker(&self) -> &TaskTracker {
-            &self.0
-        }
-
-        fn runtime(&self) -> &Handle {
-            &self.1
-        }
-    }
-
-    type Story = CarryOn<Result<(), ClientLeft>, Here>;
-
-    fn start() -> (Arc<Exchange>, TaskTracker, Story) {
+    fn start() -> (Arc<Exchange>, TaskTracker, CarryOn<Result<(), ClientLeft>>) {
         let exchange = Arc::new(Exchange {
             hooks: AtomicUsize::new(0),
             resume: Notify::new(),
         });
         let (gone, tracker) = (Gone::watched(), TaskTracker::new());
         let story = story(exchange.clone(), gone.clone());
-        let here = (tracker.clone(), Handle::current());
-        let carried = CarryOn::new(Box::pin(story), gone, here);
+        let carried = CarryOn::new(Box::pin(story), gone, tracker.clone(), Handle::current());
         (exchange, tracker, carried)
     }
 
@@ -203,7 +171,8 @@ mod tests {
         let carried = CarryOn::new(
             Box::pin(async { 7 }),
             gone.clone(),
-            (tracker.clone(), Handle::current()),
+            tracker.clone(),
+            Handle::current(),
         );
         assert_eq!(carried.await, 7);
         assert!(tracker.is_empty());

@@ -87,7 +87,13 @@ async fn answer(
     // Made in its box; with `Box::pin` its kilobytes would be copied there.
     let rest = ask_and_answer(exchange, (generation, route), asked, arrival);
     let rest = Box::write(Box::new_uninit(), rest);
-    CarryOn::new(Box::into_pin(rest), gone, shared).await
+    CarryOn::new(
+        Box::into_pin(rest),
+        gone,
+        shared.tracker.clone(),
+        shared.runtime.clone(),
+    )
+    .await
 }
 
 /// Whether it may be dropped with its client: no hook follows, and the log knows by then who it

@@ -78,25 +78,25 @@ pub(super) fn recall(exchange: &mut Exchange, message: &mut Message) -> Result<A
     for slot in slots {
         if slot.wants(Hooks::REQUEST) {
             let about = Introduction::about(record, *deadline);
-            let is_decided = match slot.recall(&about, message) {
-                Recalled::Known(remembered) => {
-                    let decided = slot.decide_at_once(remembered, &about, message);
-                    decided.map_err(Recalled::Known)
-                }
-                other => Err(other),
+            let recalled = slot.recall(&about, message);
+            let Recalled::Known(remembered) = recalled else {
+                asked.next = Some(recalled);
+                break;
             };
-            match is_decided {
-                Ok(true) => {}
-                Ok(false) => {
+            let policy = slot.policy();
+            match policy.decide_at_once(&remembered, &about, message) {
+                Some(true) => {}
+                Some(false) => {
                     asked.next = Some(Recalled::Resting);
                     break;
                 }
-                Err(recalled) => {
-                    asked.next = Some(recalled);
+                None => {
+                    asked.next = Some(Recalled::Known(remembered));
                     break;
                 }
             }
-            let failed = match slot.judge_again(message, (record, generation)) {
+            let place = (&*record, &**generation);
+            let failed = match slot.judge_again(remembered, (&about, message), place) {
                 Ok(Step::Next) => None,
                 Ok(Step::GoTo(to)) => {
                     asked.follow(to);
@@ -172,15 +172,16 @@ async fn ask_each(
         let about = Introduction::about(record, until);
         let recalled = asked.next.take();
         let recalled = recalled.unwrap_or_else(|| slot.recall(&about, message));
-        let (is_decided, recalled) = match recalled {
+        let policy = slot.policy();
+        let (decided, recalled) = match recalled {
             Recalled::Known(remembered) => {
-                let is_decided = slot.decide_again(remembered, &about, message).await;
-                (is_decided, Recalled::Resting)
+                let can = policy.decide_again(&remembered, &about, message).await;
+                (can.then_some(remembered), Recalled::Resting)
             }
-            other => (false, other),
+            other => (None, other),
         };
-        let step = if is_decided {
-            slot.judge_again(message, (record, generation))?
+        let step = if let Some(remembered) = decided {
+            slot.judge_again(remembered, (&about, message), (record, generation))?
         } else {
             let told = Introduction::renewed(told, (record, message), until);
             let decided = slot.request(record, (&about, recalled), told, message);

@@ -246,44 +246,6 @@ impl Slot {
         }
     }
 
-    /// Whether it can decide as before, which [`Slot::judge_again`] then does; else it has to be
-    /// asked. What was remembered, if that has to be waited for.
-    pub(super) fn decide_at_once(
-        &mut self,
-        remembered: Remembered,
-        about: &About<'_>,
-        message: &mut Message,
-    ) -> Result<bool, Remembered> {
-        let policy = &self.record.policy;
-        match policy.decide_at_once(&remembered, about, message) {
-            Some(true) => self.note_decided(remembered, about, message),
-            Some(false) => return Ok(false),
-            None => return Err(remembered),
-        }
-        Ok(true)
-    }
-
-    /// As [`Slot::decide_at_once`], waiting if need be.
-    pub(super) async fn decide_again(
-        &mut self,
-        remembered: Remembered,
-        about: &About<'_>,
-        message: &mut Message,
-    ) -> bool {
-        let policy = &self.record.policy;
-        if !policy.decide_again(&remembered, about, message).await {
-            return false;
-        }
-        self.note_decided(remembered, about, message);
-        true
-    }
-
-    fn note_decided(&mut self, known: Remembered, about: &About<'_>, message: &mut Message) {
-        self.charges = mem::take(&mut message.charges);
-        self.state = self.left(about.streaming, || Told::Before);
-        self.record.remembered = Some(known);
-    }
-
     /// Asks the `on_request` hook, of a session that opens with it if there is none yet; `None`:
     /// it failed to, or had failed before, and is bypassed.
     pub(super) async fn request(

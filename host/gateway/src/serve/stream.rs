@@ -37,7 +37,7 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// What hyper polls.
 pub(super) struct EventStream {
-    story: CarryOn<Result<(), BodyError>, Arc<Shared>>,
+    story: CarryOn<Result<(), BodyError>>,
     ended: Option<Result<(), BodyError>>,
     place: Arc<Mutex<Option<Bytes>>>,
 }
@@ -46,7 +46,7 @@ impl EventStream {
     pub(super) fn new(
         body: impl Flowing,
         end: StreamEnd,
-        shared: &Arc<Shared>,
+        shared: &Shared,
         mut exchange: Box<Exchange>,
     ) -> Self {
         let place = Arc::new(Mutex::new(None));
@@ -67,7 +67,8 @@ impl EventStream {
         let story = CarryOn::new(
             Box::pin(tell(exchange, source, client)),
             gone,
-            shared.clone(),
+            shared.tracker.clone(),
+            shared.runtime.clone(),
         );
         Self {
             story,

@@ -1,14 +1,14 @@
 //! What a decision comes to: whether it holds, what it does to the message, and how the
 //! exchange goes on.
 
-use std::fmt::Display;
+use std::{fmt::Display, mem};
 
 use tollgate_sandbox::{
-    BadEdit, Failure, Json, Message, Side,
+    About, BadEdit, Failure, Json, Message, Remembered, Side,
     contract::{Decision, Destination, Hooks, Refusal, Verdict},
 };
 
-use super::{Slot, State};
+use super::{Slot, State, Told};
 use crate::{
     serve::{
         errors::ServeError,
@@ -70,31 +70,35 @@ impl Slot {
         step
     }
 
-    /// As [`Slot::judge`], of what it decided about such a request before.
+    /// As [`Slot::judge`], of what it decided about such a request before, once
+    /// [`Policy::decide_at_once`] or [`Policy::decide_again`] said that it can.
+    ///
+    /// [`Policy::decide_at_once`]: tollgate_sandbox::Policy::decide_at_once
+    /// [`Policy::decide_again`]: tollgate_sandbox::Policy::decide_again
     ///
     /// # Errors
     /// As [`Slot::judge`].
     pub(in crate::serve) fn judge_again(
         &mut self,
-        message: &mut Message,
+        remembered: Remembered,
+        (about, message): (&About<'_>, &mut Message),
         (record, generation): (&Record, &Generation),
     ) -> Result<Step, ServeError> {
-        check_body(message, Side::Request)?;
-        let Some(remembered) = self.record.remembered.take() else {
-            // Nobody calls it so; it must not let a request on that was not decided about.
-            return Err(ServeError::PolicyFailed(self.policy().name().to_owned()));
-        };
+        self.charges = mem::take(&mut message.charges);
+        self.state = self.left(about.streaming, || Told::Before);
         let Decision { verdict, edits } = remembered.decision();
         let verdict = match verdict {
             // Most of them, without a copy of what they could hold.
             Verdict::Next => Verdict::Next,
             other => other.clone(),
         };
-        let step = self.apply((verdict, edits.len()), generation, || {
-            message.apply_again(&remembered)
+        let step = check_body(message, Side::Request).map(|()| {
+            self.apply((verdict, edits.len()), generation, || {
+                message.apply_again(&remembered)
+            })
         });
         self.record.remembered = Some(remembered);
-        self.conclude(step, message, Hooks::REQUEST, record)
+        self.conclude(step?, message, Hooks::REQUEST, record)
     }
 
     fn judge_unseen(
